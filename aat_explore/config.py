@@ -1,0 +1,261 @@
+"""What a run is: every setting that changes its result, and the readable, unique name made from them.
+
+Each field is tagged *paper* (stated in Kamath, Deshpande, Subrahmanyam 2019) or *ours* (the paper leaves it open).
+What only changes speed (device, threads) is an argument of `experiment.train`, not a field here.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from aat_explore.errors import AATError
+
+RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+EPSILONS_28 = tuple(round(0.05 * k, 2) for k in range(9))
+EPSILONS_CIFAR10 = tuple(k / 255 for k in (0, 1, 2, 4, 5.1, 6, 8, 12, 16))
+
+Label = Literal["true", "predicted"]
+
+
+class Values(BaseModel):
+    """A frozen value that rejects unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class ResolvedAttack:
+    """An ℓ∞ attack with nothing left to choose: what the engine runs and what an `Evaluation` records.
+
+    `step_size` and `epsilon` are in pixel units of [0, 1]; `kind` "fgsm" with a random start is one PGD step.
+    """
+
+    kind: Literal["fgsm", "pgd"]
+    epsilon: float
+    steps: int
+    step_size: float
+    random_start: bool
+    label: Label = "true"
+
+
+class AttackConfig(Values):
+    """The attack A of Algorithm 1; fields left at None take the attack's usual value, see `resolve`."""
+
+    kind: Literal["fgsm", "pgd"] = Field("fgsm", description="[paper] FGSM in the main results, PGD in the appendix.")
+    steps: int | None = Field(None, ge=1, description="[ours] PGD steps; None = 10. FGSM always takes one.")
+    step_size: float | None = Field(
+        None,
+        gt=0,
+        description="[ours] Pixel units; None = 2.5 ε/steps for PGD, ε for FGSM, 1.25 ε if it starts randomly.",
+    )
+    random_start: bool | None = Field(
+        None, description="[ours] Start uniformly in the ε-ball; None = yes for PGD, no for FGSM."
+    )
+    label: Label = Field(
+        "true", description="[ours] Label whose loss is raised; `predicted` avoids label leaking (Kurakin et al. 2017)."
+    )
+
+    @model_validator(mode="after")
+    def _fgsm_is_one_step(self) -> Self:
+        if self.kind == "fgsm" and self.steps not in (None, 1):
+            raise ValueError(f"attack.steps={self.steps} has no meaning for FGSM, which takes one; use attack.kind pgd")
+        if self.kind == "fgsm" and self.step_size is not None and not self.random_start:
+            raise ValueError(
+                f"attack.step_size={self.step_size:g} has no meaning for FGSM from the clean image, whose step is ε; "
+                "add attack.random_start or change epsilon"
+            )
+        return self
+
+    def resolve(self, epsilon: float) -> ResolvedAttack:
+        """Fill in what was left at None for budget `epsilon` (random-start FGSM: α = 1.25 ε, Wong et al. 2020)."""
+        if self.kind == "fgsm":
+            random_start = bool(self.random_start)
+            default_step = 1.25 * epsilon if random_start else epsilon
+            return ResolvedAttack("fgsm", epsilon, 1, self.step_size or default_step, random_start, self.label)
+        steps = self.steps or 10
+        random_start = True if self.random_start is None else self.random_start
+        return ResolvedAttack("pgd", epsilon, steps, self.step_size or 2.5 * epsilon / steps, random_start, self.label)
+
+
+class RunConfig(Values):
+    """Everything that determines one training run of Algorithm 1."""
+
+    dataset: str = Field(
+        "fashion-mini", description="[paper] fashion-mini (embedded), mnist, fashion-mnist or cifar10."
+    )
+    model: Literal["StdCNN", "ResNet18"] = Field(
+        "StdCNN", description="[paper] StdCNN for 28×28, ResNet18 for CIFAR10."
+    )
+    num_perturbed: int | Literal["all"] = Field(
+        1000,
+        description="[paper] n: samples perturbed an epoch; 0 = standard training, all = full adversarial training.",
+    )
+    norm_power: float = Field(
+        1.0, ge=0, description="[paper] p ∝ ‖∇ₓJ‖₂^k: 1 is Norm, 2 is Squared Norm; 0 is the uniform control (ours)."
+    )
+    scoring: Literal["epoch-start"] = Field(
+        "epoch-start", description="[paper] One pass over all T with the epoch-start network, eval mode, un-augmented."
+    )
+    score_every: int = Field(1, ge=1, description="[ours] Score every k-th epoch and reuse the norms in between.")
+    replacement: bool = Field(False, description="[ours] Draw K with replacement (duplicates are perturbed once).")
+    perturbing_network: Literal["epoch-start", "on-the-fly"] = Field(
+        "epoch-start", description="[ours] Perturb once an epoch, or with the current network in each batch."
+    )
+    drawn_samples: Literal["replace", "add", "half"] = Field(
+        "replace", description="[ours] x′ replaces x; or x is kept too (add); or their losses are averaged (half)."
+    )
+    warmup_epochs: int = Field(
+        0, ge=0, description="[ours] First epochs of standard training, before any perturbation."
+    )
+    epsilon: float = Field(0.3, ge=0, le=1, description="[paper] ℓ∞ budget in pixel units: 0.3, or 0.02 for CIFAR10.")
+    attack: AttackConfig = Field(default_factory=AttackConfig, description="The attack A of Algorithm 1.")
+    epochs: int = Field(10, ge=1, le=9999, description="[paper] 100 in the paper's figures.")
+    batch_size: int = Field(128, ge=1, description="[ours] Samples in an optimiser step.")
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="[ours] Adam, or SGD with momentum.")
+    lr: float = Field(1e-3, gt=0, description="[ours] Initial learning rate.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="[ours] SGD's momentum; Adam ignores it.")
+    weight_decay: float = Field(0.0, ge=0, description="[ours] L2 penalty.")
+    lr_milestones: tuple[float, ...] = Field(
+        (), description="[ours] Shares of the epochs after which the learning rate is divided by 10."
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="[paper] StdCNN's dropout; ResNet18 has none.")
+    normalize: bool = Field(
+        True, description="[ours] First layer subtracts the training set's mean, divides by its sd."
+    )
+    augment: bool = Field(False, description="[paper] Random crop (pad 4) and horizontal flip, for CIFAR10.")
+    val_attack_steps: int = Field(
+        10, ge=1, description="[ours] PGD steps of the quick robust accuracy after each epoch."
+    )
+    val_attack_images: int = Field(1000, ge=1, description="[ours] Validation images that quick PGD attacks.")
+    num_recorded: int = Field(100, ge=0, description="[ours] Adversarial images kept of each epoch, for looking at.")
+    seed: int = Field(0, ge=0, lt=2**32, description="[ours] Source of every random stream of the run.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if isinstance(self.num_perturbed, int) and self.num_perturbed < 0:
+            raise ValueError(f"num_perturbed={self.num_perturbed} is negative; use 0 for standard training, or all")
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs={self.warmup_epochs} exceeds epochs={self.epochs}; lower it or train longer"
+            )
+        for share in self.lr_milestones:
+            if not 0 < share < 1:
+                raise ValueError(f"lr_milestones={share:g} is not a share of the epochs; use values between 0 and 1")
+        return self
+
+    @property
+    def resolved_attack(self) -> ResolvedAttack:
+        """The training attack at this run's ε with nothing left open."""
+        return self.attack.resolve(self.epsilon)
+
+    @property
+    def samples(self) -> bool:
+        """Whether the run draws a set K at all: not for n = 0 and n = all."""
+        return self.num_perturbed not in (0, "all")
+
+    def digest(self) -> str:
+        """Hash the settings, with the attack's defaults filled in: 8 hex digits."""
+        fields = self.model_dump(mode="json") | {"attack": asdict(self.resolved_attack)}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def run_id(self) -> str:
+        """The run's name: data set, n, norm power, attack, seed and `digest`, e.g. `mnist-n1000-p1-fgsm-s0-1a2b3c4d`."""
+        attack = self.resolved_attack
+        kind = ("rs-" if attack.random_start else "") + "fgsm" if attack.kind == "fgsm" else f"pgd{attack.steps}"
+        tail = f"-n{self.num_perturbed}-p{self.norm_power:g}-{kind}-s{self.seed}-{self.digest()}"
+        head = re.sub(r"[^a-z0-9._-]+", "-", self.dataset.lower()).strip("-._") or "data"
+        return checked_run_id(head[: 64 - len(tail)] + tail.replace("+", ""))
+
+
+class EvaluationConfig(Values):
+    """A robustness test: clean accuracy and PGD over a grid of ε on one split, the weights of one epoch."""
+
+    split: Literal["test", "validation", "train"] = Field(
+        "test", description="[paper] Split whose images are attacked."
+    )
+    epsilons: tuple[float, ...] | None = Field(
+        None, description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255."
+    )
+    steps: int = Field(40, ge=1, description="[ours] PGD steps.")
+    step_size: float | None = Field(None, gt=0, description="[ours] Pixel units; None = 2.5 ε/steps.")
+    restarts: int = Field(1, ge=1, description="[ours] Attempts an image; it counts as robust if all of them fail.")
+    random_start: bool = Field(True, description="[ours] Start uniformly in the ε-ball.")
+    images: int | None = Field(None, ge=1, description="[ours] First images of the split; None = all.")
+    seed: int = Field(0, ge=0, lt=2**32, description="[ours] Seed of the random starts.")
+
+    @model_validator(mode="after")
+    def _epsilons_in_range(self) -> Self:
+        for epsilon in self.epsilons or ():
+            if not 0 <= epsilon <= 1:
+                raise ValueError(
+                    f"epsilons={epsilon:g} is outside [0, 1], the range of a pixel; use e.g. 8/255 = 0.0314"
+                )
+        return self
+
+    def grid(self, dataset: str) -> tuple[float, ...]:
+        """The ε grid for a data set, ascending and without repeats."""
+        default = EPSILONS_CIFAR10 if dataset == "cifar10" else EPSILONS_28
+        return tuple(sorted(set(self.epsilons or default)))
+
+
+_CIFAR10: dict[str, Any] = {
+    "dataset": "cifar10",
+    "model": "ResNet18",
+    "epsilon": 0.02,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "weight_decay": 5e-4,
+    "lr_milestones": (0.5, 0.75),
+    "augment": True,
+}
+PRESETS: dict[str, RunConfig] = {
+    "mini": RunConfig(),
+    "paper-mnist": RunConfig(dataset="mnist", epochs=100),
+    "paper-fashion": RunConfig(dataset="fashion-mnist", epochs=100),
+    "paper-cifar10": RunConfig(**_CIFAR10, epochs=100),
+}
+
+
+def preset(name: str, **overrides: Any) -> RunConfig:
+    """Return the preset `name` with some fields replaced, validated again; AATError names an unknown preset or field."""
+    if name not in PRESETS:
+        raise AATError(f"preset={name} is unknown; choose one of {', '.join(PRESETS)}")
+    return checked_config(PRESETS[name].model_dump() | overrides)
+
+
+def preset_of(dataset: str) -> str:
+    """Return the preset that suits a data set, so that `--dataset cifar10` alone brings ResNet18 and ε = 0.02."""
+    return next((name for name, config in PRESETS.items() if config.dataset == dataset), "mini")
+
+
+def checked_config(fields: dict[str, Any]) -> RunConfig:
+    """Build a `RunConfig` from a mapping; AATError gives the first field that is wrong, in one line."""
+    try:
+        return RunConfig.model_validate(fields)
+    except ValidationError as error:
+        raise AATError(one_line(error)) from None
+
+
+def one_line(error: ValidationError) -> str:
+    """Say in one line which fields of a config are wrong, what they were, and what they may be."""
+    said: dict[str, list[str]] = {}  # a union reports each of its members: say them together
+    for item in error.errors():
+        if item["type"] == "value_error":
+            said[str(item["ctx"]["error"])] = []
+        else:
+            where = ".".join(str(part) for part in item["loc"] if part not in ("int", "literal['all']"))
+            said.setdefault(f"{where}={item['input']!r}: ", []).append(item["msg"][:1].lower() + item["msg"][1:])
+    return "; ".join(start + " or ".join(reasons) for start, reasons in said.items())
+
+
+def checked_run_id(run_id: str) -> str:
+    """Return `run_id` if it can be a folder's name (`^[a-z0-9][a-z0-9._-]{0,63}$`); the one place that decides."""
+    if not RUN_ID_PATTERN.fullmatch(run_id):
+        raise AATError(f"run={run_id!r} is not a run id (a-z, 0-9, '.', '_', '-', at most 64); `aat list` shows them")
+    return run_id

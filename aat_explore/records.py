@@ -1,0 +1,92 @@
+"""What a run leaves behind: one `EpochRecord` an epoch and `Evaluation`s, as plain values and numpy arrays.
+
+This is the schema of the cache: `store` writes it, `views` reads it, and none of them needs torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from aat_explore.config import Values
+
+SCHEMA_VERSION = 1
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+class EpochMetrics(Values):
+    """One row of `metrics.parquet`. Accuracies are shares in [0, 1]; None where a figure does not exist."""
+
+    epoch: int = Field(description="Epoch, counted from 1.")
+    lr: float = Field(description="Learning rate during the epoch.")
+    loss: float = Field(description="Mean training cross-entropy over all samples as trained on, in nats.")
+    loss_drawn: float | None = Field(description="The same over perturbed samples only, in nats; None if none was.")
+    loss_rest: float | None = Field(
+        description="The same over unperturbed samples only, in nats; None if none was left."
+    )
+    clean_accuracy_val: float = Field(description="Clean accuracy on the validation split, after the epoch.")
+    fgsm_accuracy_val: float = Field(description="Robust accuracy (FGSM, training ε) on the quick validation images.")
+    robust_accuracy_val: float = Field(
+        description="Robust accuracy (PGD with `val_attack_steps` steps and random start, training ε) on the same."
+    )
+    num_drawn: int = Field(description="Distinct samples perturbed: |K|.")
+    shortfall: int = Field(description="How many fewer than n were drawn because too few had a non-zero probability.")
+    sum_gradient_norms: float | None = Field(
+        description="Σ‖∇ₓJ‖₂ over all T samples; None if the epoch was not scored."
+    )
+    seconds_scoring: float = Field(description="Seconds in the pass that yields the gradient norms.")
+    seconds_draw: float = Field(description="Seconds for probabilities and draw.")
+    seconds_perturb: float = Field(
+        description="Seconds spent perturbing at the epoch's start (on-the-fly: in training)."
+    )
+    seconds_train: float = Field(description="Seconds in training steps.")
+    seconds_validate: float = Field(description="Seconds for clean, FGSM and PGD accuracy on validation.")
+    seconds_record: float = Field(description="Seconds to assemble this record (not to write it).")
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """Everything kept of one epoch.
+
+    `probabilities`: float32 (T,), row i is training image i; None when nothing was drawn (n = 0, all, warm-up).
+    `drawn`: int32 (|K|,), distinct rows in the order they were drawn; every row when n = all.
+    `x_adv`: uint8 (m, C, H, W), the perturbed images of `drawn[:m]` rounded to 1/255, for looking at.
+    `weights`: the network after the epoch. `training_state`: what a resumed trainer needs besides it.
+    """
+
+    metrics: EpochMetrics
+    probabilities: np.ndarray[Any, Any] | None
+    drawn: np.ndarray[Any, Any]
+    x_adv: np.ndarray[Any, Any]
+    weights: Arrays = field(repr=False)
+    training_state: Arrays = field(repr=False)
+
+
+class Evaluation(Values):
+    """Clean and robust accuracy of one checkpoint over a grid of ε, with all that is needed to repeat it."""
+
+    epoch: int = Field(description="Epoch whose weights were attacked.")
+    split: str = Field(description="train, validation or test.")
+    num_images: int = Field(description="Images attacked.")
+    attack: dict[str, str | int | float | bool | None] = Field(
+        description="Kind, steps, step size rule, restarts, start."
+    )
+    epsilons: tuple[float, ...] = Field(description="ℓ∞ budgets in pixel units, ascending; 0 is clean accuracy.")
+    num_correct: tuple[int, ...] = Field(
+        description="Images still classified correctly under every attempt, for each ε."
+    )
+    seed: int = Field(description="Seed of the random starts.")
+    seconds: float = Field(description="Wall time of the whole evaluation.")
+    model_digest: str = Field(description="sha256 of the weights, to tell whether two evaluations attacked the same.")
+    device: str = Field(description="Device and its name.")
+    num_threads: int = Field(description="CPU threads torch used; they change the bits of a result.")
+    versions: dict[str, str] = Field(description="Versions of aat-explore, torch and Python.")
+    created: str = Field(description="UTC time the evaluation ended, ISO 8601.")
+
+    @property
+    def accuracies(self) -> tuple[float, ...]:
+        """Robust accuracy for each ε, shares in [0, 1]."""
+        return tuple(count / self.num_images for count in self.num_correct)
