@@ -51,7 +51,7 @@ class AttackConfig(Values):
     step_size: float | None = Field(
         None,
         gt=0,
-        description="[ours] Pixel units; None = 2.5 ε/steps for PGD, ε for FGSM, 1.25 ε if it starts randomly.",
+        description="[ours] Pixel units; None = 2.5 ε/steps for PGD, 1.25 ε for random-start FGSM.",
     )
     random_start: bool | None = Field(
         None, description="[ours] Start uniformly in the ε-ball; None = yes for PGD, no for FGSM."
@@ -85,15 +85,11 @@ class AttackConfig(Values):
 class RunConfig(Values):
     """Everything that determines one training run of Algorithm 1."""
 
-    dataset: str = Field(
-        "fashion-mini", description="[paper] fashion-mini (embedded), mnist, fashion-mnist or cifar10."
-    )
-    model: Literal["StdCNN", "ResNet18"] = Field(
-        "StdCNN", description="[paper] StdCNN for 28×28, ResNet18 for CIFAR10."
-    )
+    dataset: str = Field("fashion-mini", description="[paper] fashion-mini (ours), mnist, fashion-mnist, cifar10.")
+    model: Literal["StdCNN", "ResNet18"] = Field("StdCNN", description="[paper] StdCNN; ResNet18 for CIFAR10.")
     num_perturbed: int | Literal["all"] = Field(
         1000,
-        description="[paper] n: samples perturbed an epoch; 0 = standard training, all = full adversarial training.",
+        description="[paper] n, samples perturbed an epoch; 0: standard training, all: full adversarial training.",
     )
     norm_power: float = Field(
         1.0, ge=0, description="[paper] p ∝ ‖∇ₓJ‖₂^k: 1 is Norm, 2 is Squared Norm; 0 is the uniform control (ours)."
@@ -109,9 +105,7 @@ class RunConfig(Values):
     drawn_samples: Literal["replace", "add", "half"] = Field(
         "replace", description="[ours] x′ replaces x; or x is kept too (add); or their losses are averaged (half)."
     )
-    warmup_epochs: int = Field(
-        0, ge=0, description="[ours] First epochs of standard training, before any perturbation."
-    )
+    warmup_epochs: int = Field(0, ge=0, description="[ours] First epochs, of standard training.")
     epsilon: float = Field(0.3, ge=0, le=1, description="[paper] ℓ∞ budget in pixel units: 0.3, or 0.02 for CIFAR10.")
     attack: AttackConfig = Field(default_factory=AttackConfig, description="The attack A of Algorithm 1.")
     epochs: int = Field(10, ge=1, le=9999, description="[paper] 100 in the paper's figures.")
@@ -124,13 +118,9 @@ class RunConfig(Values):
         (), description="[ours] Shares of the epochs after which the learning rate is divided by 10."
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="[paper] StdCNN's dropout; ResNet18 has none.")
-    normalize: bool = Field(
-        True, description="[ours] First layer subtracts the training set's mean, divides by its sd."
-    )
+    normalize: bool = Field(True, description="[ours] First layer standardises by the training set's mean and sd.")
     augment: bool = Field(False, description="[paper] Random crop (pad 4) and horizontal flip, for CIFAR10.")
-    val_attack_steps: int = Field(
-        10, ge=1, description="[ours] PGD steps of the quick robust accuracy after each epoch."
-    )
+    val_attack_steps: int = Field(10, ge=1, description="[ours] PGD steps of the quick robust accuracy.")
     val_attack_images: int = Field(1000, ge=1, description="[ours] Validation images that quick PGD attacks.")
     num_recorded: int = Field(100, ge=0, description="[ours] Adversarial images kept of each epoch, for looking at.")
     seed: int = Field(0, ge=0, lt=2**32, description="[ours] Source of every random stream of the run.")
@@ -140,9 +130,7 @@ class RunConfig(Values):
         if isinstance(self.num_perturbed, int) and self.num_perturbed < 0:
             raise ValueError(f"num_perturbed={self.num_perturbed} is negative; use 0 for standard training, or all")
         if self.warmup_epochs > self.epochs:
-            raise ValueError(
-                f"warmup_epochs={self.warmup_epochs} exceeds epochs={self.epochs}; lower it or train longer"
-            )
+            raise ValueError(f"warmup_epochs={self.warmup_epochs} exceeds epochs={self.epochs}; lower it")
         for share in self.lr_milestones:
             if not 0 < share < 1:
                 raise ValueError(f"lr_milestones={share:g} is not a share of the epochs; use values between 0 and 1")
@@ -165,7 +153,7 @@ class RunConfig(Values):
 
     @property
     def run_id(self) -> str:
-        """The run's name: data set, n, norm power, attack, seed and `digest`, e.g. `mnist-n1000-p1-fgsm-s0-1a2b3c4d`."""
+        """Data set, n, norm power, attack, seed and `digest`, e.g. `mnist-n1000-p1-fgsm-s0-1a2b3c4d`."""
         attack = self.resolved_attack
         kind = ("rs-" if attack.random_start else "") + "fgsm" if attack.kind == "fgsm" else f"pgd{attack.steps}"
         tail = f"-n{self.num_perturbed}-p{self.norm_power:g}-{kind}-s{self.seed}-{self.digest()}"
@@ -176,9 +164,7 @@ class RunConfig(Values):
 class EvaluationConfig(Values):
     """A robustness test: clean accuracy and PGD over a grid of ε on one split, the weights of one epoch."""
 
-    split: Literal["test", "validation", "train"] = Field(
-        "test", description="[paper] Split whose images are attacked."
-    )
+    split: Literal["test", "validation", "train"] = Field("test", description="[paper] Whose images are attacked.")
     epsilons: tuple[float, ...] | None = Field(
         None, description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255."
     )
@@ -193,9 +179,7 @@ class EvaluationConfig(Values):
     def _epsilons_in_range(self) -> Self:
         for epsilon in self.epsilons or ():
             if not 0 <= epsilon <= 1:
-                raise ValueError(
-                    f"epsilons={epsilon:g} is outside [0, 1], the range of a pixel; use e.g. 8/255 = 0.0314"
-                )
+                raise ValueError(f"epsilons={epsilon:g} is outside a pixel's range [0, 1]; use e.g. 0.0314 = 8/255")
         return self
 
     def grid(self, dataset: str) -> tuple[float, ...]:
@@ -223,7 +207,7 @@ PRESETS: dict[str, RunConfig] = {
 
 
 def preset(name: str, **overrides: Any) -> RunConfig:
-    """Return the preset `name` with some fields replaced, validated again; AATError names an unknown preset or field."""
+    """Return the preset `name` with some fields replaced; AATError names an unknown preset or field."""
     if name not in PRESETS:
         raise AATError(f"preset={name} is unknown; choose one of {', '.join(PRESETS)}")
     return checked_config(PRESETS[name].model_dump() | overrides)

@@ -24,9 +24,7 @@ class EpochMetrics(Values):
     lr: float = Field(description="Learning rate during the epoch.")
     loss: float = Field(description="Mean training cross-entropy over all samples as trained on, in nats.")
     loss_drawn: float | None = Field(description="The same over perturbed samples only, in nats; None if none was.")
-    loss_rest: float | None = Field(
-        description="The same over unperturbed samples only, in nats; None if none was left."
-    )
+    loss_rest: float | None = Field(description="The same over unperturbed samples, in nats; None if none was left.")
     clean_accuracy_val: float = Field(description="Clean accuracy on the validation split, after the epoch.")
     fgsm_accuracy_val: float = Field(description="Robust accuracy (FGSM, training ε) on the quick validation images.")
     robust_accuracy_val: float = Field(
@@ -34,14 +32,10 @@ class EpochMetrics(Values):
     )
     num_drawn: int = Field(description="Distinct samples perturbed: |K|.")
     shortfall: int = Field(description="How many fewer than n were drawn because too few had a non-zero probability.")
-    sum_gradient_norms: float | None = Field(
-        description="Σ‖∇ₓJ‖₂ over all T samples; None if the epoch was not scored."
-    )
+    sum_gradient_norms: float | None = Field(description="Σ‖∇ₓJ‖₂ over all T samples; None if not scored.")
     seconds_scoring: float = Field(description="Seconds in the pass that yields the gradient norms.")
     seconds_draw: float = Field(description="Seconds for probabilities and draw.")
-    seconds_perturb: float = Field(
-        description="Seconds spent perturbing at the epoch's start (on-the-fly: in training)."
-    )
+    seconds_perturb: float = Field(description="Seconds perturbing at the epoch's start (on-the-fly: in train).")
     seconds_train: float = Field(description="Seconds in training steps.")
     seconds_validate: float = Field(description="Seconds for clean, FGSM and PGD accuracy on validation.")
     seconds_record: float = Field(description="Seconds to assemble this record (not to write it).")
@@ -72,12 +66,10 @@ class Evaluation(Values):
     split: str = Field(description="train, validation or test.")
     num_images: int = Field(description="Images attacked.")
     attack: dict[str, str | int | float | bool | None] = Field(
-        description="Kind, steps, step size rule, restarts, start."
+        description="Kind, steps, step size, restarts, random start."
     )
     epsilons: tuple[float, ...] = Field(description="ℓ∞ budgets in pixel units, ascending; 0 is clean accuracy.")
-    num_correct: tuple[int, ...] = Field(
-        description="Images still classified correctly under every attempt, for each ε."
-    )
+    num_correct: tuple[int, ...] = Field(description="Images classified correctly under every attempt, for each ε.")
     seed: int = Field(description="Seed of the random starts.")
     seconds: float = Field(description="Wall time of the whole evaluation.")
     model_digest: str = Field(description="sha256 of the weights, to tell whether two evaluations attacked the same.")

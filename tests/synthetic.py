@@ -49,7 +49,9 @@ def make_evaluation(config: RunConfig, epoch: int, **fields: object) -> Evaluati
     return Evaluation.model_validate(values | fields)
 
 
-def make_run(store: Store, *, epochs: int = 4, committed: int | None = None, evaluated: bool = True, **fields: object) -> Run:
+def make_run(
+    store: Store, *, epochs: int = 4, committed: int | None = None, evaluated: bool = True, **fields: object
+) -> Run:
     """Write a run of made-up epochs through the store and open it."""
     config = preset("mini", epochs=epochs, **fields)
     with store.writer(config) as writer:

@@ -1,0 +1,102 @@
+"""The cache: the only code that writes or reads `cache/runs`, without torch.
+
+    cache/runs/<run_id>/
+        config.json                          the RunConfig
+        HEAD.json                            schema, last epoch, size and sha256 of every file: the commit point
+        metrics.parquet                      one EpochMetrics row an epoch
+        epochs/0042/{probabilities,drawn,x_adv}.npy
+        checkpoints/0042.safetensors         weights: last two, best, every tenth
+        checkpoints/0042.training.safetensors    optimiser state, so that the run resumes: last two
+        evaluations/*.json
+        .lock                                held while a trainer writes
+    cache/showcase/runs/...                  the same, committed with the project, read only
+
+A writer puts every file under a temporary name beside its target, syncs it, renames it, and renames HEAD last. A reader
+believes only HEAD: a file that HEAD does not list does not exist, and one whose size or digest differs is damage.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from aat_explore.config import RunConfig, checked_run_id
+from aat_explore.errors import AATError
+from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError
+from aat_explore.store.writer import RunWriter
+
+__all__ = [
+    "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError", "RunNotFoundError", "RunWriter", "Store",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All runs of a cache: those that open, and for each that does not, why."""
+
+    runs: list[Run]
+    damaged: dict[str, str]
+
+
+class Store:
+    """A cache folder: `runs/` of its own, and the committed `showcase/` beside them, which is only read."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def run_ids(self) -> list[str]:
+        """Names of all runs with a committed epoch, sorted."""
+        return sorted(self._paths())
+
+    def open(self, run_id: str) -> Run:
+        """Open a run; RunNotFoundError or RunDamagedError says what is wrong with it."""
+        path = self._paths().get(checked_run_id(run_id))
+        if path is None:
+            raise RunNotFoundError(
+                f"run={run_id} is not in {self.root}; `aat list --cache-dir {self.root}` shows what is"
+            )
+        return Run(path, showcase=path.parent.parent.name == "showcase" and path.parent.parent.parent == self.root)
+
+    def list(self) -> Listing:
+        """Open every run, setting the damaged ones apart with the reason."""
+        listing = Listing([], {})
+        for run_id in self.run_ids():
+            try:
+                run = self.open(run_id)
+                _ = run.config
+                listing.runs.append(run)
+            except AATError as error:
+                listing.damaged[run_id] = str(error)
+        return listing
+
+    @contextmanager
+    def writer(self, config: RunConfig) -> Iterator[RunWriter]:
+        """Hold the run of `config` for writing, created if it is new; RunBusyError if another process trains it."""
+        path = self.root / "runs" / config.run_id
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            # Dashboards try the lock for an instant to see whether a run is live: hence the second's patience.
+            with FileLock(path / ".lock", timeout=1):
+                yield RunWriter(path, config)
+        except Timeout:
+            raise RunBusyError(
+                f"run={config.run_id} is being trained by another process; wait for it or stop it"
+            ) from None
+
+    def _paths(self) -> dict[str, Path]:
+        """Folders of runs by name; an own run hides the showcase's run of the same name."""
+        found: dict[str, Path] = {}
+        for folder in (self.root / "showcase" / "runs", self.root / "runs"):
+            if folder.is_dir():
+                heads = folder.glob("*/HEAD.json")
+                found |= {head.parent.name: head.parent for head in heads if _is_run_id(head.parent.name)}
+        return found
+
+
+def _is_run_id(name: str) -> bool:
+    try:
+        return bool(checked_run_id(name))
+    except AATError:
+        return False

@@ -1,0 +1,215 @@
+"""Reading one cached run: every file is believed only if HEAD lists it and its digest fits."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+from pydantic import Field, ValidationError
+from safetensors.numpy import load as load_safetensors
+
+from aat_explore.config import RunConfig, Values, checked_run_id, one_line
+from aat_explore.errors import AATError
+from aat_explore.records import SCHEMA_VERSION, Evaluation
+
+Array = np.ndarray[Any, Any]
+
+
+class RunNotFoundError(AATError):
+    """There is no such run in this cache."""
+
+
+class RunDamagedError(AATError):
+    """A file of a run is missing or is not what HEAD says; the message names it."""
+
+
+class RunBusyError(AATError):
+    """Another process is training this run."""
+
+
+class RunMovedOnError(AATError):
+    """A trainer committed an epoch while the run was read; open it again."""
+
+
+class FileEntry(Values):
+    """Size in bytes and sha256 of one file, as HEAD lists it."""
+
+    size: int
+    sha256: str
+
+
+class Head(Values):
+    """The commit point of a run: what is believed to exist, and nothing else."""
+
+    schema_version: int
+    epoch: int
+    files: dict[
+        Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_-]+)*(\.[a-z]+)*$")], FileEntry
+    ]  # never out of the run
+
+
+def digest_of(content: bytes) -> str:
+    """Return the sha256 of `content`, as hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+class Run:
+    """One cached run as HEAD describes it at the moment of opening; reopen it to see epochs committed since.
+
+    Every file is verified against HEAD when it is read; `RunDamagedError` names the file that differs.
+    """
+
+    def __init__(self, path: Path, *, showcase: bool = False) -> None:
+        self.path, self.id, self.showcase = path, checked_run_id(path.name), showcase
+        try:
+            content = (path / "HEAD.json").read_bytes()
+        except OSError:
+            raise RunNotFoundError(
+                f"run={self.id} has no committed epoch in {path.parent}; `aat list` shows runs"
+            ) from None
+        self.revision = digest_of(content)[:16]
+        self.head = self._parse_head(content)
+        self._config: RunConfig | None = None
+
+    def _parse_head(self, content: bytes) -> Head:
+        try:
+            fields = json.loads(content)
+            found = fields.get("schema_version") if isinstance(fields, dict) else None
+            if isinstance(found, int) and found > SCHEMA_VERSION:
+                raise RunDamagedError(
+                    f"run={self.id} has schema version {found}, this program reads up to {SCHEMA_VERSION}; update aat-explore"
+                )
+            return Head.model_validate(fields)
+        except (json.JSONDecodeError, UnicodeDecodeError, ValidationError):
+            raise self._damage("HEAD.json", "is not a commit record") from None
+
+    def _damage(self, name: str, what: str) -> RunDamagedError:
+        return RunDamagedError(
+            f"run={self.id}: {name} {what}; move {self.path} away and train again, or restore it from a copy"
+        )
+
+    @property
+    def config(self) -> RunConfig:
+        """The run's settings."""
+        if self._config is None:
+            try:
+                self._config = RunConfig.model_validate_json(self._read("config.json"))
+            except ValidationError as error:
+                raise self._damage("config.json", f"does not fit this version ({one_line(error)})") from None
+        return self._config
+
+    @property
+    def epoch(self) -> int:
+        """Last committed epoch; epochs count from 1."""
+        return self.head.epoch
+
+    @property
+    def complete(self) -> bool:
+        """Whether all epochs of the config are committed."""
+        return self.epoch >= self.config.epochs
+
+    @property
+    def training(self) -> bool:
+        """Whether a trainer holds the run's lock now."""
+        path = self.path / ".lock"
+        if self.showcase or not path.exists():
+            return False
+        try:
+            with FileLock(path, timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a cache that may only be read is not being trained
+            return False
+
+    def metrics(self) -> pd.DataFrame:
+        """One row an epoch with the columns of `EpochMetrics`, in order."""
+        try:
+            return pd.read_parquet(io.BytesIO(self._read("metrics.parquet")))
+        except RunMovedOnError:  # the only file of a committed epoch that is ever replaced
+            return Run(self.path, showcase=self.showcase).metrics()
+
+    def probabilities(self, epoch: int) -> Array | None:
+        """p of one epoch: float32 (T,), or None when nothing was drawn from a distribution."""
+        name = f"epochs/{epoch:04d}/probabilities.npy"
+        return self._array(name) if name in self.head.files else None
+
+    def drawn(self, epoch: int) -> Array:
+        """The set K of one epoch: int32 (|K|,), rows of the training split in the order drawn."""
+        return self._array(self._name_of(epoch, "drawn"))
+
+    def x_adv(self, epoch: int) -> Array:
+        """The recorded adversarial images of `drawn(epoch)[:m]`: uint8 (m, C, H, W)."""
+        return self._array(self._name_of(epoch, "x_adv"))
+
+    def evaluations(self) -> list[Evaluation]:
+        """All evaluations, oldest first."""
+        names = [name for name in self.head.files if name.startswith("evaluations/")]
+        try:
+            found = [Evaluation.model_validate_json(self._read(name)) for name in names]
+        except ValidationError as error:
+            raise self._damage("evaluations", f"does not fit this version ({one_line(error)})") from None
+        return sorted(found, key=lambda evaluation: evaluation.created)
+
+    def checkpoints(self) -> list[int]:
+        """Epochs whose weights are kept, ascending."""
+        return sorted(
+            int(Path(name).name.split(".")[0])
+            for name in self.head.files
+            if name.startswith("checkpoints/") and not name.endswith(".training.safetensors")
+        )
+
+    def weights(self, epoch: int) -> dict[str, Array]:
+        """The network after `epoch`, by parameter name; AATError names the epochs that are kept."""
+        name = f"checkpoints/{epoch:04d}.safetensors"
+        if name not in self.head.files:
+            kept = ", ".join(map(str, self.checkpoints()))
+            raise AATError(f"epoch={epoch} of run={self.id} has no kept checkpoint; choose one of {kept}")
+        return self._tensors(name)
+
+    def training_state(self) -> dict[str, Array]:
+        """What a trainer needs besides the weights to go on after the last committed epoch."""
+        return self._tensors(f"checkpoints/{self.epoch:04d}.training.safetensors")
+
+    def verify(self) -> None:
+        """Read every file that HEAD lists; RunDamagedError names the first that differs."""
+        for name in self.head.files:
+            self._read(name)
+
+    def _name_of(self, epoch: int, array: str) -> str:
+        name = f"epochs/{epoch:04d}/{array}.npy"
+        if name not in self.head.files:
+            raise AATError(f"epoch={epoch} of run={self.id} is not recorded; it has epochs 1 to {self.epoch}")
+        return name
+
+    def _array(self, name: str) -> Array:
+        return np.lib.format.read_array(io.BytesIO(self._read(name)), allow_pickle=False)
+
+    def _tensors(self, name: str) -> dict[str, Array]:
+        return dict(load_safetensors(self._read(name)))
+
+    def _read(self, name: str) -> bytes:
+        entry = self.head.files.get(name)
+        if entry is None:
+            raise self._damage(name, "is missing from HEAD.json")
+        # A trainer moves a mutable file to its place after it has renamed HEAD: until then it is found under its next name.
+        for path in (self.path / name, self.path / f"{name}.next"):
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue
+            if len(content) == entry.size and digest_of(content) == entry.sha256:
+                return content
+        if self._moved_on():
+            raise RunMovedOnError(f"run={self.id} committed an epoch while {name} was read; open it again")
+        raise self._damage(name, "is damaged" if (self.path / name).exists() else "is missing")
+
+    def _moved_on(self) -> bool:
+        try:
+            return digest_of((self.path / "HEAD.json").read_bytes())[:16] != self.revision
+        except OSError:
+            return False

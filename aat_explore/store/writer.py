@@ -1,0 +1,134 @@
+"""Writing one cached run: files first, each whole after any crash, and HEAD last."""
+
+import io
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import save as save_safetensors
+
+from aat_explore.config import RunConfig
+from aat_explore.errors import AATError
+from aat_explore.records import SCHEMA_VERSION, EpochMetrics, EpochRecord, Evaluation
+from aat_explore.store.run import Array, FileEntry, Head, Run, digest_of
+
+KEEP_LAST = 2  # checkpoints with optimiser state: the newest, and the one before it in case of a bad disk
+KEEP_EVERY = 10  # weights kept for good, for robust accuracy over epochs
+
+
+class RunWriter:
+    """Commits epochs and evaluations to one run whose lock is held."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self.path = path
+        self._files: dict[str, FileEntry] = {}
+        self._rows: list[EpochMetrics] = []
+        self.epoch = 0
+        if (path / "HEAD.json").exists():
+            run = self.read()
+            if run.config.digest() != config.digest():
+                raise AATError(
+                    f"run={run.id} holds another config under the same name; change the seed or move it away"
+                )
+            self._files, self.epoch = dict(run.head.files), run.epoch
+            frame = run.metrics().astype(object)
+            rows = frame.where(frame.notna(), None).to_dict("records")
+            self._rows = [EpochMetrics.model_validate(row) for row in rows]
+        else:
+            self._put("config.json", config.model_dump_json(indent=1).encode())
+
+    def read(self) -> Run:
+        """Open what has been committed so far."""
+        return Run(self.path)
+
+    def commit(self, record: EpochRecord) -> None:
+        """Write one epoch; when this returns, the epoch survives any crash."""
+        epoch = record.metrics.epoch
+        if epoch != self.epoch + 1:
+            raise AATError(f"epoch={epoch} cannot follow epoch {self.epoch} of run={self.path.name}")
+        folder = f"epochs/{epoch:04d}"
+        if record.probabilities is not None:
+            self._put(f"{folder}/probabilities.npy", _npy(record.probabilities.astype(np.float32)))
+        self._put(f"{folder}/drawn.npy", _npy(record.drawn.astype(np.int32)))
+        self._put(f"{folder}/x_adv.npy", _npy(record.x_adv))
+        self._put(f"checkpoints/{epoch:04d}.safetensors", save_safetensors(dict(record.weights)))
+        self._put(f"checkpoints/{epoch:04d}.training.safetensors", save_safetensors(dict(record.training_state)))
+        self._rows.append(record.metrics)
+        self.epoch = epoch
+        dropped = self._outdated_checkpoints()
+        for name in dropped:
+            del self._files[name]
+        self._commit_head(metrics=True)
+        for name in dropped:
+            (self.path / name).unlink(missing_ok=True)
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Write one evaluation; none is ever overwritten."""
+        content = evaluation.model_dump_json(indent=1).encode()
+        name = f"evaluations/{evaluation.split}-{evaluation.epoch:04d}-{digest_of(content)[:12]}.json"
+        self._put(name, content)
+        self._commit_head(metrics=False)
+
+    def _outdated_checkpoints(self) -> list[str]:
+        """Checkpoints that are neither among the last, nor the best, nor every tenth.
+
+        Best is the highest robust validation accuracy, then clean: robust overfitting makes the last epoch a poor
+        choice in adversarial training (Rice, Wong, Kolter 2020).
+        """
+        best = max(self._rows, key=lambda row: (row.robust_accuracy_val, row.clean_accuracy_val)).epoch
+        names = []
+        for name in self._files:
+            if name.startswith("checkpoints/"):
+                epoch, _, kind = Path(name).name.partition(".")
+                recent = int(epoch) > self.epoch - KEEP_LAST
+                kept = recent or (kind == "safetensors" and (int(epoch) == best or int(epoch) % KEEP_EVERY == 0))
+                if not kept:
+                    names.append(name)
+        return names
+
+    def _commit_head(self, *, metrics: bool) -> None:
+        if metrics:
+            frame = pd.DataFrame([row.model_dump() for row in self._rows], columns=list(EpochMetrics.model_fields))
+            floats = [name for name, kind in EpochMetrics.model_fields.items() if kind.annotation is not int]
+            buffer = io.BytesIO()
+            frame.astype(dict.fromkeys(floats, "float64")).to_parquet(buffer, index=False)
+            self._put("metrics.parquet", buffer.getvalue(), suffix=".next")
+        head = Head(schema_version=SCHEMA_VERSION, epoch=self.epoch, files=self._files)
+        _write(self.path / "HEAD.json", head.model_dump_json().encode())
+        if metrics:
+            (self.path / "metrics.parquet.next").replace(self.path / "metrics.parquet")
+
+    def _put(self, name: str, content: bytes, *, suffix: str = "") -> None:
+        """Write a file that the next HEAD will list; `suffix` keeps a mutable file apart until then."""
+        _write(self.path / f"{name}{suffix}", content)
+        self._files[name] = FileEntry(size=len(content), sha256=digest_of(content))
+
+
+def _npy(array: Array) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write so that the file is, after any crash, either as it was or whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise AATError(
+            f"{path} cannot be written ({error.strerror}); free space or choose another --cache-dir"
+        ) from None
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
