@@ -17,6 +17,7 @@ from aat_explore.errors import AATError
 from aat_explore.records import SCHEMA_VERSION, Evaluation
 
 Array = np.ndarray[Any, Any]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(/[a-z0-9_-]+)*(\.[a-z]+)*$")]  # cannot leave the run
 
 
 class RunNotFoundError(AATError):
@@ -47,9 +48,7 @@ class Head(Values):
 
     schema_version: int
     epoch: int
-    files: dict[
-        Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_-]+)*(\.[a-z]+)*$")], FileEntry
-    ]  # never out of the run
+    files: dict[FileName, FileEntry]
 
 
 def digest_of(content: bytes) -> str:
@@ -81,7 +80,7 @@ class Run:
             found = fields.get("schema_version") if isinstance(fields, dict) else None
             if isinstance(found, int) and found > SCHEMA_VERSION:
                 raise RunDamagedError(
-                    f"run={self.id} has schema version {found}, this program reads up to {SCHEMA_VERSION}; update aat-explore"
+                    f"run={self.id} has schema version {found}, newer than {SCHEMA_VERSION}; update aat-explore"
                 )
             return Head.model_validate(fields)
         except (json.JSONDecodeError, UnicodeDecodeError, ValidationError):
@@ -196,7 +195,7 @@ class Run:
         entry = self.head.files.get(name)
         if entry is None:
             raise self._damage(name, "is missing from HEAD.json")
-        # A trainer moves a mutable file to its place after it has renamed HEAD: until then it is found under its next name.
+        # A trainer moves metrics to their place after it has renamed HEAD: until then they have their next name.
         for path in (self.path / name, self.path / f"{name}.next"):
             try:
                 content = path.read_bytes()

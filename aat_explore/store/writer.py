@@ -29,9 +29,7 @@ class RunWriter:
         if (path / "HEAD.json").exists():
             run = self.read()
             if run.config.digest() != config.digest():
-                raise AATError(
-                    f"run={run.id} holds another config under the same name; change the seed or move it away"
-                )
+                raise AATError(f"run={run.id} holds another config under this name; change the seed or move it")
             self._files, self.epoch = dict(run.head.files), run.epoch
             frame = run.metrics().astype(object)
             rows = frame.where(frame.notna(), None).to_dict("records")
@@ -124,9 +122,7 @@ def _write(path: Path, content: bytes) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise AATError(
-            f"{path} cannot be written ({error.strerror}); free space or choose another --cache-dir"
-        ) from None
+        raise AATError(f"{path} cannot be written ({error.strerror}); free space or set another --cache-dir") from None
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
