@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -26,6 +26,9 @@ class Values(BaseModel):
     """A frozen value that rejects unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=Values)
 
 
 @dataclass(frozen=True)
@@ -219,9 +222,14 @@ def preset_of(dataset: str) -> str:
 
 
 def checked_config(fields: dict[str, Any]) -> RunConfig:
-    """Build a `RunConfig` from a mapping; AATError gives the first field that is wrong, in one line."""
+    """Build a `RunConfig` from a mapping; AATError says in one line what is wrong."""
+    return checked(RunConfig, fields)
+
+
+def checked(model: type[Model], fields: dict[str, Any]) -> Model:
+    """Build a value from a mapping; AATError says in one line what is wrong."""
     try:
-        return RunConfig.model_validate(fields)
+        return model.model_validate(fields)
     except ValidationError as error:
         raise AATError(one_line(error)) from None
 

@@ -39,6 +39,8 @@ class EpochMetrics(Values):
     seconds_train: float = Field(description="Seconds in training steps.")
     seconds_validate: float = Field(description="Seconds for clean, FGSM and PGD accuracy on validation.")
     seconds_record: float = Field(description="Seconds to assemble this record (not to write it).")
+    device: str = Field(description="Device the epoch ran on: cpu, cuda or mps, and its name.")
+    num_threads: int = Field(description="CPU threads of torch; another number gives other bits.")
 
 
 @dataclass(frozen=True)

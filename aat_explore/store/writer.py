@@ -89,7 +89,7 @@ class RunWriter:
     def _commit_head(self, *, metrics: bool) -> None:
         if metrics:
             frame = pd.DataFrame([row.model_dump() for row in self._rows], columns=list(EpochMetrics.model_fields))
-            floats = [name for name, kind in EpochMetrics.model_fields.items() if kind.annotation is not int]
+            floats = [name for name, kind in EpochMetrics.model_fields.items() if kind.annotation not in (int, str)]
             buffer = io.BytesIO()
             frame.astype(dict.fromkeys(floats, "float64")).to_parquet(buffer, index=False)
             self._put("metrics.parquet", buffer.getvalue(), suffix=".next")

@@ -1,0 +1,36 @@
+"""The command line, `aat`: train, list, show, evaluate, demo, app.
+
+Bad input ends with exit code 2 and one line that says what to do; Ctrl-C with 130, losing no
+more than the running epoch.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from aat_explore.errors import AATError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; the `aat` script."""
+    from aat_explore.cli.arguments import parse
+
+    try:
+        return parse(sys.argv[1:] if argv is None else list(argv)).run()
+    except AATError as error:
+        return _complain(str(error))
+    except BrokenPipeError:  # the reader of `aat list | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _complain(f"{error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions")
+    except KeyboardInterrupt:
+        print("aat: stopped; the same command goes on after the last finished epoch", file=sys.stderr)
+        return 130
+
+
+def _complain(message: str) -> int:
+    print(f"aat: {' '.join(message.split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,202 @@
+"""From words to a command: tyro reads flags and types, the pydantic models check values.
+
+The flags of `train` are the fields of `RunConfig` and their defaults come from a preset, so neither is written twice.
+"""
+
+import contextlib
+import dataclasses
+import io
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, cast
+
+import tyro
+from pydantic import BaseModel
+
+import aat_explore
+from aat_explore.cli import commands
+from aat_explore.config import PRESETS, AttackConfig, EvaluationConfig, RunConfig, preset_of
+from aat_explore.errors import AATError
+
+
+class Command(Protocol):
+    """A parsed command."""
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+
+
+CacheDir = Annotated[Path, tyro.conf.arg(help="The cache folder (AAT_CACHE).")]
+Device = Annotated[
+    Literal["cuda", "mps", "cpu"] | None, tyro.conf.arg(help="Where to compute; None = the best there is.")
+]
+Threads = Annotated[int | None, tyro.conf.arg(help="CPU threads, part of what repeats bit for bit; None = all cores.")]
+RunId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run's name, from `aat list`.")]
+Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print JSON.")]
+
+
+def default_cache() -> Path:
+    """Return `$AAT_CACHE`, or ./cache."""
+    return Path(os.environ.get("AAT_CACHE") or "cache")
+
+
+def flags_of(model: type[BaseModel]) -> type:
+    """Return a dataclass with the fields, types and help of a pydantic model, for tyro to fill.
+
+    Values are checked once, by the model itself, so that the command line and Python give the same message.
+    """
+    defaults = model()
+    fields = []
+    for name, info in model.model_fields.items():
+        kind, default = info.annotation, getattr(defaults, name)
+        if kind is AttackConfig:
+            kind, default = AttackFlags, dataclasses.field(default_factory=AttackFlags)
+        fields.append((name, Annotated[kind, tyro.conf.arg(help=info.description)], default))
+    return dataclasses.make_dataclass(f"{model.__name__}Flags", fields)
+
+
+AttackFlags: Any = flags_of(AttackConfig)
+RunFlags: Any = flags_of(RunConfig)
+EvaluationFlags: Any = flags_of(EvaluationConfig)
+
+
+def _run_flags(config: RunConfig) -> Any:
+    fields = dict(config)
+    return RunFlags(**fields | {"attack": AttackFlags(**dict(config.attack))})
+
+
+@dataclasses.dataclass
+class Train:
+    """Train one run into the cache and evaluate it; go on where it was cut off, and do nothing if it is complete."""
+
+    flags: Annotated[RunFlags, tyro.conf.arg(name="")]
+    preset: Annotated[
+        Literal["mini", "paper-mnist", "paper-fashion", "paper-cifar10"] | None,
+        tyro.conf.arg(help="Defaults of all other flags; None = the preset of --dataset."),
+    ] = None
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+    evaluate: Annotated[bool, tyro.conf.arg(help="Attack the test set with PGD-40 over a grid of ε at the end.")] = True
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print only the run id.")] = False
+
+    def run(self) -> int:
+        """Train."""
+        return commands.train(
+            dataclasses.asdict(self.flags), self.cache_dir, self.device, self.threads, self.evaluate, self.quiet
+        )
+
+
+@dataclasses.dataclass
+class List:
+    """List the runs of the cache, one a line."""
+
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    json: Json = False
+
+    def run(self) -> int:
+        """List."""
+        return commands.list_runs(self.cache_dir, as_json=self.json)
+
+
+@dataclasses.dataclass
+class Show:
+    """Verify every file of a run, and print its settings, epochs and evaluations."""
+
+    run_id: RunId
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    json: Json = False
+
+    def run(self) -> int:
+        """Show."""
+        return commands.show(self.run_id, self.cache_dir, as_json=self.json)
+
+
+@dataclasses.dataclass
+class Evaluate:
+    """Attack a run's network with PGD over a grid of ε and store the result with the run."""
+
+    run_id: RunId
+    flags: Annotated[EvaluationFlags, tyro.conf.arg(name="")] = dataclasses.field(default_factory=EvaluationFlags)
+    epoch: Annotated[int | None, tyro.conf.arg(help="Epoch whose weights are attacked; None = the last.")] = None
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> int:
+        """Evaluate."""
+        fields = dataclasses.asdict(self.flags)
+        return commands.evaluate(
+            self.run_id, fields, self.epoch, self.cache_dir, self.device, self.threads, as_json=self.json
+        )
+
+
+@dataclasses.dataclass
+class Demo:
+    """Train n = 0, 100, 1000 and all on the embedded data set, then serve the dashboard on these runs."""
+
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+    app: Annotated[bool, tyro.conf.arg(help="Serve the dashboard afterwards.")] = True
+    port: Annotated[int, tyro.conf.arg(help="The dashboard's port, on this machine only.")] = 8501
+
+    def run(self) -> int:
+        """Train the demo's runs and serve them."""
+        code = commands.demo(self.cache_dir, self.device, self.threads)
+        return commands.app(self.cache_dir, self.port) if self.app else code
+
+
+@dataclasses.dataclass
+class App:
+    """Serve the dashboard, on this machine only."""
+
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    port: Annotated[int, tyro.conf.arg(help="Port on 127.0.0.1.")] = 8501
+
+    def run(self) -> int:
+        """Serve."""
+        return commands.app(self.cache_dir, self.port)
+
+
+def parse(argv: list[str]) -> Command:
+    """Return the command that the words ask for; AATError says in one line what cannot be read."""
+    train = Train(_run_flags(PRESETS[_preset_asked_for(argv)]))
+    kinds: Any = (
+        Annotated[Train, tyro.conf.subcommand("train", default=train)]
+        | Annotated[List, tyro.conf.subcommand("list")]
+        | Annotated[Show, tyro.conf.subcommand("show")]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Demo, tyro.conf.subcommand("demo")]
+        | Annotated[App, tyro.conf.subcommand("app")]
+    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return cast(Command, tyro.cli(kinds, prog="aat", args=argv, description=aat_explore.__doc__))
+    except SystemExit as exit_:
+        if exit_.code in (0, None):
+            raise
+        raise AATError(_one_line(said.getvalue(), argv)) from None
+
+
+def _preset_asked_for(argv: list[str]) -> str:
+    """Find --preset among the words, or else the preset of --dataset; what is wrong with them is tyro's to say."""
+    found = {}
+    for name in ("preset", "dataset"):
+        for position, word in enumerate(argv):
+            if match := re.fullmatch(rf"--{name}(?:=(.*))?", word):
+                found[name] = match[1] or "".join(argv[position + 1 : position + 2])
+    chosen = found.get("preset")
+    return chosen if chosen in PRESETS else preset_of(found.get("dataset", ""))
+
+
+def _one_line(box: str, argv: list[str]) -> str:
+    """Make one line of tyro's error box: its first section, and where to read more."""
+    lines = [line.strip(" │╭╮╰╯") for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()]
+    body = [line for line in lines if line and not re.fullmatch(r"─.*─", line)]
+    end = next((k for k, line in enumerate(body) if re.match("Got errors|Argument helptext|For full help", line)), None)
+    command = [word for word in argv[:1] if word.isalpha()]
+    return f"{' '.join(body[:end]).rstrip('.')}; see `{' '.join(['aat', *command, '--help'])}`"

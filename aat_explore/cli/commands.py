@@ -1,0 +1,236 @@
+"""What each command does; torch is imported by those that compute, so that `list` and `show` answer at once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import aat_explore
+from aat_explore.config import PRESETS, EvaluationConfig, RunConfig, checked, checked_config
+from aat_explore.errors import AATError
+from aat_explore.records import Evaluation
+from aat_explore.store import Run, Store
+from aat_explore.views import frames
+
+DEMO_EPOCHS = 10
+DEMO_NUM_PERTURBED = (0, 100, 1000, "all")
+
+
+def train(
+    fields: dict[str, Any], cache_dir: Path, device: str | None, threads: int | None, evaluate: bool, quiet: bool
+) -> int:
+    """Train one run and print its id, or its course."""
+    config = checked_config(fields)
+    _train(config, cache_dir, device, threads, evaluate, quiet)
+    if quiet:
+        print(config.run_id)
+    return 0
+
+
+def _train(
+    config: RunConfig, cache_dir: Path, device: str | None, threads: int | None, evaluate: bool, quiet: bool
+) -> Run:
+    from aat_explore import experiment
+    from aat_explore.cli.progress import Display
+
+    console = Console(quiet=quiet)
+    with Display(console) as display:
+        run = experiment.train(
+            config,
+            cache_dir=cache_dir,
+            device=device,
+            threads=threads,
+            evaluate_with=EvaluationConfig() if evaluate else None,
+            listener=display,
+        )
+    for evaluation in run.evaluations()[-1:]:
+        _print_evaluation(console, evaluation)
+    console.print(f"in {run.path}", highlight=False, soft_wrap=True)
+    return run
+
+
+def list_runs(cache_dir: Path, *, as_json: bool) -> int:
+    """Print one line a run, and what is wrong with those that do not open (on stderr)."""
+    listing = Store(cache_dir).list()
+    rows, damaged = [], dict(listing.damaged)
+    for run in listing.runs:
+        try:
+            rows.append(frames.summary(run, run.training))
+        except AATError as error:
+            damaged[run.id] = str(error)
+    if not as_json:
+        for reason in damaged.values():
+            print(f"aat: {reason}", file=sys.stderr)
+    if as_json:
+        names = {"run": "run_id", "n": "num_perturbed", "ε": "epsilon"}
+        named = [{names.get(key, key.replace(" ", "_")): value for key, value in row.items()} for row in rows]
+        print(
+            _json(named + [{"run_id": run_id, "status": "damaged", "reason": why} for run_id, why in damaged.items()])
+        )
+    elif not rows:
+        print(f"no runs in {cache_dir}; `aat demo` makes four, `aat train --help` says how to make others")
+    else:
+        columns = [
+            "run",
+            "epochs done",
+            "epochs",
+            "status",
+            "clean accuracy",
+            "robust accuracy",
+            "seconds an epoch",
+            "flag",
+        ]
+        _print_frame(pd.DataFrame(rows)[columns])
+    return 0
+
+
+def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
+    """Verify a run and print all that is known of it."""
+    run = Store(cache_dir).open(run_id)
+    run.verify()
+    metrics, evaluations = run.metrics(), run.evaluations()
+    if as_json:
+        shown = {
+            "run": run.id,
+            "path": str(run.path),
+            "config": run.config.model_dump(mode="json"),
+            "epoch": run.epoch,
+            "complete": run.complete,
+            "training": run.training,
+            "checkpoints": run.checkpoints(),
+            "metrics": json.loads(metrics.to_json(orient="records")),
+            "evaluations": [e.model_dump(mode="json") | {"accuracies": e.accuracies} for e in evaluations],
+        }
+        print(_json(shown))
+        return 0
+    console = Console()
+    console.print(
+        f"{run.id}: epoch {run.epoch} of {run.config.epochs}, {frames.status(run, run.training)}", soft_wrap=True
+    )
+    console.print(f"in {run.path}, all {len(run.head.files)} files verified", highlight=False, soft_wrap=True)
+    usual = PRESETS["mini"].model_dump()
+    for name, value in run.config.model_dump().items():
+        mark = "" if value == usual[name] else "  *"
+        console.print(f"  {name} = {value}{mark}", highlight=False, markup=False, soft_wrap=True)
+    console.print("  (* differs from the default)")
+    columns = [
+        "epoch",
+        "loss",
+        "clean_accuracy_val",
+        "fgsm_accuracy_val",
+        "robust_accuracy_val",
+        "num_drawn",
+        "shortfall",
+    ]
+    seconds = metrics.filter(like="seconds_").sum(axis=1).rename("seconds")
+    _print_frame(pd.concat([metrics[columns], seconds], axis=1).tail(20))
+    for evaluation in evaluations:
+        _print_evaluation(console, evaluation)
+    if not evaluations:
+        console.print(f"not evaluated yet; run: aat evaluate {run.id}", soft_wrap=True)
+    return 0
+
+
+def evaluate(
+    run_id: str,
+    fields: dict[str, Any],
+    epoch: int | None,
+    cache_dir: Path,
+    device: str | None,
+    threads: int | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Evaluate a run and print the curve."""
+    config = checked(EvaluationConfig, fields)
+    Store(cache_dir).open(run_id)  # a wrong name must not wait for torch
+    from aat_explore import experiment
+    from aat_explore.cli.progress import Display
+
+    console = Console(stderr=as_json)
+    with Display(console) as display:
+        evaluation = experiment.evaluate(
+            run_id, config, cache_dir=cache_dir, epoch=epoch, device=device, threads=threads, listener=display
+        )
+    if as_json:
+        print(_json(evaluation.model_dump(mode="json") | {"accuracies": evaluation.accuracies}))
+    else:
+        _print_evaluation(console, evaluation)
+    return 0
+
+
+def demo(cache_dir: Path, device: str | None, threads: int | None) -> int:
+    """Train the demo's runs on the embedded data set."""
+    for num_perturbed in DEMO_NUM_PERTURBED:
+        fields = PRESETS["mini"].model_dump() | {"num_perturbed": num_perturbed, "epochs": DEMO_EPOCHS}
+        _train(checked_config(fields), cache_dir, device, threads, evaluate=True, quiet=False)
+    return 0
+
+
+def app(cache_dir: Path, port: int) -> int:
+    """Serve the dashboard until it is stopped."""
+    package = Path(aat_explore.__file__).parent
+    pages = next(
+        (path for path in (package / "dashboard" / "app.py", package.parent / "app.py") if path.exists()), None
+    )
+    if pages is None:
+        raise AATError("app.py is not beside the package; run `streamlit run app.py` in the project's folder")
+    options = {
+        "server.address": "127.0.0.1",
+        "server.port": port,
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",
+    }
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    print(f"dashboard on http://127.0.0.1:{port} (Ctrl-C stops it)", flush=True)
+    try:
+        command = [sys.executable, "-m", "streamlit", "run", str(pages), *flags]
+        return subprocess.run(command, env=os.environ | {"AAT_CACHE": str(cache_dir.resolve())}, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+def _print_evaluation(console: Console, evaluation: Evaluation) -> None:
+    attack = evaluation.attack
+    console.print(
+        f"{evaluation.split} accuracy under PGD-{attack['steps']}, epoch {evaluation.epoch}, "
+        f"{evaluation.num_images} images, {evaluation.seconds:.0f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table("ε", "accuracy")
+    for column in table.columns:
+        column.justify = "right"
+    for epsilon, accuracy in zip(evaluation.epsilons, evaluation.accuracies, strict=True):
+        table.add_row(f"{epsilon:.4g}", f"{accuracy:.2%}" + ("  (clean)" if epsilon == 0 else ""))
+    console.print(table)
+
+
+def _print_frame(frame: pd.DataFrame) -> None:
+    """Print a frame as a table; elsewhere than on a terminal, as wide as it needs."""
+    table = Table()
+    for name in frame.columns:
+        table.add_column(name, overflow="fold", justify="left" if name in ("run", "status", "flag") else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*[_cell(name, value) for name, value in zip(frame.columns, row, strict=True)])
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=200).print(table)
+
+
+def _cell(name: str, value: object) -> str:
+    if pd.isna(value):  # type: ignore[call-overload]
+        return "–"
+    if "accuracy" in name:
+        return f"{value:.1%}"
+    return f"{value:.3g}" if isinstance(value, float) else escape(str(value))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, default=float)

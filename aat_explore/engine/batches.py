@@ -1,0 +1,126 @@
+"""The training set on the device, and how an epoch's samples become batches: shuffle, x′ for x, augmentation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aat_explore.algorithm.gradients import pixels
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images uint8 (N, C, H, W) and labels int64 (N,) on one device; row i is sample i."""
+
+    images: Tensor
+    labels: Tensor
+
+    @classmethod
+    def from_numpy(cls, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], device: torch.device) -> Self:
+        """Copy a split to the device, as uint8: a quarter of float32's memory."""
+        labels_ = torch.from_numpy(labels.astype(np.int64))
+        return cls(torch.from_numpy(np.array(images)).to(device), labels_.to(device))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, count: int) -> "ImageSet":
+        """Return the first `count` samples."""
+        return ImageSet(self.images[:count], self.labels[:count])
+
+    def chunks(self, size: int) -> Iterator["ImageSet"]:
+        """Yield consecutive pieces of at most `size` samples."""
+        for start in range(0, len(self), size):
+            yield ImageSet(self.images[start : start + size], self.labels[start : start + size])
+
+    def channel_statistics(self) -> tuple[list[float], list[float]]:
+        """Return mean and standard deviation of each channel in [0, 1], exact from the 256-bin histogram."""
+        values = torch.arange(256, dtype=torch.float64) / 255
+        means, sds = [], []
+        for channel in range(self.images.shape[1]):
+            counts = torch.bincount(self.images[:, channel].flatten().cpu(), minlength=256).double()
+            mean = float((counts * values).sum() / counts.sum())
+            variance = float((counts * (values - mean) ** 2).sum() / counts.sum())
+            means.append(mean)
+            sds.append(max(variance**0.5, 1e-3))  # a constant channel must not divide by zero
+        return means, sds
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one optimiser step trains on, before perturbation.
+
+    `rows` (B,) are training rows; `drawn` (k,) positions in the batch of the samples to perturb, `slots` (k,) their
+    positions in K. All on the CPU, so that making a batch never waits for the device.
+    """
+
+    rows: Tensor
+    drawn: Tensor
+    slots: Tensor
+
+
+def epoch_batches(
+    num_train: int,
+    drawn: Tensor,
+    batch_size: int,
+    *,
+    treatment: Literal["replace", "add", "half"],
+    generator: torch.Generator,
+) -> Iterator[Batch]:
+    """Shuffle an epoch's samples and cut them into batches; the last may be shorter.
+
+    There are T samples, of which those in K = `drawn` are perturbed (Algorithm 1, step 4); with treatment "add" there
+    are T + |K|: the T clean ones, and the perturbed copies apart.
+    """
+    if treatment == "add":
+        rows = torch.cat([torch.arange(num_train), drawn])
+        slots = torch.cat([torch.full((num_train,), -1), torch.arange(len(drawn))])
+    else:
+        rows = torch.arange(num_train)
+        slots = torch.full((num_train,), -1)
+        slots[drawn] = torch.arange(len(drawn))
+    order = torch.randperm(len(rows), generator=generator)
+    rows, slots = rows[order], slots[order]
+    for start in range(0, len(rows), batch_size):
+        batch_slots = slots[start : start + batch_size]
+        positions = (batch_slots >= 0).nonzero().flatten()
+        yield Batch(rows[start : start + batch_size], positions, batch_slots[positions])
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One random crop (from 4 pixels of zero padding) and horizontal flip for each sample of a batch."""
+
+    top: Tensor
+    left: Tensor
+    flip: Tensor
+
+    PADDING = 4
+
+    @classmethod
+    def random(cls, count: int, generator: torch.Generator) -> Self:
+        """Draw the crops and flips of `count` samples, on the CPU."""
+        offsets = torch.randint(0, 2 * cls.PADDING + 1, (2, count), generator=generator)
+        return cls(offsets[0], offsets[1], torch.rand(count, generator=generator) < 0.5)
+
+    def __getitem__(self, positions: Tensor) -> "Augmentation":
+        return Augmentation(self.top[positions], self.left[positions], self.flip[positions])
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the cropped and flipped images, same shape: one gather."""
+        height, width = images.shape[-2:]
+        padded = torch.nn.functional.pad(images, (self.PADDING,) * 4)
+        x = torch.arange(width)
+        columns = torch.where(self.flip[:, None], width - 1 - x, x) + self.left[:, None]
+        rows = torch.arange(height) + self.top[:, None]
+        index = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).flatten(1)
+        index = index.to(images.device)[:, None, :].expand(-1, images.shape[1], -1)
+        return padded.flatten(2).gather(2, index).view_as(images)
+
+
+def clean_pixels(data: ImageSet, rows: Tensor) -> Tensor:
+    """Return the images of some rows in [0, 1], float32."""
+    return pixels(data.images[rows.to(data.images.device)])

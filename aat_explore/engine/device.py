@@ -1,0 +1,65 @@
+"""Where a run computes: the device, its name, and how many threads."""
+
+import platform
+from time import perf_counter
+
+import torch
+
+from aat_explore import __version__
+from aat_explore.errors import AATError
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """Return the named device, or the best there is: CUDA, then MPS, then the CPU; AATError if it is not there."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise AATError(
+            f"device={name} is not available here; leave it out to use the best there is, or use cpu"
+        ) from None
+    return device
+
+
+def set_threads(count: int | None) -> None:
+    """Fix the number of CPU threads, which is part of what makes a CPU run repeat bit for bit."""
+    if count is not None:
+        if count < 1:
+            raise AATError(f"threads={count} is less than 1; leave it out to use all cores")
+        torch.set_num_threads(count)
+
+
+def describe(device: torch.device) -> str:
+    """Return a device's kind and name, as it stands in records."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({platform.machine()})"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions a result depends on."""
+    return {"aat-explore": __version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+class Stopwatch:
+    """Wall seconds by phase; waits for the device at each lap, so that no phase pays for another's kernels."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._last = self._now()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, phase: str) -> None:
+        """Book the time since the last lap to `phase`."""
+        now = self._now()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._last
+        self._last = now
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()
+        return perf_counter()

@@ -1,0 +1,80 @@
+"""Networks as a run needs them: built from its config, and to and from the plain arrays of a checkpoint."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from aat_explore.algorithm.models import ResNet18, StdCNN
+from aat_explore.config import RunConfig
+from aat_explore.engine.streams import global_stream
+from aat_explore.errors import AATError
+from aat_explore.records import Arrays
+
+
+def build_network(
+    config: RunConfig,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    mean: Sequence[float] | None = None,
+    sd: Sequence[float] | None = None,
+) -> nn.Module:
+    """Return the run's network, initialised from its seed; mean and sd per channel, if given, normalise its input."""
+    channels, height, width = image_shape
+    if height != width or height < 16:
+        raise AATError(
+            f"dataset={config.dataset} has images of {height}×{width}; the networks take squares of 16 or more"
+        )
+    mean, sd = mean or [0.0] * channels, sd or [1.0] * channels
+    with global_stream(config.seed, "init"):
+        if config.model == "StdCNN":
+            return StdCNN(
+                in_channels=channels,
+                image_size=height,
+                num_classes=num_classes,
+                dropout=config.dropout,
+                mean=mean,
+                sd=sd,
+            )
+        return ResNet18(in_channels=channels, num_classes=num_classes, mean=mean, sd=sd)
+
+
+def weights_of(network: nn.Module) -> dict[str, np.ndarray[Any, Any]]:
+    """Copy a network's parameters and buffers to the host."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
+
+
+def load_weights(network: nn.Module, weights: Arrays) -> None:
+    """Fill a network from a checkpoint's arrays."""
+    network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
+
+
+def digest_of_weights(weights: Arrays) -> str:
+    """Return the sha256 over names and bytes of a checkpoint, as hex digits."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + np.ascontiguousarray(weights[name]).tobytes())
+    return digest.hexdigest()
+
+
+def state_of(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray[Any, Any]]:
+    """Copy an optimiser's state to the host, as `optimizer.<parameter>.<name>`."""
+    return {
+        f"optimizer.{index}.{name}": tensor.detach().cpu().numpy().copy()
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, tensor in state.items()
+    }
+
+
+def load_state(optimizer: torch.optim.Optimizer, arrays: Arrays) -> None:
+    """Fill an optimiser from what `state_of` copied."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, array in arrays.items():
+        kind, index, name = key.split(".", 2)
+        if kind == "optimizer":
+            state.setdefault(int(index), {})[name] = torch.from_numpy(np.array(array))
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})

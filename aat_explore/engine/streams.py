@@ -1,0 +1,33 @@
+"""Random streams: every use of chance in a run has its own, derived from the run's seed, the use and the epoch.
+
+Nothing random is carried from epoch to epoch, so a resumed run needs no saved generator state, and the draw of epoch 42
+can be repeated alone from its cached distribution.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+Use = Literal["init", "shuffle", "draw", "attack", "augmentation", "dropout", "validation"]
+
+
+def stream_seed(seed: int, use: Use, epoch: int = 0) -> int:
+    """Return the 63-bit seed of one stream; a hash, so that neighbouring seeds and epochs share nothing."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{use}/{epoch}".encode()).digest()[:8], "big") >> 1
+
+
+def stream(seed: int, use: Use, epoch: int = 0) -> torch.Generator:
+    """Return a generator on the CPU, so that every device sees the same random numbers."""
+    return torch.Generator().manual_seed(stream_seed(seed, use, epoch))
+
+
+@contextmanager
+def global_stream(seed: int, use: Use, epoch: int = 0) -> Iterator[None]:
+    """Seed torch's global generators for what takes no other (initialisation, dropout), and restore them after."""
+    cuda = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(stream_seed(seed, use, epoch))
+        yield
