@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from aat_explore.algorithm.gradients import attacked, input_gradient, pixels
+from aat_explore.algorithm.gradients import Images, attacked, input_gradient, pixels
 from aat_explore.errors import AATError
 
 Pixels = Float[Tensor, "B C H W"]
@@ -62,7 +62,7 @@ def pgd_step(
     return project(moved, pixels(images), epsilon), logits
 
 
-def move(images: Pixels, signs: Tensor, epsilon: float) -> Pixels:
+def move(images: Images, signs: Tensor, epsilon: float) -> Pixels:
     """Return clip(x + ε·sign), for signs (B, C, H, W) in {−1, 0, 1} of any dtype; for one step no projection is due."""
     x = pixels(images)
     return (x + epsilon * signs.to(x.dtype)).clamp_(0, 1)
@@ -73,7 +73,7 @@ def project(x_adv: Pixels, images: Pixels, epsilon: float) -> Pixels:
     return torch.maximum(torch.minimum(x_adv, images + epsilon), images - epsilon).clamp_(0, 1)
 
 
-def uniform_start(images: Pixels, epsilon: float, generator: torch.Generator | None = None) -> Pixels:
+def uniform_start(images: Images, epsilon: float, generator: torch.Generator | None = None) -> Pixels:
     """Return a point uniform in the ε-ball around each image, clipped to [0, 1]."""
     x = pixels(images)
     device = x.device if generator is None else generator.device
@@ -81,7 +81,7 @@ def uniform_start(images: Pixels, epsilon: float, generator: torch.Generator | N
     return (x + epsilon * (2 * noise - 1)).clamp_(0, 1)
 
 
-def predicted_labels(model: nn.Module, images: Pixels) -> Labels:
+def predicted_labels(model: nn.Module, images: Images) -> Labels:
     """Return the model's own labels (B,): attacking these instead of the true ones avoids label leaking."""
     with attacked(model), torch.no_grad():
         labels: Tensor = model(pixels(images)).argmax(1)

@@ -1,0 +1,44 @@
+"""Fixtures that more than one test file needs."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Every call of the algorithm under pytest checks the shapes and dtypes that its annotations promise.
+install_import_hook("aat_explore.algorithm", "typechecker.check")
+
+PACKED = Path(__file__).resolve().parents[2] / "shared" / "datasets"
+NAMES = ("mnist", "fashion-mnist", "cifar10")
+
+
+def _has_arrays(folder: Path) -> bool:
+    stems = ("train_images", "train_labels", "test_images", "test_labels")
+    return all((folder / name / f"{stem}.npy").is_file() for name in NAMES for stem in stems)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """A folder to use as AAT_DATA with all three full sets: the user's, or one unpacked once a machine."""
+    given = os.environ.get("AAT_DATA")
+    if given and _has_arrays(Path(given)):
+        return Path(given)
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    unpacked = cache_home / "aat-explore" / "test-data"
+    if _has_arrays(unpacked):
+        return unpacked
+    if not (PACKED / "prepare.py").is_file():
+        pytest.skip(f"full data sets needed: AAT_DATA={given!r} does not hold all three, and {PACKED} is not there")
+    unpacked.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=unpacked.parent) as scratch:
+        subprocess.run([sys.executable, str(PACKED / "prepare.py"), scratch], check=True, stdout=subprocess.DEVNULL)
+        for name in NAMES:  # two sessions may unpack at once: the first to arrive wins, both have the same bytes
+            target = unpacked / name
+            target.parent.mkdir(exist_ok=True)
+            if not target.exists():
+                (Path(scratch) / name).rename(target)
+    return unpacked

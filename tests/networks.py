@@ -1,0 +1,53 @@
+"""Networks for the tests of the algorithm: fresh, trained until they are confident, and closed-form ones."""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aat_explore import datasets
+from aat_explore.algorithm import ResNet18, StdCNN
+
+
+@cache
+def mini(count: int = 2000) -> tuple[Tensor, Tensor]:
+    """Images float32 in [0, 1] and labels of fashion-mini's first training samples."""
+    split = datasets.load("fashion-mini").train
+    images = torch.from_numpy(split.images(slice(0, count)).copy()).float() / 255
+    return images, torch.from_numpy(split.labels[:count].astype("int64"))
+
+
+def fresh(name: str) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return StdCNN() if name == "StdCNN" else ResNet18(in_channels=1, mean=[0.5], sd=[0.25])
+
+
+@cache
+def confident(name: str) -> nn.Module:
+    """Trained on few samples until most are fitted so well that float32 softmax rounds to one."""
+    count, epochs = (400, 50) if name == "StdCNN" else (100, 12)
+    images, labels = (part[:count] for part in mini())
+    network = fresh(name).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for _ in range(epochs):
+            for rows in torch.randperm(count).split(50):
+                optimizer.zero_grad()
+                F.cross_entropy(network(images[rows]), labels[rows]).backward()
+                optimizer.step()
+    return network.eval()
+
+
+class Linear(nn.Module):
+    """Logits W·x with W (K, D): ∇ₓJ = Wᵀ(softmax − onehot) in closed form."""
+
+    def __init__(self, num_classes: int = 4, pixels: int = 9, scale: float = 1.0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.W = nn.Parameter(scale * torch.randn(num_classes, pixels, generator=generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.W.T

@@ -1,0 +1,47 @@
+"""The networks are the paper's: parameters counted, shapes, and normalisation inside."""
+
+import pytest
+import torch
+from torch import nn
+
+from aat_explore.algorithm import ResNet18, StdCNN
+
+
+def test_stdcnn_has_the_papers_23010_parameters():
+    assert sum(parameter.numel() for parameter in StdCNN().parameters()) == 23_010
+
+
+def test_stdcnn_is_the_papers_stack_of_layers():
+    kinds = [type(layer).__name__ for layer in StdCNN()][1:]
+    convolutions = ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d"]
+    assert kinds == [*convolutions, *convolutions, "Flatten", "Linear", "ReLU", "Dropout", "Linear"]
+
+
+def test_resnet18_has_the_cifar_stem():
+    """11,173,962 parameters is the known count of ResNet18 with a 3×3 stem and 10 classes."""
+    network = ResNet18()
+    assert sum(parameter.numel() for parameter in network.parameters()) == 11_173_962
+    stem = network[1].conv1
+    assert (stem.kernel_size, stem.stride) == ((3, 3), (1, 1))
+    assert isinstance(network[1].maxpool, nn.Identity)
+
+
+@pytest.mark.parametrize(("network", "shape"), [(StdCNN(), (1, 28, 28)), (ResNet18(), (3, 32, 32))])
+def test_logits_have_one_column_a_class(network, shape):
+    assert network.eval()(torch.rand(5, *shape)).shape == (5, 10)
+
+
+def test_stdcnn_fits_other_image_sizes():
+    assert StdCNN(in_channels=3, image_size=32, num_classes=7, mean=[0] * 3, sd=[1] * 3)(
+        torch.rand(2, 3, 32, 32)
+    ).shape == (2, 7)
+
+
+def test_normalisation_is_inside_so_that_epsilon_is_in_pixels():
+    """A network with mean and sd on x is the plain one on (x − mean)/sd."""
+    torch.manual_seed(0)
+    plain = StdCNN(dropout=0)
+    torch.manual_seed(0)
+    normalising = StdCNN(dropout=0, mean=[0.3], sd=[0.2])
+    x = torch.rand(4, 1, 28, 28)
+    torch.testing.assert_close(normalising(x), plain((x - 0.3) / 0.2))
