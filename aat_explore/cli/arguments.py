@@ -27,6 +27,8 @@ class Command(Protocol):
         """Do it and return the exit code."""
 
 
+COMMANDS = ("train", "list", "show", "evaluate", "demo", "app")
+
 CacheDir = Annotated[Path, tyro.conf.arg(help="The cache folder (AAT_CACHE).")]
 Device = Annotated[
     Literal["cuda", "mps", "cpu"] | None, tyro.conf.arg(help="Where to compute; None = the best there is.")
@@ -198,5 +200,5 @@ def _one_line(box: str, argv: list[str]) -> str:
     lines = [line.strip(" │╭╮╰╯") for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()]
     body = [line for line in lines if line and not re.fullmatch(r"─.*─", line)]
     end = next((k for k, line in enumerate(body) if re.match("Got errors|Argument helptext|For full help", line)), None)
-    command = [word for word in argv[:1] if word.isalpha()]
+    command = [word for word in argv[:1] if word in COMMANDS]
     return f"{' '.join(body[:end]).rstrip('.')}; see `{' '.join(['aat', *command, '--help'])}`"

@@ -52,43 +52,42 @@ def _train(
         )
     for evaluation in run.evaluations()[-1:]:
         _print_evaluation(console, evaluation)
-    console.print(f"in {run.path}", highlight=False, soft_wrap=True)
+    console.print(f"in {run.path}", highlight=False, markup=False, soft_wrap=True)
     return run
 
 
 def list_runs(cache_dir: Path, *, as_json: bool) -> int:
-    """Print one line a run, and what is wrong with those that do not open (on stderr)."""
+    """Print one line a run, and what is wrong with those that do not open (on stderr, or in the JSON)."""
     listing = Store(cache_dir).list()
     rows, damaged = [], dict(listing.damaged)
     for run in listing.runs:
         try:
-            rows.append(frames.summary(run, run.training))
+            rows.append(_summary(run))
         except AATError as error:
             damaged[run.id] = str(error)
-    if not as_json:
-        for reason in damaged.values():
-            print(f"aat: {reason}", file=sys.stderr)
     if as_json:
-        names = {"run": "run_id", "n": "num_perturbed", "ε": "epsilon"}
-        named = [{names.get(key, key.replace(" ", "_")): value for key, value in row.items()} for row in rows]
-        print(
-            _json(named + [{"run_id": run_id, "status": "damaged", "reason": why} for run_id, why in damaged.items()])
-        )
-    elif not rows:
+        print(_json(rows + [{"run_id": name, "status": "damaged", "reason": why} for name, why in damaged.items()]))
+        return 0
+    for reason in damaged.values():
+        print(f"aat: {reason}", file=sys.stderr)
+    if not rows:
         print(f"no runs in {cache_dir}; `aat demo` makes four, `aat train --help` says how to make others")
     else:
-        columns = [
-            "run",
-            "epochs done",
-            "epochs",
-            "status",
-            "clean accuracy",
-            "robust accuracy",
-            "seconds an epoch",
-            "flag",
-        ]
-        _print_frame(pd.DataFrame(rows)[columns])
+        columns = ["run_id", "epochs_done", "epochs", "status", "clean_accuracy", "robust_accuracy", "seconds_an_epoch"]
+        _print_frame(pd.DataFrame(rows)[[*columns, "flag"]])
     return 0
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    config, row = run.config, frames.summary(run, run.training)
+    said = ("attack", "status", "clean accuracy", "robust accuracy", "tested with", "seconds an epoch", "total seconds")
+    return {
+        "run_id": run.id,
+        **{name: getattr(config, name) for name in ("dataset", "num_perturbed", "norm_power", "epsilon", "seed")},
+        "epochs_done": run.epoch,
+        "epochs": config.epochs,
+        **{name.replace(" ", "_"): row[name] for name in (*said, "flag")},
+    }
 
 
 def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
@@ -105,7 +104,7 @@ def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
             "complete": run.complete,
             "training": run.training,
             "checkpoints": run.checkpoints(),
-            "metrics": json.loads(metrics.to_json(orient="records")),
+            "metrics": metrics.astype(object).where(metrics.notna(), None).to_dict("records"),
             "evaluations": [e.model_dump(mode="json") | {"accuracies": e.accuracies} for e in evaluations],
         }
         print(_json(shown))
@@ -114,7 +113,8 @@ def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
     console.print(
         f"{run.id}: epoch {run.epoch} of {run.config.epochs}, {frames.status(run, run.training)}", soft_wrap=True
     )
-    console.print(f"in {run.path}, all {len(run.head.files)} files verified", highlight=False, soft_wrap=True)
+    verified = f"in {run.path}, all {len(run.head.files)} files verified"
+    console.print(verified, highlight=False, markup=False, soft_wrap=True)
     usual = PRESETS["mini"].model_dump()
     for name, value in run.config.model_dump().items():
         mark = "" if value == usual[name] else "  *"
@@ -176,6 +176,8 @@ def demo(cache_dir: Path, device: str | None, threads: int | None) -> int:
 
 def app(cache_dir: Path, port: int) -> int:
     """Serve the dashboard until it is stopped."""
+    if not 1 <= port <= 65535:
+        raise AATError(f"port={port} is not in 1..65535; use e.g. 8501")
     package = Path(aat_explore.__file__).parent
     pages = next(
         (path for path in (package / "dashboard" / "app.py", package.parent / "app.py") if path.exists()), None
@@ -217,7 +219,9 @@ def _print_frame(frame: pd.DataFrame) -> None:
     """Print a frame as a table; elsewhere than on a terminal, as wide as it needs."""
     table = Table()
     for name in frame.columns:
-        table.add_column(name, overflow="fold", justify="left" if name in ("run", "status", "flag") else "right")
+        table.add_column(
+            name.replace("_", " "), overflow="fold", justify="left" if name in ("run_id", "status", "flag") else "right"
+        )
     for row in frame.itertuples(index=False):
         table.add_row(*[_cell(name, value) for name, value in zip(frame.columns, row, strict=True)])
     console = Console()

@@ -1,0 +1,119 @@
+"""README is true: its commands run, its tables say what the code says, its file map is the tree."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aat_explore.cli import main
+from aat_explore.cli.arguments import Demo, Train, parse
+from aat_explore.config import PRESETS, checked_config
+from aat_explore.records import EpochMetrics, Evaluation
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+SHELL = [
+    line.split("#")[0].strip() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines() if line.strip()
+]
+AAT = [words[1:] for line in SHELL for part in line.split("&&") if (words := shlex.split(part))[0] == "aat"]
+
+
+def test_it_gives_the_two_commands():
+    assert "pip install -e . && aat demo" in SHELL
+    assert "pip install -e '.[dev]' && pytest" in SHELL
+
+
+@pytest.mark.parametrize("words", AAT, ids=" ".join)
+def test_every_aat_command_is_one_that_aat_takes(words):
+    command = parse(words)
+    if isinstance(command, Train):
+        from dataclasses import asdict
+
+        checked_config(asdict(command.flags))
+
+
+def test_the_train_list_show_and_evaluate_commands_run(tmp_path, monkeypatch, capsys):
+    """As written, but for fewer epochs and steps; the full-size preset is trained by the realdata test."""
+    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
+    trains = [words for words in AAT if words[0] == "train" and "--preset" not in words]
+    assert len(trains) == 2
+    for words in trains:
+        assert main([*words, "--epochs", "1", "--no-evaluate", "--quiet"]) == 0
+    run_id = capsys.readouterr().out.split()[-1]
+    for words in AAT:
+        if words[0] in ("list", "show", "evaluate"):
+            quick = ["--images", "20", "--epsilons", "0.1"] if words[0] == "evaluate" else []
+            assert main([run_id if word == "RUN" else word for word in words] + quick) == 0
+            assert run_id in capsys.readouterr().out or words[0] == "evaluate"
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_the_full_size_preset_runs(real_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
+    monkeypatch.setenv("AAT_DATA", str(real_data))
+    (words,) = (words for words in AAT if "--preset" in words)
+    assert main([*words, "--epochs", "1", "--no-evaluate", "--quiet"]) == 0
+    from aat_explore.store import Store
+
+    run = Store(tmp_path).open(capsys.readouterr().out.strip())
+    assert len(run.probabilities(1)) == 55_000
+    assert len(set(run.drawn(1).tolist())) == 1000
+    assert run.metrics()["clean_accuracy_val"].iloc[0] > 0.7
+
+
+@pytest.mark.slow
+def test_the_demo_trains_its_four_runs(tmp_path):
+    (words,) = (words for words in AAT if isinstance(parse(words), Demo))
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from aat_explore.cli import main; sys.exit(main())",
+        *words,
+        "--no-app",
+    ]
+    subprocess.run([*command, "--cache-dir", str(tmp_path)], check=True, stdout=subprocess.DEVNULL, timeout=900)
+    from aat_explore.store import Store
+
+    runs = Store(tmp_path).list().runs
+    assert {run.config.num_perturbed for run in runs} == {0, 100, 1000, "all"}
+    assert all(run.complete and run.evaluations() for run in runs)
+
+
+def test_the_python_example_runs(monkeypatch):
+    import torch
+    from networks import fresh, mini
+
+    images, labels = mini()
+    names = {"model": fresh("StdCNN"), "images": images, "labels": labels, "torch": torch}
+    (example,) = (block for kind, block in BLOCKS if kind == "python")
+    exec(example, names)
+    assert names["x_adv"].shape == (1000, 1, 28, 28)
+
+
+@pytest.mark.parametrize("model", [EpochMetrics, Evaluation])
+def test_the_record_schema_is_the_codes(model):
+    for name, info in model.model_fields.items():
+        assert f"| `{name}` | {info.description} |" in README
+
+
+def test_every_preset_is_named():
+    assert all(f"`{name}`" in README for name in PRESETS)
+
+
+def test_the_file_map_is_the_tree():
+    named = set(re.findall(r"^\| `((?:aat_explore|app)[\w./]*)` \|", README, flags=re.MULTILINE))
+    assert all((ROOT / name).exists() for name in named)
+    for path in ROOT.glob("aat_explore/**/*.py"):
+        name = path.relative_to(ROOT).as_posix()
+        covered = name in named or any(folder.endswith("/") and name.startswith(folder) for folder in named)
+        assert covered or path.name == "__init__.py" or "/data/" in name, f"{name} is missing from README's file map"
+
+
+def test_pictures_and_files_it_names_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
