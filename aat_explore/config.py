@@ -10,7 +10,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from aat_explore.errors import AATError
 
@@ -26,6 +26,12 @@ class Values(BaseModel):
     """A frozen value that rejects unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _no_negative_zero(cls, value: Any) -> Any:
+        """Equal values are equal to the bit, so that equal configs have one digest."""
+        return value + 0.0 if isinstance(value, float) else value
 
 
 Model = TypeVar("Model", bound=Values)
@@ -110,7 +116,7 @@ class RunConfig(Values):
     )
     warmup_epochs: int = Field(0, ge=0, description="[ours] First epochs, of standard training.")
     epsilon: float = Field(0.3, ge=0, le=1, description="[paper] ℓ∞ budget in pixel units: 0.3, or 0.02 for CIFAR10.")
-    attack: AttackConfig = Field(default_factory=AttackConfig, description="The attack A of Algorithm 1.")
+    attack: AttackConfig = Field(default_factory=AttackConfig, description="[paper] The attack A of Algorithm 1.")
     epochs: int = Field(10, ge=1, le=9999, description="[paper] 100 in the paper's figures.")
     batch_size: int = Field(128, ge=1, description="[ours] Samples in an optimiser step.")
     optimizer: Literal["adam", "sgd"] = Field("adam", description="[ours] Adam, or SGD with momentum.")
@@ -161,7 +167,8 @@ class RunConfig(Values):
         kind = ("rs-" if attack.random_start else "") + "fgsm" if attack.kind == "fgsm" else f"pgd{attack.steps}"
         tail = f"-n{self.num_perturbed}-p{self.norm_power:g}-{kind}-s{self.seed}-{self.digest()}"
         head = re.sub(r"[^a-z0-9._-]+", "-", self.dataset.lower()).strip("-._") or "data"
-        return checked_run_id(head[: 64 - len(tail)] + tail.replace("+", ""))
+        readable = head[: max(1, 64 - len(tail))] + tail.replace("+", "")
+        return checked_run_id(readable if len(readable) <= 64 else f"{readable[:55]}-{self.digest()}")
 
 
 class EvaluationConfig(Values):
@@ -240,6 +247,9 @@ def one_line(error: ValidationError) -> str:
     for item in error.errors():
         if item["type"] == "value_error":
             said[str(item["ctx"]["error"])] = []
+        elif item["type"] == "extra_forbidden":
+            where = ".".join(map(str, item["loc"]))
+            said[f"{where}={item['input']!r} is not a field; correct its name or drop it"] = []
         else:
             where = ".".join(str(part) for part in item["loc"] if part not in ("int", "literal['all']"))
             said.setdefault(f"{where}={item['input']!r}: ", []).append(item["msg"][:1].lower() + item["msg"][1:])

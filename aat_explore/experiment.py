@@ -10,7 +10,7 @@ from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine import evaluation, trainer
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.device import choose_device, set_threads
+from aat_explore.engine.device import choose_device, fixed_threads
 from aat_explore.engine.networks import build_network, load_weights
 from aat_explore.errors import AATError
 from aat_explore.records import EpochMetrics, Evaluation
@@ -61,12 +61,11 @@ def train(
     `evaluate_with` is None. Raises AATError: unknown data, n > T, a diverged network, a run that is being trained.
     """
     listener = listener or Silent()
-    set_threads(threads)
     place = choose_device(device)
     data = datasets.load(config.dataset, cache_dir=cache_dir)
     trainer.check_num_perturbed(config, len(data.train))
     store = Store(cache_dir)
-    with store.writer(config) as writer:
+    with fixed_threads(threads), store.writer(config) as writer:
         listener.began(config, writer.epoch, place)
         if writer.epoch < config.epochs:
             for record in trainer.train(
@@ -98,14 +97,16 @@ def evaluate(
     The same evaluation is not made twice. Raises AATError: no such run, no checkpoint of that epoch, unknown data, a
     run of the showcase (which is only read), or one that is being trained.
     """
-    set_threads(threads)
     run = Store(cache_dir).open(run_id)
     if run.showcase:
         raise AATError(f"run={run_id} is of the showcase, which is only read; add --cache-dir {run.path.parent.parent}")
+    if run.config.run_id != run_id:
+        raise AATError(f"run={run_id} is a renamed copy, which is only read; rename it back to {run.config.run_id}")
+    epoch = run.epoch if epoch is None else epoch
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
     place = choose_device(device)
-    with Store(cache_dir).writer(run.config) as writer:
-        return _evaluate(writer, config, epoch or run.epoch, data, place, listener or Silent())
+    with fixed_threads(threads), Store(cache_dir).writer(run.config) as writer:
+        return _evaluate(writer, config, epoch, data, place, listener or Silent())
 
 
 def load_network(run: Run, data: datasets.Dataset, epoch: int | None = None) -> nn.Module:

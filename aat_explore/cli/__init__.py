@@ -18,7 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from aat_explore.cli.arguments import parse
 
     try:
-        return parse(sys.argv[1:] if argv is None else list(argv)).run()
+        code = parse(sys.argv[1:] if argv is None else list(argv)).run()
+        sys.stdout.flush()  # what cannot be written is to be known here, not when Python ends
+        return code
     except AATError as error:
         return _complain(str(error))
     except BrokenPipeError:  # the reader of `aat list | head` has seen enough

@@ -198,7 +198,9 @@ def _preset_asked_for(argv: list[str]) -> str:
 def _one_line(box: str, argv: list[str]) -> str:
     """Make one line of tyro's error box: its first section, and where to read more."""
     lines = [line.strip(" │╭╮╰╯") for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()]
-    body = [line for line in lines if line and not re.fullmatch(r"─.*─", line)]
+    # The first rule holds the title, or stands below it where the terminal has no box characters.
+    rules = [k for k, line in enumerate(lines) if re.fullmatch(r"─.*─|-+", line)] + [len(lines)] * 2
+    body = [line for line in lines[rules[0] + 1 : rules[1]] or lines if line]
     end = next((k for k, line in enumerate(body) if re.match("Got errors|Argument helptext|For full help", line)), None)
     command = [word for word in argv[:1] if word in COMMANDS]
     return f"{' '.join(body[:end]).rstrip('.')}; see `{' '.join(['aat', *command, '--help'])}`"

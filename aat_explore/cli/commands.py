@@ -184,13 +184,14 @@ def app(cache_dir: Path, port: int) -> int:
     )
     if pages is None:
         raise AATError("app.py is not beside the package; run `streamlit run app.py` in the project's folder")
-    options = {
-        "server.address": "127.0.0.1",
-        "server.port": port,
-        "server.headless": "true",
-        "browser.gatherUsageStats": "false",
-    }
-    flags = [f"--{name}={value}" for name, value in options.items()]
+    flags = [  # the project's .streamlit/config.toml says the same, but holds only in the project's folder
+        "--server.address=127.0.0.1",
+        f"--server.port={port}",
+        "--server.allowedHosts=127.0.0.1",
+        "--server.allowedHosts=localhost",
+        "--server.headless=true",
+        "--browser.gatherUsageStats=false",
+    ]
     print(f"dashboard on http://127.0.0.1:{port} (Ctrl-C stops it)", flush=True)
     try:
         command = [sys.executable, "-m", "streamlit", "run", str(pages), *flags]

@@ -1,12 +1,16 @@
 """Where a run computes: the device, its name, and how many threads."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
 import torch
 
 from aat_explore import __version__
 from aat_explore.errors import AATError
+
+MAX_THREADS = 1024  # more than any machine has; torch itself overflows or exhausts the system
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -23,12 +27,18 @@ def choose_device(name: str | None = None) -> torch.device:
     return device
 
 
-def set_threads(count: int | None) -> None:
-    """Fix the number of CPU threads, which is part of what makes a CPU run repeat bit for bit."""
-    if count is not None:
-        if count < 1:
-            raise AATError(f"threads={count} is less than 1; leave it out to use all cores")
-        torch.set_num_threads(count)
+@contextmanager
+def fixed_threads(count: int | None) -> Iterator[None]:
+    """Hold the number of CPU threads, which is part of what makes a CPU run repeat bit for bit; restore it after."""
+    if count is not None and not 1 <= count <= MAX_THREADS:
+        raise AATError(f"threads={count} is not in 1..{MAX_THREADS}; leave it out to use all cores")
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def describe(device: torch.device) -> str:

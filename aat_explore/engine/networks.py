@@ -74,7 +74,7 @@ def load_state(optimizer: torch.optim.Optimizer, arrays: Arrays) -> None:
     """Fill an optimiser from what `state_of` copied."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, array in arrays.items():
-        kind, index, name = key.split(".", 2)
-        if kind == "optimizer":
+        if key.startswith("optimizer."):  # the trainer keeps other arrays beside them
+            _, index, name = key.split(".", 2)
             state.setdefault(int(index), {})[name] = torch.from_numpy(np.array(array))
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})

@@ -88,7 +88,8 @@ class Trainer:
             load_weights(self.network, resume.weights)
             load_state(self.optimizer, resume.training_state)
             if "gradient_norms" in resume.training_state:
-                self.norms = torch.from_numpy(np.array(resume.training_state["gradient_norms"]))
+                norms = torch.from_numpy(np.array(resume.training_state["gradient_norms"]))
+                self.norms = norms if self.device.type == "mps" else norms.to(self.device)  # where `score` leaves them
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         config, parameters = self.config, self.network.parameters()

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from aat_explore.config import RunConfig, checked_run_id
 from aat_explore.errors import AATError
 from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError
-from aat_explore.store.writer import RunWriter
+from aat_explore.store.writer import RunWriter, make_folder
 
 __all__ = [
     "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError", "RunNotFoundError", "RunWriter", "Store",
@@ -75,7 +75,7 @@ class Store:
     def writer(self, config: RunConfig) -> Iterator[RunWriter]:
         """Hold the run of `config` for writing, created if it is new; RunBusyError if another process trains it."""
         path = self.root / "runs" / config.run_id
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         try:
             # Dashboards try the lock for an instant to see whether a run is live: hence the second's patience.
             with FileLock(path / ".lock", timeout=1):

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
 from aat_explore.config import RunConfig, Values, checked_run_id, one_line
 from aat_explore.errors import AATError
-from aat_explore.records import SCHEMA_VERSION, Evaluation
+from aat_explore.records import SCHEMA_VERSION, EpochMetrics, Evaluation
 
 Array = np.ndarray[Any, Any]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(/[a-z0-9_-]+)*(\.[a-z]+)*$")]  # cannot leave the run
@@ -78,12 +79,14 @@ class Run:
         try:
             fields = json.loads(content)
             found = fields.get("schema_version") if isinstance(fields, dict) else None
-            if isinstance(found, int) and found > SCHEMA_VERSION:
+            if isinstance(found, int | float) and found > SCHEMA_VERSION:
                 raise RunDamagedError(
                     f"run={self.id} has schema version {found}, newer than {SCHEMA_VERSION}; update aat-explore"
                 )
             return Head.model_validate(fields)
-        except (json.JSONDecodeError, UnicodeDecodeError, ValidationError):
+        except AATError:
+            raise
+        except (ValueError, RecursionError):  # not JSON, not these fields, digits or brackets by the thousand
             raise self._damage("HEAD.json", "is not a commit record") from None
 
     def _damage(self, name: str, what: str) -> RunDamagedError:
@@ -128,9 +131,13 @@ class Run:
     def metrics(self) -> pd.DataFrame:
         """One row an epoch with the columns of `EpochMetrics`, in order."""
         try:
-            return pd.read_parquet(io.BytesIO(self._read("metrics.parquet")))
+            content = self._read("metrics.parquet")
         except RunMovedOnError:  # the only file of a committed epoch that is ever replaced
             return Run(self.path, showcase=self.showcase).metrics()
+        try:
+            return pd.read_parquet(io.BytesIO(content), columns=list(EpochMetrics.model_fields))
+        except (ValueError, OSError):  # pyarrow's errors are both
+            raise self._damage("metrics.parquet", "is not a Parquet file with the columns of EpochMetrics") from None
 
     def probabilities(self, epoch: int) -> Array | None:
         """p of one epoch: float32 (T,), or None when nothing was drawn from a distribution."""
@@ -186,17 +193,26 @@ class Run:
         return name
 
     def _array(self, name: str) -> Array:
-        return np.lib.format.read_array(io.BytesIO(self._read(name)), allow_pickle=False)
+        content = self._read(name)
+        try:
+            return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+        except (ValueError, MemoryError):
+            raise self._damage(name, "is not an array of numbers") from None
 
     def _tensors(self, name: str) -> dict[str, Array]:
-        return dict(load_safetensors(self._read(name)))
+        content = self._read(name)
+        try:
+            return dict(load_safetensors(content))
+        except SafetensorError:
+            raise self._damage(name, "is not a safetensors file") from None
 
     def _read(self, name: str) -> bytes:
         entry = self.head.files.get(name)
         if entry is None:
             raise self._damage(name, "is missing from HEAD.json")
-        # A trainer moves metrics to their place after it has renamed HEAD: until then they have their next name.
-        for path in (self.path / name, self.path / f"{name}.next"):
+        # A trainer moves metrics to their place after it has renamed HEAD: until then they have their next name, and
+        # if it moves them between the first look and the second, a third finds them in their place.
+        for path in (self.path / name, self.path / f"{name}.next", self.path / name):
             try:
                 content = path.read_bytes()
             except OSError:

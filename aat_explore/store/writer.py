@@ -26,6 +26,8 @@ class RunWriter:
         self._files: dict[str, FileEntry] = {}
         self._rows: list[EpochMetrics] = []
         self.epoch = 0
+        for partial in path.rglob(".*.partial"):  # of a writer that was killed
+            partial.unlink()
         if (path / "HEAD.json").exists():
             run = self.read()
             if run.config.digest() != config.digest():
@@ -34,12 +36,25 @@ class RunWriter:
             frame = run.metrics().astype(object)
             rows = frame.where(frame.notna(), None).to_dict("records")
             self._rows = [EpochMetrics.model_validate(row) for row in rows]
+            self._tidy_after_crash()
         else:
             self._put("config.json", config.model_dump_json(indent=1).encode())
 
     def read(self) -> Run:
         """Open what has been committed so far."""
         return Run(self.path)
+
+    def _tidy_after_crash(self) -> None:
+        """Finish what a killed writer had begun: the metrics HEAD lists are in place, and what it drops is gone."""
+        waiting = self.path / "metrics.parquet.next"
+        if waiting.exists():
+            if digest_of(waiting.read_bytes()) == self._files["metrics.parquet"].sha256:
+                waiting.replace(self.path / "metrics.parquet")  # the next commit writes over the waiting name
+            else:
+                waiting.unlink()
+        for checkpoint in self.path.glob("checkpoints/*.safetensors"):
+            if checkpoint.relative_to(self.path).as_posix() not in self._files:
+                checkpoint.unlink()
 
     def commit(self, record: EpochRecord) -> None:
         """Write one epoch; when this returns, the epoch survives any crash."""
@@ -112,18 +127,30 @@ def _npy(array: Array) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """Write so that the file is, after any crash, either as it was or whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
     try:
+        make_folder(path.parent)
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise AATError(f"{path} cannot be written ({error.strerror}); free space or set another --cache-dir") from None
-    folder = os.open(path.parent, os.O_RDONLY)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents so that they survive a crash: each is synced in the folder that holds it."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

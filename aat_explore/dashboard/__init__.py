@@ -1,0 +1,11 @@
+"""The dashboard: one module a page, each a function `show` that chooses, loads and shows.
+
+    page.py         what every page is made of: the cache, choices in the URL, frames computed once, messages
+    runs.py         all runs, and one of them live
+    picks.py        what one epoch drew: images, p, classes
+    figures.py      what the two pages of figures share
+    accuracy.py     accuracy against n (Fig. 4)
+    robustness.py   accuracy against ε (Fig. 1-3 and 5)
+
+Arithmetic, charts and pictures are made in `views`, for notebooks too; `app.py` is the table of pages.
+"""

@@ -1,0 +1,49 @@
+"""What the two pages with the paper's figures share: which evaluations, which settings, what was tested."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from aat_explore.dashboard import page
+from aat_explore.store import Run
+from aat_explore.views import frames
+from aat_explore.views.frames import Frame
+from aat_explore.views.recipes import Recipe
+
+PERCENT = st.column_config.NumberColumn(format="percent")
+MEAN_COLUMNS = {
+    "mean": PERCENT,
+    "sd": PERCENT,
+    "low": None,
+    "high": None,
+    "position": None,
+    "panel": "norm",
+    "epsilon": st.column_config.NumberColumn("ε", format="%.4g"),
+}
+
+
+def measured(runs: Sequence[Run]) -> tuple[Frame, str]:
+    """All test accuracies and the test to show; says which runs lack one, and stops if all do."""
+    frame = page.remembered(frames.evaluated, list(runs))
+    if missing := frames.untested(frame, runs):
+        word = "run has" if len(missing) == 1 else "runs have"
+        with st.expander(f"{len(missing)} {word} no test accuracy yet", icon=":material/pending:"):
+            st.write("This measures it:")
+            st.code("\n".join(page.command(f"evaluate {run_id}") for run_id in missing), language="bash")
+    if frame.empty:
+        st.info("No run in this cache has been evaluated on test images yet, so there is nothing to draw.")
+        st.stop()
+    return frame, page.choose("Tested with", frames.tests(frame), "test")
+
+
+def choose_recipe(frame: Frame, dataset: str) -> Recipe:
+    """The settings to compare within, if the runs of a data set have several."""
+    by_name = {str(recipe): recipe for recipe in frames.recipes(frame, dataset)}
+    return by_name[page.choose(f"Settings for {page.plain(dataset)}", list(by_name), f"settings-{dataset}")]
+
+
+def say_what_was_tested(runs: Frame, test: str) -> None:
+    """Caption of a figure: the whole attack, and which runs were tested before their last epoch."""
+    st.caption(f"Tested with {page.plain(test)}; accuracy at ε = 0 is clean accuracy.")
+    if early := frames.unfinished(runs):
+        st.caption("Tested before the end of training: " + page.plain(", ".join(early)) + ".")

@@ -1,0 +1,39 @@
+"""How long accuracy holds as the attack grows: the paper's Fig. 1-3 and 5."""
+
+import streamlit as st
+
+from aat_explore.dashboard import figures, page
+from aat_explore.views import charts, frames
+
+AAT, PGD = FIGURES = ("Fig. 1–3: adaptive training", "Fig. 5: PGD on all samples")
+
+
+def show() -> None:
+    """Accuracy under attack against ε for one data set, or for networks trained with PGD on all samples."""
+    page.heading(
+        "Robustness vs ε",
+        "Test accuracy under an attack of growing budget ε, for networks trained with n perturbed samples an epoch "
+        "(the paper's Fig. 1–3 and 5).",
+        r"\mathrm{accuracy}(\varepsilon) = \frac{1}{N}\sum_{i=1}^{N} "
+        r"\mathbb{1}\left[\hat y(x_i') = y_i\right],\qquad \lVert x_i' - x_i\rVert_\infty \le \varepsilon",
+        "x′ is what the attack found within ε of the test image; with several restarts an image counts only if all of "
+        "them fail. Lines are means over seeds, bands one standard deviation, points single runs.",
+    )
+    measured, test = figures.measured(page.readable_runs())
+    if page.switch("Figure", FIGURES, "figure") == AAT:
+        dataset = page.choose("Data set", frames.datasets(measured), "dataset")
+        runs = frames.robustness(measured, dataset, figures.choose_recipe(measured, dataset), test)
+        means = frames.over_seeds(runs, ["panel", "position", "n", "epsilon"])
+        chart = charts.robustness(runs, means, test, dark=page.dark())
+    else:
+        runs = frames.pgd_on_all(measured, test)
+        if runs.empty:
+            st.info("No evaluated run was trained with PGD on all samples. This trains one and tests it:")
+            st.code(page.command("train --num-perturbed all --attack.kind pgd"), language="bash")
+            st.stop()
+        means = frames.over_seeds(runs, ["panel", "recipe", "epsilon"])
+        chart = charts.pgd_on_all(runs, means, test)
+    st.altair_chart(chart, width="content", alt=f"Accuracy under {test} against ε")
+    figures.say_what_was_tested(runs, test)
+    with st.expander("The numbers", icon=":material/table:"):
+        st.dataframe(means, hide_index=True, column_config=figures.MEAN_COLUMNS, alt="Mean accuracies")

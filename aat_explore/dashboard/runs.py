@@ -1,0 +1,82 @@
+"""All runs of the cache, and one of them live."""
+
+import streamlit as st
+
+from aat_explore.dashboard import page
+from aat_explore.errors import AATError
+from aat_explore.store import Run, Store
+from aat_explore.views import charts, frames
+
+COLUMNS = {
+    "run": st.column_config.TextColumn(pinned=True, width=215),
+    "norm power": st.column_config.TextColumn(help="1: Norm, 2: Squared Norm, 0: uniform control"),
+    "epochs": st.column_config.TextColumn(help="Committed, of those the run is to have"),
+    "clean accuracy": st.column_config.NumberColumn(
+        format="percent", help="Of the newest evaluation on test images, at ε = 0"
+    ),
+    "robust accuracy": st.column_config.NumberColumn(
+        format="percent", help="Of the newest evaluation on test images, at the training ε, under the attack beside it"
+    ),
+    "seconds an epoch": st.column_config.NumberColumn(
+        format="%.1f", help="Scoring, draw, perturbing and training; median over epochs"
+    ),
+    "total seconds": st.column_config.NumberColumn(format="%.0f", help="With validation and recording"),
+    "flag": st.column_config.TextColumn(
+        help="Clean accuracy collapsed: below 60 % on validation images. "
+        "Label leaking: FGSM accuracy above clean accuracy on validation images"
+    ),
+}
+
+
+def show() -> None:
+    """Table of all runs; below it one run's progress, losses and validation accuracies."""
+    page.heading(
+        "Runs",
+        "Every run in the cache, with what it cost and how it stood the test; below, how one of them learnt.",
+        r"p_i = \frac{\lVert\nabla_{x_i} J\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J\rVert_2^{k}}",
+        "Each epoch, n samples are drawn from p (k is the norm power: 1 Norm, 2 Squared Norm) and perturbed by the "
+        "attack; the network is trained on all T samples, of which those n are perturbed. n = 0 is standard training, "
+        "n = all full adversarial training.",
+    )
+    runs = page.readable_runs()
+    training = sorted(run.id for run in runs if run.training)
+    table = page.remembered(frames.runs_table, runs, training)
+    st.dataframe(table, hide_index=True, column_config=COLUMNS, alt="All runs of the cache")
+    run = page.choose_run(runs)
+    _one_run(run, training)
+    followed = {followed.id: followed.revision for followed in runs if followed.id in training or followed is run}
+    _follow(followed, training, Store(page.cache_dir()).run_ids())
+
+
+def _one_run(run: Run, training: list[str]) -> None:
+    status = frames.status(run, run.id in training)
+    losses = ", ".join(f"{name} {loss:.3f}" for name, loss in page.remembered(frames.last_losses, run).items())
+    done = f"{run.epoch} of {run.config.epochs} epochs, {status}; last training loss in nats: {losses}"
+    st.progress(run.epoch / run.config.epochs, done)
+    if status == "cut off":
+        st.info(f"Training stopped after epoch {run.epoch}; the same `aat train` command goes on from there.")
+    if not run.evaluations() and status != "training":
+        st.info("Not evaluated yet: no test accuracy. This measures it:")
+        st.code(page.command(f"evaluate {run.id}"), language="bash")
+    metrics = page.remembered(frames.epoch_metrics, run)
+    left, right = st.columns(2)
+    left.altair_chart(charts.epoch_metrics(metrics, "loss"), alt=f"Training loss of {run.id} by epoch")
+    right.altair_chart(charts.epoch_metrics(metrics, "accuracy"), alt=f"Validation accuracies of {run.id} by epoch")
+    st.caption(
+        "Validation accuracies at the training ε, on validation images. FGSM accuracy alone proves nothing: a network "
+        "can learn to hide from FGSM, which PGD then shows."
+    )
+
+
+@st.fragment(run_every=2)
+def _follow(revisions: dict[str, str], training: list[str], run_ids: list[str]) -> None:
+    """Draw the page again if a followed run has committed, a training one ended, or runs came or went; else nothing."""
+    store = Store(page.cache_dir())
+    try:
+        now = {run_id: store.open(run_id) for run_id in revisions}
+        changed = any(run.revision != revisions[run_id] for run_id, run in now.items())
+        unchanged = not changed and store.run_ids() == run_ids and training == [i for i in training if now[i].training]
+    except AATError:  # a followed run was moved away or is damaged now: the page says so
+        unchanged = False
+    if not unchanged:
+        st.rerun()

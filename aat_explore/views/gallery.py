@@ -1,0 +1,183 @@
+"""uint8 images → one contact-sheet PNG; one picture, because hundreds of small ones take seconds to show.
+
+Every image is enlarged by a whole factor without smoothing, so that the sheet's pixels are the data's.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from aat_explore.errors import AATError
+from aat_explore.views import frames
+from aat_explore.views.frames import Dataset, Run
+
+UInt8 = NDArray[np.uint8]
+
+FONT_SIZE = 13
+LINE = 16  # pixels a line of text
+HEADING = 22
+GAP = 3  # between the images of one sample
+MARGIN = 18  # between samples
+INK = {False: "#31333f", True: "#fafafa"}  # of text, on a light or dark page; the paper is the page itself
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things stand on a sheet: `per_row` samples a row, each of `columns` images enlarged `scale` times."""
+
+    columns: int
+    height: int
+    width: int
+    scale: int
+    per_row: int
+    lines: int
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Width and height in pixels from one sample to the next."""
+        wide = self.columns * (self.width * self.scale + GAP) - GAP + MARGIN
+        return wide, self.height * self.scale + self.lines * LINE + MARGIN
+
+    def corner(self, sample: int, column: int) -> tuple[int, int]:
+        """Left and top in pixels of one image."""
+        wide, high = self.cell
+        left = (sample % self.per_row) * wide + column * (self.width * self.scale + GAP)
+        return left, HEADING + (sample // self.per_row) * high
+
+    def size(self, samples: int) -> tuple[int, int]:
+        """Width and height in pixels of a sheet of that many samples."""
+        wide, high = self.cell
+        rows = -(-samples // self.per_row)
+        return self.per_row * wide - MARGIN, HEADING + rows * high - MARGIN + 4  # room for a descender
+
+
+def layout(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, width: int = 860) -> Layout:
+    """A layout near `width` pixels for columns of (k, C, H, W) images: about 9 images a row."""
+    height, wide = next(iter(images.values())).shape[2:]
+    lines = max((caption.count("\n") + 1 for caption in captions), default=0)
+    per_row = 5 if len(images) == 1 else max(1, 9 // len(images))
+    scale = max(1, round((width / per_row - MARGIN) / len(images) / wide))
+    return Layout(len(images), height, wide, scale, per_row, lines)
+
+
+def amplification(epsilon: float) -> int:
+    """By how much a difference of at most ε can be multiplied and still fit in a pixel: ⌊1/ε⌋, at least 1."""
+    return max(1, int(1 / epsilon + 1e-9)) if epsilon > 0 else 1
+
+
+def difference(clean: UInt8, x_adv: UInt8, factor: int) -> UInt8:
+    """|x_adv - clean| times `factor`, cut off at 255; uint8 of the arguments' common shape."""
+    apart = np.abs(x_adv.astype(np.int32) - clean.astype(np.int32))
+    amplified: UInt8 = np.minimum(apart * factor, 255).astype(np.uint8)
+    return amplified
+
+
+def largest_difference(clean: UInt8, x_adv: UInt8) -> float:
+    """The largest change of any pixel, in units of [0, 1]."""
+    apart = np.abs(x_adv.astype(np.int32) - clean.astype(np.int32))
+    return float(apart.max(initial=0)) / 255
+
+
+@dataclass(frozen=True)
+class PickedSheet:
+    """A contact sheet as PNG, how many images it shows, and what it says of their differences to the clean ones.
+
+    `factor` amplifies the differences; `largest` is the largest change of a pixel in [0, 1]; both None without clean
+    images.
+    """
+
+    png: bytes
+    num_images: int
+    factor: int | None
+    largest: float | None
+
+
+def picked_sheet(
+    run: Run,
+    epoch: int,
+    dataset: Dataset | None = None,
+    *,
+    order: str = "as drawn",
+    count: int = 24,
+    dark: bool = False,
+) -> PickedSheet | None:
+    """The recorded picks of an epoch: clean, adversarial, amplified difference; x_adv alone without `dataset`.
+
+    None if the epoch recorded no image. `order` as in `frames.picked`.
+    """
+    shown = frames.picked(run, epoch, dataset, order).head(count)
+    if shown.empty:
+        return None
+    x_adv = run.x_adv(epoch)[shown["position"].to_numpy()]
+    captions = [_caption(row) for row in shown.to_dict("records")]
+    if dataset is None:
+        return PickedSheet(contact_sheet({"adversarial": x_adv}, captions, dark=dark), len(shown), None, None)
+    clean = dataset.train.images(shown["image"].to_numpy())
+    factor = amplification(run.config.epsilon)
+    columns = {"clean": clean, "adversarial": x_adv, f"|difference| x {factor}": difference(clean, x_adv, factor)}
+    sheet = contact_sheet(columns, captions, dark=dark)
+    return PickedSheet(sheet, len(shown), factor, largest_difference(clean, x_adv))
+
+
+def _caption(row: dict[Any, Any]) -> str:
+    """Two lines: image and class; p and its rank."""
+    named = "" if pd.isna(row["class"]) else f"  {row['class']}"
+    ranked = "" if pd.isna(row["rank"]) else f"\np {row['p']:.2g}  rank {row['rank']:,}"
+    return f"#{row['image']}{named}{ranked}"
+
+
+def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, dark: bool = False) -> bytes:
+    """One PNG: for each of k samples its image from every column, side by side, with its caption beneath.
+
+    `images`: heading → uint8 (k, C, H, W), C = 1 or 3; `captions`: k texts or none, lines parted by a line feed.
+    """
+    shapes = {array.shape for array in images.values()}
+    if len(shapes) != 1 or len(shape := next(iter(shapes))) != 4 or shape[0] == 0 or shape[1] not in (1, 3):
+        raise AATError(
+            f"images of shapes {sorted(shapes)} make no sheet; all must be one (k, C, H, W), k > 0, C 1 or 3"
+        )
+    if len(captions) not in (0, shape[0]):
+        raise AATError(f"captions={len(captions)} do not fit {shape[0]} images; give one each or none")
+    plan = layout(images, captions)
+    sheet = Image.new("RGBA", plan.size(shape[0]), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=FONT_SIZE)
+    for column, (heading, array) in enumerate(images.items()):
+        for k, image in enumerate(array):
+            sheet.paste(_enlarged(image, plan.scale), plan.corner(k, column))
+        for k in range(min(plan.per_row, shape[0])):
+            left, top = plan.corner(k, column)
+            if len(images) > 1 or k == 0:
+                draw.text((left, top - LINE - 2), heading, fill=INK[dark], font=font)
+    for k, caption in enumerate(captions):
+        left, top = plan.corner(k, 0)
+        below = top + plan.height * plan.scale + 1
+        for number, line in enumerate(caption.split("\n")):
+            text = _fitting(draw, line, plan.cell[0] - MARGIN, font)
+            draw.text((left, below + number * LINE), text, fill=INK[dark], font=font)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", compress_level=1)  # seen once by one browser: time matters, size does not
+    return buffer.getvalue()
+
+
+def _enlarged(image: UInt8, scale: int) -> Image.Image:
+    """A (C, H, W) image, each pixel a square of `scale` by `scale`."""
+    pixels = np.repeat(np.repeat(image, scale, axis=1), scale, axis=2)
+    rgb = np.broadcast_to(pixels, (3, *pixels.shape[1:]))
+    return Image.fromarray(np.ascontiguousarray(rgb.transpose(1, 2, 0)))
+
+
+def _fitting(draw: ImageDraw.ImageDraw, line: str, width: float, font: Any) -> str:
+    """`line` in ASCII (the font has no more), cut to `width` pixels."""
+    text = line.encode("ascii", "replace").decode()
+    if draw.textlength(text, font=font) <= width:
+        return text
+    while text and draw.textlength(text + "...", font=font) > width:
+        text = text[:-1]
+    return text + "..."

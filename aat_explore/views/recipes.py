@@ -1,0 +1,90 @@
+"""Names of attacks and settings, and with them the answer to: which runs may stand in one curve?
+
+Runs that differ in seed alone are repetitions. Runs that differ in data set, n or norm power besides are the points of
+one figure, if they share the rest: their recipe. The baselines need less of it: n = all has no sampling settings, n = 0
+no attack either, and so one standard-training run is the baseline of every recipe with its optimiser and epochs.
+"""
+
+from dataclasses import astuple, dataclass
+
+from aat_explore.config import PRESETS, AttackConfig, ResolvedAttack, RunConfig, preset_of
+from aat_explore.records import Evaluation
+
+AXES = {"dataset", "num_perturbed", "norm_power", "seed"}
+BOOKKEEPING = {"num_recorded", "val_attack_steps", "val_attack_images"}
+SAMPLING = ("scoring", "score_every", "replacement")
+PERTURBATION = ("perturbing_network", "drawn_samples", "warmup_epochs")
+NAMED = {"epsilon", "attack", "epochs", "model"}  # always said, in their own words
+USUAL_TEST = {"norm": "linf", "loss": "cross-entropy", "counts": "worst iterate"}  # said only where it differs
+NORM_NAMES = {0.0: "Uniform", 1.0: "Norm", 2.0: "Squared Norm"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings but data set, n, norm power and seed, in words; None where a run has no such settings."""
+
+    standard: str
+    perturbation: str | None = None
+    sampling: str | None = None
+
+    def __str__(self) -> str:
+        return "; ".join(part for part in (self.perturbation, self.sampling, self.standard) if part)
+
+    def covers(self, other: "Recipe") -> bool:
+        """Whether a run of recipe `other` belongs to a figure of this one."""
+        return all(theirs in (None, ours) for ours, theirs in zip(astuple(self), astuple(other), strict=True))
+
+
+def recipe(config: RunConfig) -> Recipe:
+    """The recipe of a run; settings at the value of the data set's preset are not mentioned."""
+    usual = PRESETS[preset_of(config.dataset)]
+
+    def unusual(fields: tuple[str, ...]) -> list[str]:
+        return [f"{name} {getattr(config, name)}" for name in fields if getattr(config, name) != getattr(usual, name)]
+
+    rest = set(RunConfig.model_fields) - AXES - BOOKKEEPING - NAMED - set(SAMPLING) - set(PERTURBATION)
+    standard = ", ".join([config.model, f"{config.epochs} epochs", *unusual(tuple(sorted(rest)))])
+    if config.num_perturbed == 0:
+        return Recipe(standard)
+    attack = f"{attack_name(config.resolved_attack)} at ε = {config.epsilon:g}"
+    perturbation = ", ".join([attack, *unusual(PERTURBATION)])
+    sampling = ", ".join(unusual(SAMPLING)) if config.samples else None
+    return Recipe(standard, perturbation, sampling)
+
+
+def norm_name(power: float) -> str:
+    """The paper's name of a norm power: Norm, Squared Norm; Uniform for the control 0."""
+    return NORM_NAMES.get(power, f"Norm^{power:g}")
+
+
+def attack_name(attack: ResolvedAttack) -> str:
+    """A training attack without its ε, e.g. `FGSM`, `PGD-10`, with whatever is not usual in brackets."""
+    pgd = attack.kind == "pgd"
+    usual = AttackConfig(kind=attack.kind, steps=attack.steps, random_start=attack.random_start).resolve(attack.epsilon)
+    details = [
+        *(["no random start"] if pgd and not attack.random_start else []),
+        *([f"step {attack.step_size:g}"] if attack.step_size != usual.step_size else []),
+        *([f"{attack.label} label"] if attack.label != "true" else []),
+    ]
+    name = f"PGD-{attack.steps}" if pgd else "random-start FGSM" if attack.random_start else "FGSM"
+    return _bracketed(name, details)
+
+
+def evaluation_name(evaluation: Evaluation) -> str:
+    """The attack of an evaluation and the images it was tried on, e.g. `PGD-40, 2,000 test images`."""
+    attack = dict(evaluation.attack)
+    kind, steps = str(attack.pop("kind", "unknown attack")), attack.pop("steps", None)
+    step_size, restarts = attack.pop("step_size", None), attack.pop("restarts", 1)
+    random_start = attack.pop("random_start", True)
+    details = [
+        *([f"step {step_size:g}"] if isinstance(step_size, int | float) else []),
+        *([f"{restarts} restarts"] if restarts != 1 else []),
+        *(["no random start"] if random_start is False else []),
+        *(f"{name} {value}" for name, value in attack.items() if value != USUAL_TEST.get(name)),
+    ]
+    name = kind.upper() if steps is None else f"{kind.upper()}-{steps}"
+    return f"{_bracketed(name, details)}, {evaluation.num_images:,} {evaluation.split} images"
+
+
+def _bracketed(name: str, details: list[str]) -> str:
+    return f"{name} ({', '.join(details)})" if details else name

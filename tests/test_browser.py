@@ -1,0 +1,104 @@
+"""The dashboard in a real browser: what only a browser can get wrong."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from synthetic import make_run
+
+from aat_explore.store import Store
+
+pytestmark = pytest.mark.browser
+
+APP = Path(__file__).parents[1] / "app.py"
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE = 30  # seconds; the machine may be busy
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory):
+    """A cache with a run to look at and another that is the default."""
+    store = Store(tmp_path_factory.mktemp("cache"))
+    make_run(store, num_perturbed=100)
+    return make_run(store, epochs=5, num_perturbed=1000)
+
+
+@pytest.fixture(scope="module")
+def address(chosen):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port), "--server.headless=true"]
+    cache = ["--", "--cache-dir", str(chosen.path.parent.parent)]
+    environment = {name: value for name, value in os.environ.items() if name != "AAT_CACHE"}
+    with subprocess.Popen([*command, *cache], cwd=APP.parent, env=environment, stdout=subprocess.DEVNULL) as server:
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(10 * PATIENCE):
+        try:
+            with urllib.request.urlopen(url):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)
+    pytest.fail(f"{url} did not answer in {PATIENCE} s")
+
+
+@pytest.fixture
+def tab(address):
+    """A tab of Debian's chromium that may only talk to this machine; fails the test if it tried to go further."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine; apt install chromium")
+    with playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        tab = browser.new_page(viewport={"width": 1280, "height": 1200}, base_url=address)
+        tab.set_default_timeout(1000 * PATIENCE)
+        asked = []
+        tab.on("request", lambda request: asked.append(request.url))
+        yield tab
+        browser.close()
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def test_moving_the_epoch_slider_changes_the_picture_and_the_link(tab, chosen):
+    tab.goto(f"/picks?run={chosen.id}&epoch=2")
+    first = _picture(tab, "images picked in epoch 2")
+    tab.get_by_role("slider").press("ArrowRight")
+    second = _picture(tab, "images picked in epoch 3")
+    assert first != second
+    tab.wait_for_url("**epoch=3**")
+
+
+def _picture(tab, alt: str) -> bytes:
+    """The PNG shown under an alternative text, once it can be seen."""
+    picture = tab.get_by_alt_text(alt)
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 500
+    content = tab.request.get(picture.get_attribute("src")).body()
+    assert content.startswith(b"\x89PNG")
+    return content
+
+
+def test_the_chosen_run_and_epoch_are_kept_from_page_to_page(tab, chosen):
+    tab.goto(f"/picks?run={chosen.id}&epoch=2")
+    tab.get_by_alt_text("images picked in epoch 2").wait_for()
+    for page in ("Runs", "Accuracy vs n", "Robustness vs ε"):
+        tab.get_by_role("link", name=page).click()
+        tab.get_by_role("heading", name=page, exact=True).wait_for()
+        tab.locator("canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
+        assert tab.get_by_test_id("stException").count() == 0
+    tab.get_by_role("link", name="Picks").click()
+    tab.get_by_alt_text(f"images picked in epoch 2 of {chosen.id}").wait_for()

@@ -1,0 +1,351 @@
+"""Every page of the dashboard on normal, empty, partial and damaged caches, by Streamlit's own test runner."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+from synthetic import make_evaluation, make_run
+
+from aat_explore import datasets
+from aat_explore.config import preset
+from aat_explore.dashboard import page
+from aat_explore.store import Store
+
+APP = Path(__file__).parents[1] / "app.py"
+PAGES = ("runs", "picks", "accuracy", "robustness")
+HOSTILE = "**bold** `x` $y$ :red[z] [a](http://b) <img src=c> # _d_ | ~e~"
+
+
+def show_runs():
+    from aat_explore.dashboard import page, runs
+
+    with page.messages():
+        runs.show()
+
+
+def show_picks():
+    from aat_explore.dashboard import page, picks
+
+    with page.messages():
+        picks.show()
+
+
+def show_accuracy():
+    from aat_explore.dashboard import accuracy, page
+
+    with page.messages():
+        accuracy.show()
+
+
+def show_robustness():
+    from aat_explore.dashboard import page, robustness
+
+    with page.messages():
+        robustness.show()
+
+
+SHOW = {"runs": show_runs, "picks": show_picks, "accuracy": show_accuracy, "robustness": show_robustness}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch):
+    monkeypatch.delenv("AAT_DATA", raising=False)
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """An empty cache of one's own."""
+    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
+    return Store(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def grid_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("grid")
+    for n, power, seed in ((0, 1.0, 0), (100, 1.0, 0), (100, 1.0, 1), (100, 2.0, 0), ("all", 1.0, 0)):
+        make_run(Store(root), epochs=2, num_perturbed=n, norm_power=power, seed=seed, num_recorded=8)
+    return root
+
+
+@pytest.fixture
+def grid(grid_root, monkeypatch):
+    """A cache to be read only: n = 0, 100 (both norms), all."""
+    monkeypatch.setenv("AAT_CACHE", str(grid_root))
+
+
+@pytest.fixture(scope="module")
+def broken_root(grid_root, tmp_path_factory):
+    root = tmp_path_factory.mktemp("broken") / "cache"
+    shutil.copytree(grid_root, root)
+    for seed, file in ((7, "config.json"), (8, "metrics.parquet"), (9, "HEAD.json")):
+        (make_run(Store(root), epochs=1, seed=seed).path / file).write_text("junk")
+    return root
+
+
+def opened(name: str, **query: str) -> AppTest:
+    app = AppTest.from_function(SHOW[name], default_timeout=30)
+    app.query_params.update(query)
+    app.run()
+    assert not app.exception, app.exception[0].message
+    return app
+
+
+def said(app: AppTest) -> str:
+    """Everything a page says in words."""
+    parts = [*app.info, *app.warning, *app.error, *app.caption, *app.code, *app.markdown]
+    return "\n".join(part.value for part in parts)
+
+
+def pictures(app: AppTest) -> list[str]:
+    """Addresses of the pictures shown: a hash of their bytes."""
+    return [image.url for element in app.get("image") for image in element.proto.imgs]
+
+
+# --- Every page, every cache -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_empty_cache_gets_the_command_to_type(name, store):
+    app = opened(name)
+    assert f"aat demo --no-app --cache-dir {store.root}" in [code.value for code in app.code]
+    assert not app.get("vega_lite_chart")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_full_cache_is_shown_without_a_word_of_complaint(name, grid):
+    app = opened(name)
+    assert not app.warning
+    assert not app.error
+    assert app.get("vega_lite_chart")
+    assert app.title[0].value
+    assert app.latex[0].value
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_damaged_run_is_named_and_the_others_are_shown(name, broken_root, monkeypatch):
+    monkeypatch.setenv("AAT_CACHE", str(broken_root))
+    app = opened(name)
+    assert len(app.warning) == 3
+    assert "3 runs are damaged and left out" in [expander.label for expander in app.expander]
+    assert app.get("vega_lite_chart")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_only_damaged_runs_are_reasons_and_a_command_and_no_traceback(name, store):
+    (make_run(store).path / "HEAD.json").write_text("{}")
+    app = opened(name)
+    assert len(app.warning) == 1
+    assert any("aat demo" in code.value for code in app.code)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_run_still_in_its_first_epochs_shows_what_there_is(name, store):
+    run = make_run(store, epochs=10, committed=1, evaluated=False)
+    app = opened(name)
+    assert not app.error
+    if name == "picks":
+        assert pictures(app)
+    else:
+        assert f"aat evaluate {run.id}" in said(app)
+        assert (name == "runs") == bool(app.get("vega_lite_chart"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_hostile_names_are_shown_and_not_obeyed(name, store):
+    for lr in (0.1, 0.2):
+        make_run(store, dataset=HOSTILE, epochs=1, num_perturbed=100, lr=lr)
+    app = opened(name)
+    assert not app.error
+    texts = [*(part.value for part in [*app.info, *app.markdown, *app.caption]), *(s.label for s in app.selectbox)]
+    for text in texts:
+        assert not re.search(r"(?<!\\)(\*\*bold|`x|\$y|:red|\]\(http|<img)", text)
+    if name in ("picks", "accuracy"):
+        assert any(page.plain(HOSTILE) in text for text in texts)
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "query", [{"run": "../../etc/passwd", "epoch": "-3"}, {"epoch": "x", "dataset": "y", "n": "z"}]
+)
+def test_junk_in_the_url_falls_back_to_defaults(name, query, grid):
+    assert not opened(name, **query).error
+
+
+# --- Runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_table_tells_a_run_that_trains(store):
+    config = preset("mini", epochs=4)
+    make_run(store, committed=2, evaluated=False)
+    make_run(store, epochs=2, seed=1)
+    with store.writer(config):
+        assert sorted(opened("runs").dataframe[0].value["status"]) == ["complete", "training"]
+    assert sorted(opened("runs").dataframe[0].value["status"]) == ["complete", "cut off"]
+
+
+def test_runs_page_shows_an_epoch_committed_since(store):
+    make_run(store, committed=2)
+    app = opened("runs")
+    assert list(app.dataframe[0].value["epochs"]) == ["2/4"]
+    make_run(store, evaluated=False)
+    app.run()
+    assert list(app.dataframe[0].value["epochs"]) == ["4/4"]
+
+
+# --- Picks -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_epoch_has_its_own_picture_and_the_same_epoch_the_same(store):
+    make_run(store)
+    app = opened("picks")
+    last = pictures(app)
+    app.slider(key="epoch").set_value(1).run()
+    first = pictures(app)
+    assert len(first) == len(last) == 1
+    assert first != last
+    app.slider(key="epoch").set_value(4).run()
+    assert pictures(app) == last
+
+
+def test_the_url_chooses_run_and_epoch(store):
+    make_run(store)
+    run = make_run(store, seed=1)
+    app = opened("picks", run=run.id, epoch="3")
+    assert (app.selectbox(key="run").value, app.slider(key="epoch").value) == (run.id, 3)
+    assert opened("picks", run=run.id, epoch="99").slider(key="epoch").value == 4
+
+
+def test_a_shorter_run_shows_its_last_epoch(store):
+    long, short = make_run(store, seed=0), make_run(store, epochs=2, seed=1)
+    app = opened("picks", run=long.id, epoch="3")
+    app.selectbox(key="run").set_value(short.id).run()
+    assert not app.exception
+    assert app.slider(key="epoch").value == 2
+
+
+def test_standard_training_picks_nothing_and_full_training_has_no_p(store):
+    none, all_ = make_run(store, num_perturbed=0), make_run(store, num_perturbed="all")
+    make_run(store)
+    app = opened("picks", run=none.id)
+    assert "picked and perturbed nothing" in said(app)
+    assert not pictures(app)
+    app = opened("picks", run=all_.id)
+    assert "there is no p" in said(app)
+    assert pictures(app)
+
+
+def test_without_the_data_set_adversarial_images_are_shown_and_the_way_to_get_it(store):
+    run = make_run(store, dataset="mnist", num_perturbed=100)
+    app = opened("picks", run=run.id)
+    assert pictures(app)
+    assert page.plain("AAT_DATA") in said(app)
+    assert "clean" not in app.get("image")[0].proto.imgs[0].caption
+    assert len(app.get("vega_lite_chart")) == 1  # p, but no classes
+
+
+def test_an_epoch_damaged_on_the_disk_is_a_message(store):
+    run = make_run(store)
+    (run.path / "epochs/0004/drawn.npy").write_bytes(b"junk")
+    app = AppTest.from_function(show_picks, default_timeout=30).run()
+    assert not app.exception
+    assert page.plain("epochs/0004/drawn.npy is damaged") in app.error[0].value
+
+
+# --- Figures ---------------------------------------------------------------------------------------------------------
+
+
+def test_accuracy_has_a_row_for_each_norm_and_n_with_its_seeds(grid):
+    app = opened("accuracy")
+    table = app.dataframe[0].value
+    assert table.set_index(["panel", "n"])["seeds"].to_dict() == {
+        ("Norm", "0"): 1, ("Norm", "100"): 2, ("Norm", "all"): 1,
+        ("Squared Norm", "0"): 1, ("Squared Norm", "100"): 1, ("Squared Norm", "all"): 1,
+    }  # fmt: skip
+    assert set(table["mean"]) == {0.85}
+    robust = opened("accuracy", measure="robust accuracy").dataframe[0].value
+    assert set(robust["mean"]) == {154 / 2000}
+
+
+def test_figures_say_which_attack_was_used(grid):
+    for name in ("accuracy", "robustness"):
+        assert page.plain("PGD-40, 2,000 test images") in said(opened(name))
+
+
+def test_evaluations_by_different_attacks_are_not_mixed(store):
+    make_run(store)
+    config = preset("mini", epochs=4, seed=1)
+    make_run(store, seed=1, evaluated=False)
+    with store.writer(config) as writer:
+        writer.add_evaluation(make_evaluation(config, 4, attack={"kind": "pgd", "steps": 5}))
+    app = opened("robustness")
+    assert len(app.selectbox(key="test").options) == 2
+    assert set(app.dataframe[0].value["seeds"]) == {1}
+
+
+def test_figure_5_needs_a_run_trained_with_pgd_on_all_samples(store):
+    make_run(store, epochs=1)
+    figure = "Fig. 5: PGD on all samples"
+    assert "aat train --num-perturbed all --attack.kind pgd" in said(opened("robustness", figure=figure))
+    make_run(store, epochs=1, num_perturbed="all", attack={"kind": "pgd"})
+    assert opened("robustness", figure=figure).get("vega_lite_chart")
+
+
+# --- The whole -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "a\n\n# b", "C:\\d", "plain words"])
+def test_escaped_text_keeps_its_words_and_loses_its_marks(text):
+    escaped = page.plain(text)
+    assert re.sub(r"\\(.)", r"\1", escaped) == " ".join(text.split())
+    assert not re.search(r"(?<!\\)(?:\\\\)*[*`$\[\]<>#_|~!&(){}:]", escaped)
+
+
+@pytest.mark.parametrize("value", [[1, 2, "x"], ("a", None, 0.5)])
+def test_plain_values_are_keys(value):
+    hash(page._key(value))
+
+
+def test_an_array_is_no_key(store):
+    with pytest.raises(TypeError, match="is no key"):
+        page._key(datasets.load("fashion-mini").train.labels)
+
+
+def test_the_command_line_chooses_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["app.py", "--cache-dir", str(tmp_path), "--other"])
+    assert page.cache_dir() == tmp_path
+    assert page.command("demo") == f"aat demo --cache-dir {tmp_path}"
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    monkeypatch.delenv("AAT_CACHE", raising=False)
+    assert page.command("demo") == "aat demo"
+
+
+def test_the_app_and_all_its_pages_run_without_torch(store):
+    make_run(store)
+    script = """
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file(sys.argv[1], default_timeout=60).run()
+assert not app.exception, app.exception
+assert app.title[0].value == "Runs"
+from aat_explore.dashboard import accuracy, picks, robustness, runs
+from aat_explore.views import gallery
+picks_app = AppTest.from_string("from aat_explore.dashboard import picks; picks.show()", default_timeout=60).run()
+assert picks_app.get("image")
+assert "torch" not in sys.modules, "torch was imported"
+"""
+    subprocess.run([sys.executable, "-c", script, str(APP)], check=True, cwd=APP.parent, timeout=120)
+
+
+def test_the_app_is_reachable_from_this_machine_only():
+    import tomllib
+
+    config = tomllib.loads((APP.parent / ".streamlit/config.toml").read_text())
+    assert config["server"]["address"] == "127.0.0.1"
+    assert set(config["server"]["allowedHosts"]) == {"127.0.0.1", "localhost"}
+    assert config["browser"]["gatherUsageStats"] is False

@@ -1,0 +1,400 @@
+"""Views: what the app and the notebooks compute and draw, against closed forms."""
+
+import io
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic import make_evaluation, make_run
+
+from aat_explore.config import AttackConfig, preset
+from aat_explore.errors import AATError
+from aat_explore.store import Store
+from aat_explore.views import charts, diagnostics, frames, gallery
+from aat_explore.views.recipes import attack_name, evaluation_name, recipe
+
+T = 5000
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+@dataclass
+class MadeUpSplit:
+    labels: np.ndarray
+
+    def images(self, indices):
+        return np.broadcast_to((self.labels[indices] * 20)[:, None, None, None], (len(indices), 1, 28, 28)).copy()
+
+
+@dataclass
+class MadeUpDataset:
+    train: MadeUpSplit
+    name: str = "made-up"
+    class_names: tuple[str, ...] = tuple("abcdefghij")
+
+
+@pytest.fixture
+def dataset():
+    return MadeUpDataset(MadeUpSplit(np.arange(T, dtype=np.uint8) % 10))
+
+
+# --- diagnostics ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / T, 37.0])
+def test_uniform_p_is_as_even_as_p_can_be(scale):
+    p = np.full(T, scale)
+    assert diagnostics.effective_sample_size(p) == pytest.approx(T)
+    assert diagnostics.entropy(p) == pytest.approx(np.log(T))
+    assert diagnostics.gini(p) == pytest.approx(0, abs=1e-9)
+    assert diagnostics.top_mass(p) == pytest.approx(0.01)
+
+
+def test_one_sample_that_has_it_all_is_as_uneven_as_p_can_be():
+    p = np.eye(T)[17]
+    assert diagnostics.effective_sample_size(p) == pytest.approx(1)
+    assert diagnostics.entropy(p) == 0
+    assert diagnostics.gini(p) == pytest.approx((T - 1) / T)
+    assert diagnostics.top_mass(p) == pytest.approx(1)
+
+
+def test_gini_is_the_mean_absolute_difference_over_twice_the_mean():
+    p = np.random.default_rng(0).gamma(0.5, size=200)
+    assert diagnostics.gini(p) == pytest.approx(np.abs(p[:, None] - p).mean() / (2 * p.mean()))
+
+
+def test_k_equally_likely_samples_have_effective_size_k():
+    p = np.zeros(100)
+    p[::4] = 0.04
+    assert diagnostics.effective_sample_size(p) == pytest.approx(25)
+
+
+@pytest.mark.parametrize("p", [np.zeros(5), np.array([1.0, -1.0, 3.0]), np.array([1.0, np.nan]), np.ones((2, 2))])
+def test_what_is_no_distribution_is_refused(p):
+    with pytest.raises(AATError, match="no distribution"):
+        diagnostics.effective_sample_size(p)
+
+
+def test_jaccard_counts_rows_in_common():
+    assert diagnostics.jaccard(np.array([1, 2, 3]), np.array([2, 3, 4])) == 0.5
+    assert diagnostics.jaccard(np.arange(5), np.arange(5)[::-1]) == 1
+    assert diagnostics.jaccard(np.arange(3), np.arange(3, 6)) == 0
+    assert diagnostics.jaccard(np.arange(0), np.arange(0)) == 1
+
+
+def test_ranks_are_a_permutation_in_order_of_p():
+    p = np.random.default_rng(0).random(100)
+    rank = diagnostics.ranks(p)
+    assert sorted(rank) == list(range(1, 101))
+    assert rank[p.argmax()] == 1
+    assert rank[p.argmin()] == 100
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 4000])
+def test_histogram_counts_every_sample_once(zeros):
+    p = np.random.default_rng(0).gamma(0.1, size=T)
+    p[:zeros] = 0
+    drawn = np.arange(zeros, T, 7)
+    found = diagnostics.histogram(p, drawn)
+    assert found.zeros == (p == 0).sum()
+    assert found.counts_all.sum() + found.zeros == T
+    assert found.counts_drawn.sum() == len(drawn)
+    assert (found.counts_drawn <= found.counts_all).all()
+
+
+def test_histogram_of_uniform_p_has_all_in_one_bin_around_1_over_t():
+    found = diagnostics.histogram(np.ones(T), np.arange(3))
+    (bin_,) = np.flatnonzero(found.counts_all)
+    assert found.edges[bin_] <= 1 / T * (1 + 1e-9)
+    assert found.edges[bin_ + 1] >= 1 / T * (1 - 1e-9)
+
+
+# --- one run -------------------------------------------------------------------------------------------------------
+
+
+def test_class_mix_sums_to_one_and_to_the_counts(store, dataset):
+    run = make_run(store)
+    mix = frames.class_mix(run, 2, dataset)
+    assert mix.groupby("group")["share"].sum().to_numpy() == pytest.approx(1)
+    assert mix.groupby("group")["count"].sum().to_dict() == {"all": T, "drawn": 1000}
+    of_3 = mix[(mix["group"] == "drawn") & (mix["class"] == "d")]
+    assert of_3["count"].item() == (dataset.train.labels[run.drawn(2)] == 3).sum()
+
+
+def test_images_beyond_the_data_set_are_an_error_and_not_another_image(store, dataset):
+    dataset.train.labels = dataset.train.labels[:100]
+    with pytest.raises(AATError, match="100 training images"):
+        frames.class_mix(make_run(store), 1, dataset)
+
+
+def test_p_histogram_shares_sum_to_one(store):
+    found = frames.p_histogram(make_run(store), 1)
+    assert found.groupby("group")["share"].sum().to_dict() == pytest.approx({"all": 1, "drawn": 1})
+    assert frames.p_histogram(make_run(store, num_perturbed="all"), 1) is None
+
+
+@pytest.mark.parametrize("order", ["as drawn", "by p", "by class"])
+def test_every_order_shows_the_same_images_with_their_own_p(store, dataset, order):
+    run = make_run(store)
+    shown = frames.picked(run, 1, dataset, order)
+    assert sorted(shown["position"]) == list(range(100))
+    assert list(shown["image"]) == list(run.drawn(1)[shown["position"]])
+    assert shown["p"].to_numpy() == pytest.approx(run.probabilities(1)[shown["image"]])
+    key = {"as drawn": "position", "by p": "rank", "by class": "label"}[order]
+    assert shown[key].is_monotonic_increasing
+
+
+def test_draw_statistics_of_successive_epochs_tell_their_overlap(store):
+    run = make_run(store)
+    first, second = frames.draw_statistics(run, 1), frames.draw_statistics(run, 2)
+    assert first.overlap is None
+    assert second.overlap == diagnostics.jaccard(run.drawn(1), run.drawn(2))
+    assert second.num_train == T
+
+
+def test_epoch_metrics_are_the_runs_metrics_long(store):
+    run = make_run(store, num_perturbed=0)
+    long = frames.epoch_metrics(run)
+    wide = long[long["measure"] == "clean"].set_index("epoch")["value"]
+    assert wide.to_dict() == pytest.approx(dict(run.metrics()[["epoch", "clean_accuracy_val"]].to_numpy()))
+    assert "perturbed" not in set(long["measure"])  # n = 0 perturbs nothing
+
+
+def test_last_losses_leave_out_samples_that_are_not_there(store):
+    assert frames.last_losses(make_run(store)) == {"all": 0.25, "perturbed": 0.5, "unperturbed": 0.225}
+    assert set(frames.last_losses(make_run(store, num_perturbed=0))) == {"all", "unperturbed"}
+    assert set(frames.last_losses(make_run(store, num_perturbed="all"))) == {"all", "perturbed"}
+
+
+def metrics(store, *clean, fgsm=0.3):
+    frame = make_run(store, epochs=len(clean)).metrics()
+    return frame.assign(clean_accuracy_val=clean, fgsm_accuracy_val=fgsm)
+
+
+def test_a_collapse_is_flagged_but_not_a_run_that_has_not_yet_learnt(store):
+    assert frames.flags(metrics(store, 0.9, 0.5), complete=False) == ["clean accuracy collapsed"]
+    assert frames.flags(metrics(store, 0.2, 0.5), complete=False) == []
+    assert frames.flags(metrics(store, 0.2, 0.5), complete=True) == ["clean accuracy collapsed"]
+    assert frames.flags(metrics(store, 0.8, 0.9), complete=True) == []
+
+
+def test_fgsm_accuracy_above_clean_accuracy_is_label_leaking(store):
+    assert frames.flags(metrics(store, 0.8, 0.9, fgsm=0.95), complete=True) == ["label leaking"]
+
+
+def test_runs_table_has_a_row_a_run_and_says_what_is_not_known(store):
+    runs = [make_run(store), make_run(store, seed=1, committed=2, evaluated=False), make_run(store, num_perturbed=0)]
+    table = frames.runs_table(runs, training=[runs[1].id])
+    assert list(table["status"]) == ["complete", "training", "complete"]
+    assert list(table["epochs"]) == ["4/4", "2/4", "4/4"]
+    assert table["clean accuracy"].tolist()[::2] == [0.85, 0.85]
+    assert np.isnan(table["robust accuracy"][1])
+    assert table["robust accuracy"][0] == int(1700 * np.exp(-8 * 0.3)) / 2000
+    assert table["seconds an epoch"].tolist() == pytest.approx([1.7] * 3)
+    assert list(table["norm power"]) == ["1", "1", ""]
+
+
+def test_accuracy_is_not_guessed_between_tested_budgets():
+    evaluation = make_evaluation(preset("mini"), 1)
+    assert frames.accuracy_at(evaluation, 0.3) is not None
+    assert frames.accuracy_at(evaluation, 0.32) is None
+
+
+# --- names ---------------------------------------------------------------------------------------------------------
+
+
+def test_runs_that_differ_in_more_than_seed_n_power_and_data_have_recipes_of_different_names():
+    one = preset("mini")
+    others = [
+        {"epsilon": 0.1}, {"epochs": 11}, {"lr": 0.01}, {"replacement": True}, {"drawn_samples": "half"},
+        {"attack": {"kind": "pgd"}}, {"attack": {"kind": "pgd", "steps": 7}}, {"attack": {"label": "predicted"}},
+        {"attack": {"random_start": True}}, {"attack": {"kind": "pgd", "step_size": 0.01}}, {"model": "ResNet18"},
+        {"perturbing_network": "on-the-fly"}, {"score_every": 2}, {"warmup_epochs": 1}, {"augment": True},
+    ]  # fmt: skip
+    names = {str(recipe(preset("mini", **fields))) for fields in ({}, *others)}
+    assert len(names) == len(others) + 1
+    for fields in ({"seed": 3}, {"num_perturbed": 7}, {"norm_power": 2.0}, {"num_recorded": 3}):
+        assert recipe(preset("mini", **fields)) == recipe(one)
+
+
+def test_baselines_belong_to_every_recipe_that_trains_alike():
+    pgd = recipe(preset("mini", attack={"kind": "pgd"}, replacement=True))
+    assert pgd.covers(recipe(preset("mini", num_perturbed=0)))
+    assert pgd.covers(recipe(preset("mini", num_perturbed="all", attack={"kind": "pgd"})))
+    assert not pgd.covers(recipe(preset("mini", num_perturbed="all")))
+    assert not pgd.covers(recipe(preset("mini", num_perturbed=0, epochs=3)))
+
+
+def test_attacks_and_tests_are_named_with_all_that_is_unusual():
+    assert attack_name(AttackConfig().resolve(0.3)) == "FGSM"
+    assert attack_name(AttackConfig(kind="pgd", steps=7, random_start=False).resolve(0.3)) == "PGD-7 (no random start)"
+    assert evaluation_name(make_evaluation(preset("mini"), 1)) == "PGD-40, 2,000 test images"
+    attack = {"kind": "pgd", "steps": 10, "step_size": 0.01, "restarts": 5, "random_start": False}
+    name = evaluation_name(make_evaluation(preset("mini"), 1, attack=attack))
+    assert name == "PGD-10 (step 0.01, 5 restarts, no random start), 2,000 test images"
+
+
+# --- many runs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grid(store):
+    runs = [
+        make_run(store, epochs=1, num_perturbed=n, norm_power=power, seed=seed, num_recorded=1)
+        for n, power in ((0, 1.0), (100, 1.0), (100, 2.0), ("all", 1.0))
+        for seed in (0, 1)
+    ]
+    return frames.evaluated([*runs, make_run(store, epochs=1, num_perturbed="all", attack={"kind": "pgd"})])
+
+
+def test_baselines_stand_in_both_panels_and_all_stands_at_t(grid):
+    chosen = frames.recipes(grid, "fashion-mini")[0]
+    found = frames.accuracy_against_n(grid, {"fashion-mini": chosen}, frames.tests(grid)[0])
+    seen = found.groupby(["panel", "n"])["position"].agg(["size", "first"])
+    assert seen.loc["Norm"].to_dict("index") == seen.loc["Squared Norm"].to_dict("index")
+    assert seen.loc["Norm"].to_dict("index") == {
+        "0": {"size": 2, "first": 0}, "100": {"size": 2, "first": 100}, "all": {"size": 2, "first": T},
+    }  # fmt: skip
+
+
+def test_each_figure_shows_the_accuracies_that_were_measured(grid):
+    chosen, test = frames.recipes(grid, "fashion-mini")[0], frames.tests(grid)[0]
+    for robust, expected in ((False, 0.85), (True, int(1700 * np.exp(-2.4)) / 2000)):
+        found = frames.accuracy_against_n(grid, {"fashion-mini": chosen}, test, robust=robust)
+        assert set(found["accuracy"]) == {expected}
+    curves = frames.robustness(grid, "fashion-mini", chosen, test)
+    assert set(curves["epsilon"]) == {round(0.05 * k, 2) for k in range(9)}
+    assert len(frames.pgd_on_all(grid, test)) == 9
+
+
+def test_over_seeds_is_mean_and_sample_sd(grid):
+    frame = grid[(grid["n"] == "100") & (grid["epsilon"] == 0)].assign(accuracy=[0.5, 0.7, 0.2, 0.2])
+    found = frames.over_seeds(frame, ["norm_power"]).set_index("norm_power")
+    assert found.loc[1.0, ["mean", "sd", "seeds"]].tolist() == pytest.approx([0.6, np.std([0.5, 0.7], ddof=1), 2])
+    single = frames.over_seeds(frame.head(1), ["n"])
+    assert single["sd"].isna().all()
+    assert (single["low"] == single["mean"]).all()
+
+
+def test_newest_evaluation_of_a_test_counts(store):
+    config = preset("mini", epochs=4)
+    make_run(store, evaluated=False)
+    with store.writer(config) as writer:
+        for epoch, correct in ((4, 1000), (3, 10)):  # the older one last
+            writer.add_evaluation(make_evaluation(config, epoch, num_correct=(correct,) * 9))
+    run = store.open(config.run_id)
+    assert set(frames.evaluated([run])["accuracy"]) == {0.5}
+    assert frames.summary(run)["clean accuracy"] == 0.5
+
+
+def test_runs_tested_before_their_end_are_named(store):
+    cut_off = make_run(store, committed=2)
+    assert frames.unfinished(frames.evaluated([cut_off])) == [f"{cut_off.id} (epoch 2 of 4)"]
+
+
+def test_no_evaluation_makes_an_empty_frame_with_all_columns(store):
+    assert list(frames.evaluated([make_run(store, evaluated=False)]).columns) == frames.EVALUATED
+    assert sorted(frames.evaluated([make_run(store)]).columns) == sorted(frames.EVALUATED)
+
+
+# --- charts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_paper_colours_are_kept_and_no_two_n_share_a_style(dark):
+    names = ["all", "100", "0", "1000", "10000", "50", "500", "2500"]
+    ordered, colours, dashes = charts.n_styles(names, dark=dark)
+    assert ordered == ["0", "50", "100", "500", "1000", "2500", "10000", "all"]
+    assert len(set(colours)) == len(names)
+    assert len({tuple(dash) for dash in dashes}) == len(names)
+    assert dict(zip(ordered, colours, strict=True)).items() >= charts.PAPER_COLOURS[dark].items()
+
+
+def test_black_on_a_dark_page_is_not_black():
+    assert charts.PAPER_COLOURS[False]["0"] == "#000000"
+    assert charts.PAPER_COLOURS[True]["0"] > "#aaaaaa"
+
+
+def test_every_chart_is_valid_and_carries_its_data(store, dataset, grid):
+    run, test = make_run(store), frames.tests(grid)[0]
+    chosen = frames.recipes(grid, "fashion-mini")[0]
+    by_n = frames.accuracy_against_n(grid, {"fashion-mini": chosen}, test)
+    curves, pgd = frames.robustness(grid, "fashion-mini", chosen, test), frames.pgd_on_all(grid, test)
+    made = {
+        "loss": charts.epoch_metrics(frames.epoch_metrics(run), "loss"),
+        "p": charts.p_histogram(frames.p_histogram(run, 1)),
+        "classes": charts.class_mix(frames.class_mix(run, 1, dataset)),
+        "Fig. 1": charts.robustness(curves, frames.over_seeds(curves, ["panel", "n", "epsilon"]), test),
+        "Fig. 4": charts.accuracy_against_n(
+            by_n, frames.over_seeds(by_n, ["dataset", "panel", "position", "n"]), "clean"
+        ),
+        "Fig. 5": charts.pgd_on_all(pgd, frames.over_seeds(pgd, ["panel", "recipe", "epsilon"]), test),
+    }
+    for name, chart in made.items():
+        spec = chart.to_dict()  # Altair checks it against Vega-Lite's schema
+        assert sum(len(rows) for rows in spec["datasets"].values()) > 4, name
+        assert len(json.dumps(spec)) < 200_000, name
+
+
+# --- gallery -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_sheets_pixels_are_the_images(channels, columns, dark):
+    rng = np.random.default_rng(0)
+    images = {str(c): rng.integers(0, 256, (7, channels, 28, 28), dtype=np.uint8) for c in range(columns)}
+    captions = [f"#{k}\np 0.1" for k in range(7)]
+    sheet = np.asarray(Image.open(io.BytesIO(gallery.contact_sheet(images, captions, dark=dark))).convert("RGB"))
+    plan = gallery.layout(images, captions)
+    assert sheet.shape == (*plan.size(7)[::-1], 3)
+    for column, array in enumerate(images.values()):
+        for k, image in enumerate(array):
+            left, top = plan.corner(k, column)
+            seen = sheet[top : top + 28 * plan.scale : plan.scale, left : left + 28 * plan.scale : plan.scale]
+            assert (seen == np.broadcast_to(image.transpose(1, 2, 0), (28, 28, 3))).all()
+
+
+@pytest.mark.parametrize(("epsilon", "factor"), [(0.3, 3), (0.02, 50), (8 / 255, 31), (1.0, 1), (0.0, 1), (0.1, 10)])
+def test_a_difference_of_epsilon_is_amplified_as_far_as_a_pixel_goes(epsilon, factor):
+    assert gallery.amplification(epsilon) == factor
+
+
+def test_difference_is_absolute_and_does_not_wrap_around():
+    clean, x_adv = np.array([0, 255, 100], dtype=np.uint8), np.array([255, 0, 110], dtype=np.uint8)
+    assert gallery.difference(clean, x_adv, 3).tolist() == [255, 255, 30]
+    assert gallery.largest_difference(clean, x_adv) == 1
+
+
+def test_picked_sheet_shows_the_recorded_and_the_clean_images(store, dataset):
+    run = make_run(store)
+    found = gallery.picked_sheet(run, 2, dataset, count=6)
+    clean, x_adv = dataset.train.images(run.drawn(2)[:6]), run.x_adv(2)[:6]
+    assert (found.num_images, found.factor) == (6, 3)
+    assert found.largest == gallery.largest_difference(clean, x_adv)
+    sheet = np.asarray(Image.open(io.BytesIO(found.png)))
+    plan = gallery.layout({"a": clean, "b": x_adv, "c": x_adv}, ["\n"])
+    for column, array in enumerate((clean, x_adv, gallery.difference(clean, x_adv, 3))):
+        left, top = plan.corner(4, column)
+        assert (sheet[top : top + 84 : 3, left : left + 84 : 3, 0] == array[4, 0]).all()
+
+
+def test_nothing_recorded_makes_no_sheet(store, dataset):
+    assert gallery.picked_sheet(make_run(store, num_perturbed=0), 1, dataset) is None
+
+
+def test_captions_with_any_letters_do_not_break_the_sheet():
+    images = {"clean": np.zeros((1, 1, 28, 28), dtype=np.uint8)}
+    assert gallery.contact_sheet(images, ["Σ 猫 " * 50]).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 28, 28), (2, 2, 28, 28), (28, 28)])
+def test_what_is_no_image_is_refused(shape):
+    with pytest.raises(AATError, match="make no sheet"):
+        gallery.contact_sheet({"clean": np.zeros(shape, dtype=np.uint8)})
