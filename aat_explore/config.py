@@ -156,13 +156,18 @@ class RunConfig(Values):
         return self.num_perturbed not in (0, "all")
 
     def digest(self) -> str:
-        """Hash the settings, with the attack's defaults filled in: 8 hex digits."""
-        fields = self.model_dump(mode="json") | {"attack": asdict(self.resolved_attack)}
+        """Hash the settings that are not at their default, the attack's as resolved: 8 hex digits.
+
+        A field added later with a default that means what was done before leaves the names of older runs as they are.
+        """
+        usual = asdict(AttackConfig().resolve(self.epsilon))
+        attack = {name: value for name, value in asdict(self.resolved_attack).items() if value != usual[name]}
+        fields = self.model_dump(mode="json", exclude_defaults=True) | {"attack": attack}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def run_id(self) -> str:
-        """Data set, n, norm power, attack, seed and `digest`, e.g. `mnist-n1000-p1-fgsm-s0-1a2b3c4d`."""
+        """Data set, n, norm power, attack, seed and `digest`, e.g. `mnist-n1000-p1-fgsm-s0-e6ba52ea`."""
         attack = self.resolved_attack
         kind = ("rs-" if attack.random_start else "") + "fgsm" if attack.kind == "fgsm" else f"pgd{attack.steps}"
         tail = f"-n{self.num_perturbed}-p{self.norm_power:g}-{kind}-s{self.seed}-{self.digest()}"

@@ -4,6 +4,7 @@ Bad input ends with exit code 2 and one line that says what to do; Ctrl-C with 1
 more than the running epoch.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the `aat` script."""
     from aat_explore.cli.arguments import parse
 
+    for stream in (sys.stdout, sys.stderr):  # ε and ‖∇‖ must not end in a traceback where the locale has only ASCII
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         code = parse(sys.argv[1:] if argv is None else list(argv)).run()
         sys.stdout.flush()  # what cannot be written is to be known here, not when Python ends

@@ -147,6 +147,7 @@ class Demo:
 
     def run(self) -> int:
         """Train the demo's runs and serve them."""
+        commands.check_port(self.port)
         code = commands.demo(self.cache_dir, self.device, self.threads)
         return commands.app(self.cache_dir, self.port) if self.app else code
 

@@ -174,10 +174,15 @@ def demo(cache_dir: Path, device: str | None, threads: int | None) -> int:
     return 0
 
 
-def app(cache_dir: Path, port: int) -> int:
-    """Serve the dashboard until it is stopped."""
+def check_port(port: int) -> None:
+    """Raise AATError unless a server can listen there."""
     if not 1 <= port <= 65535:
         raise AATError(f"port={port} is not in 1..65535; use e.g. 8501")
+
+
+def app(cache_dir: Path, port: int) -> int:
+    """Serve the dashboard until it is stopped."""
+    check_port(port)
     package = Path(aat_explore.__file__).parent
     pages = next(
         (path for path in (package / "dashboard" / "app.py", package.parent / "app.py") if path.exists()), None
