@@ -70,8 +70,8 @@ def train(
         if writer.epoch < config.epochs:
             for record in trainer.train(
                 config,
-                _on_device(data.train, place),
-                _on_device(data.validation, place),
+                image_set(data.train, place),
+                image_set(data.validation, place),
                 num_classes=data.num_classes,
                 resume=_resume(writer),
             ):
@@ -109,6 +109,11 @@ def evaluate(
         return _evaluate(writer, config, epoch, data, place, listener or Silent())
 
 
+def image_set(split: datasets.Split, device: torch.device | str = "cpu") -> ImageSet:
+    """Return a split's images, uint8 (N, C, H, W), and labels, int64 (N,), on a device."""
+    return ImageSet.from_numpy(split.images(), split.labels, torch.device(device))
+
+
 def load_network(run: Run, data: datasets.Dataset, epoch: int | None = None) -> nn.Module:
     """Return a run's network after `epoch` (the last, if None) on the CPU, in eval mode."""
     network = build_network(run.config, data.image_shape, data.num_classes)
@@ -140,7 +145,7 @@ def _evaluate(
             return made
     made = evaluation.evaluate(
         load_network(run, data, epoch).to(device),
-        _on_device(split, device).first(images),
+        image_set(split, device).first(images),
         config,
         config.grid(run.config.dataset),
         epoch=epoch,
@@ -155,7 +160,3 @@ def _resume(writer: RunWriter) -> trainer.Resume | None:
         return None
     run = writer.read()
     return trainer.Resume(run.epoch, run.weights(run.epoch), run.training_state())
-
-
-def _on_device(split: datasets.Split, device: torch.device) -> ImageSet:
-    return ImageSet.from_numpy(split.images(), split.labels, device)

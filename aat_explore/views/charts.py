@@ -32,6 +32,16 @@ LINES = alt.Legend(
 WIDTH = 820  # of a whole figure, in pixels: what a 1280-pixel window leaves beside Streamlit's sidebar
 
 
+def draw_offline() -> None:
+    """Let JupyterLab draw charts by the code that it brings along; Altair's own default fetches it from the network.
+
+    JupyterLab 4.6 knows Vega-Lite under the name of version 5 only, and draws what is used here.
+    """
+    kind = "application/vnd.vegalite.v5+json"
+    alt.renderers.register("aat-offline", lambda spec, **options: ({kind: spec, "text/plain": "chart"}, {}))
+    alt.renderers.enable("aat-offline")
+
+
 def order_of_n(names: Sequence[str]) -> list[str]:
     """n's names from 0 upwards, `all` last."""
     return sorted(set(names), key=lambda name: float("inf") if name == "all" else float(name))

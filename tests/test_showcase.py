@@ -1,0 +1,73 @@
+"""The committed showcase: whole, real, small, and made by the commands its README gives."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from aat_explore import datasets
+from aat_explore.cli.arguments import parse
+from aat_explore.config import checked_config
+from aat_explore.store import Store
+
+SHOWCASE = Path(__file__).resolve().parents[1] / "cache" / "showcase"
+RUNS = Store(SHOWCASE).list().runs
+
+
+def ids_of_readme() -> set[str]:
+    """Run ids of the commands in the showcase's README, its shell loops unrolled."""
+    from dataclasses import asdict
+
+    text = (SHOWCASE / "README.md").read_text(encoding="utf-8")
+    ids = set()
+    for line in re.findall(r"^ *(aat train .*)$", text, flags=re.MULTILINE):
+        for seed in ("0", "1"):
+            for power in ("1", "2"):
+                for n in ("100", "1000"):
+                    words = line.replace("$seed", seed).replace("$power", power).replace("$n", n)
+                    command = parse(shlex.split(words)[1:])
+                    ids.add(checked_config(asdict(command.flags)).run_id)
+    return ids
+
+
+def test_it_is_the_runs_of_its_readme():
+    assert {run.id for run in RUNS} == ids_of_readme()
+    assert not Store(SHOWCASE).list().damaged
+
+
+def test_it_holds_both_norms_all_n_and_two_seeds():
+    found = {(run.config.num_perturbed, run.config.norm_power, run.config.seed) for run in RUNS}
+    assert {(n, power, seed) for n in (100, 1000) for power in (1.0, 2.0) for seed in (0, 1)} <= found
+    assert {(n, 1.0, seed) for n in (0, "all") for seed in (0, 1)} <= found
+
+
+def test_it_is_small():
+    assert sum(path.stat().st_size for path in SHOWCASE.rglob("*") if path.is_file()) <= 25e6
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.id)
+def test_each_run_is_whole_complete_and_evaluated_on_the_full_test_set(run):
+    run.verify()
+    assert run.complete
+    (evaluation,) = run.evaluations()
+    assert evaluation.num_images == len(datasets.load(run.config.dataset).test)
+    assert evaluation.epoch == run.config.epochs
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.id)
+def test_each_runs_evaluation_can_be_repeated(run):
+    """The stored weights have the stored clean accuracy: nothing here was typed in."""
+    import torch
+
+    from aat_explore.engine.batches import ImageSet
+    from aat_explore.engine.evaluation import clean_correct
+    from aat_explore.engine.networks import digest_of_weights
+    from aat_explore.experiment import load_network
+
+    data = datasets.load(run.config.dataset)
+    (evaluation,) = run.evaluations()
+    test = ImageSet.from_numpy(data.test.images(), data.test.labels, torch.device("cpu"))
+    correct = int(clean_correct(load_network(run, data, evaluation.epoch), test).sum())
+    assert abs(correct - evaluation.num_correct[0]) <= 2  # another machine may round another way
+    assert evaluation.model_digest == digest_of_weights(run.weights(evaluation.epoch))
