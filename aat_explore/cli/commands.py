@@ -19,7 +19,7 @@ from aat_explore.records import Evaluation
 from aat_explore.store import Run, Store
 from aat_explore.views import frames
 
-DEMO_EPOCHS = 10
+DEMO_EPOCHS = 8
 DEMO_NUM_PERTURBED = (0, 100, 1000, "all")
 
 
