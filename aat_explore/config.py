@@ -98,7 +98,7 @@ class RunConfig(Values):
     model: Literal["StdCNN", "ResNet18"] = Field("StdCNN", description="[paper] StdCNN; ResNet18 for CIFAR10.")
     num_perturbed: int | Literal["all"] = Field(
         1000,
-        description="[paper] n, samples perturbed an epoch; 0: standard training, all: full adversarial training.",
+        description="[paper] n, samples perturbed an epoch; 0: standard training, all: every sample.",
     )
     norm_power: float = Field(
         1.0, ge=0, description="[paper] p ∝ ‖∇ₓJ‖₂^k: 1 is Norm, 2 is Squared Norm; 0 is the uniform control (ours)."
@@ -109,7 +109,7 @@ class RunConfig(Values):
     score_every: int = Field(1, ge=1, description="[ours] Score every k-th epoch and reuse the norms in between.")
     replacement: bool = Field(False, description="[ours] Draw K with replacement (duplicates are perturbed once).")
     perturbing_network: Literal["epoch-start", "on-the-fly"] = Field(
-        "epoch-start", description="[ours] Perturb once an epoch, or with the current network in each batch."
+        "epoch-start", description="[ours] Once an epoch, or the current network in each batch (Madry et al.)."
     )
     drawn_samples: Literal["replace", "add", "half"] = Field(
         "replace", description="[ours] x′ replaces x; or x is kept too (add); or their losses are averaged (half)."
@@ -155,40 +155,69 @@ class RunConfig(Values):
         """Whether the run draws a set K at all: not for n = 0 and n = all."""
         return self.num_perturbed not in (0, "all")
 
+    def canonical(self) -> "RunConfig":
+        """The same run without the settings that have no effect on it, so that a baseline is trained only once.
+
+        n = 0 and all draw nothing, n = 0 attacks nothing: one such run stands in both panels, Norm and Squared Norm.
+        """
+        sampling = ("norm_power", "scoring", "score_every", "replacement")
+        perturbing = ("attack", "perturbing_network", "drawn_samples", "warmup_epochs", "num_recorded")
+        idle = {0: (*sampling, *perturbing), "all": sampling}.get(self.num_perturbed, ())
+        return self.model_copy(update={name: getattr(RunConfig(), name) for name in idle})
+
     def digest(self) -> str:
         """Hash the settings that are not at their default, the attack's as resolved: 8 hex digits.
 
         A field added later with a default that means what was done before leaves the names of older runs as they are.
         """
-        usual = asdict(AttackConfig().resolve(self.epsilon))
-        attack = {name: value for name, value in asdict(self.resolved_attack).items() if value != usual[name]}
-        fields = self.model_dump(mode="json", exclude_defaults=True) | {"attack": attack}
+        config = self.canonical()
+        usual = asdict(AttackConfig().resolve(config.epsilon))
+        attack = {name: value for name, value in asdict(config.resolved_attack).items() if value != usual[name]}
+        fields = config.model_dump(mode="json", exclude_defaults=True) | {"attack": attack}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def run_id(self) -> str:
         """Data set, n, norm power, attack, seed and `digest`, e.g. `mnist-n1000-p1-fgsm-s0-e6ba52ea`."""
-        attack = self.resolved_attack
+        config = self.canonical()
+        attack = config.resolved_attack
         kind = ("rs-" if attack.random_start else "") + "fgsm" if attack.kind == "fgsm" else f"pgd{attack.steps}"
-        tail = f"-n{self.num_perturbed}-p{self.norm_power:g}-{kind}-s{self.seed}-{self.digest()}"
+        tail = f"-n{config.num_perturbed}-p{config.norm_power:g}-{kind}-s{config.seed}-{self.digest()}"
         head = re.sub(r"[^a-z0-9._-]+", "-", self.dataset.lower()).strip("-._") or "data"
         readable = head[: max(1, 64 - len(tail))] + tail.replace("+", "")
         return checked_run_id(readable if len(readable) <= 64 else f"{readable[:55]}-{self.digest()}")
 
 
 class EvaluationConfig(Values):
-    """A robustness test: clean accuracy and PGD over a grid of ε on one split, the weights of one epoch."""
+    """A robustness test: clean accuracy and an attack over a grid of ε on one split, the weights of one epoch."""
+
+    attack: Literal["pgd", "fgsm"] = Field(
+        "pgd", description="[paper] PGD; FGSM only shows what the single step that was trained on still fools."
+    )
 
     split: Literal["test", "validation", "train"] = Field("test", description="[paper] Whose images are attacked.")
     epsilons: tuple[float, ...] | None = Field(
         None, description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255."
     )
-    steps: int = Field(40, ge=1, description="[ours] PGD steps.")
-    step_size: float | None = Field(None, gt=0, description="[ours] Pixel units; None = 2.5 ε/steps.")
-    restarts: int = Field(1, ge=1, description="[ours] Attempts an image; it counts as robust if all of them fail.")
-    random_start: bool = Field(True, description="[ours] Start uniformly in the ε-ball.")
+    steps: int | None = Field(None, ge=1, description="[ours] PGD steps; None = 40.")
+    step_size: float | None = Field(None, gt=0, description="[ours] PGD's, in pixel units; None = 2.5 ε/steps.")
+    restarts: int = Field(1, ge=1, description="[ours] PGD's attempts an image; it is robust if all fail.")
+    random_start: bool = Field(True, description="[ours] PGD starts uniformly in the ε-ball.")
     images: int | None = Field(None, ge=1, description="[ours] First images of the split; None = all.")
     seed: int = Field(0, ge=0, lt=2**32, description="[ours] Seed of the random starts.")
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the attack."""
+        return 1 if self.attack == "fgsm" else self.steps or 40
+
+    @model_validator(mode="after")
+    def _fgsm_has_no_options(self) -> Self:
+        if self.attack == "fgsm" and (self.steps, self.step_size, self.restarts) != (None, None, 1):
+            raise ValueError(
+                "steps, step_size and restarts have no meaning for attack=fgsm; drop them or use attack pgd"
+            )
+        return self
 
     @model_validator(mode="after")
     def _epsilons_in_range(self) -> Self:

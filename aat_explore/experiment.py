@@ -10,7 +10,7 @@ from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine import evaluation, trainer
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.device import choose_device, fixed_threads
+from aat_explore.engine.device import choose_device, fixed_threads, repeatable
 from aat_explore.engine.networks import build_network, load_weights
 from aat_explore.errors import AATError
 from aat_explore.records import EpochMetrics, Evaluation
@@ -65,7 +65,7 @@ def train(
     data = datasets.load(config.dataset, cache_dir=cache_dir)
     trainer.check_num_perturbed(config, len(data.train))
     store = Store(cache_dir)
-    with fixed_threads(threads), store.writer(config) as writer:
+    with fixed_threads(threads), repeatable(place), store.writer(config) as writer:
         listener.began(config, writer.epoch, place)
         if writer.epoch < config.epochs:
             for record in trainer.train(
@@ -105,7 +105,7 @@ def evaluate(
     epoch = run.epoch if epoch is None else epoch
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
     place = choose_device(device)
-    with fixed_threads(threads), Store(cache_dir).writer(run.config) as writer:
+    with fixed_threads(threads), repeatable(place), Store(cache_dir).writer(run.config) as writer:
         return _evaluate(writer, config, epoch, data, place, listener or Silent())
 
 

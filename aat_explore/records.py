@@ -5,10 +5,10 @@ This is the schema of the cache: `store` writes it, `views` reads it, and none o
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aat_explore.config import Values
 
@@ -26,13 +26,16 @@ class EpochMetrics(Values):
     loss_drawn: float | None = Field(description="The same over perturbed samples only, in nats; None if none was.")
     loss_rest: float | None = Field(description="The same over unperturbed samples, in nats; None if none was left.")
     clean_accuracy_val: float = Field(description="Clean accuracy on the validation split, after the epoch.")
-    fgsm_accuracy_val: float = Field(description="Robust accuracy (FGSM, training ε) on the quick validation images.")
+    clean_accuracy_attacked: float = Field(
+        description="Clean accuracy on the quick validation images, those that FGSM and PGD attack."
+    )
+    fgsm_accuracy_val: float = Field(description="Robust accuracy (FGSM, training ε) on the same.")
     robust_accuracy_val: float = Field(
         description="Robust accuracy (PGD with `val_attack_steps` steps and random start, training ε) on the same."
     )
     num_drawn: int = Field(description="Distinct samples perturbed: |K|.")
     shortfall: int = Field(description="How many fewer than n were drawn because too few had a non-zero probability.")
-    sum_gradient_norms: float | None = Field(description="Σ‖∇ₓJ‖₂ over all T samples; None if not scored.")
+    sum_gradient_norms: float | None = Field(description="Σ‖∇ₓJ‖₂ over all T samples when last scored; None if never.")
     seconds_scoring: float = Field(description="Seconds in the pass that yields the gradient norms.")
     seconds_draw: float = Field(description="Seconds for probabilities and draw.")
     seconds_perturb: float = Field(description="Seconds perturbing at the epoch's start (on-the-fly: in train).")
@@ -64,9 +67,9 @@ class EpochRecord:
 class Evaluation(Values):
     """Clean and robust accuracy of one checkpoint over a grid of ε, with all that is needed to repeat it."""
 
-    epoch: int = Field(description="Epoch whose weights were attacked.")
-    split: str = Field(description="train, validation or test.")
-    num_images: int = Field(description="Images attacked.")
+    epoch: int = Field(ge=1, description="Epoch whose weights were attacked.")
+    split: Literal["train", "validation", "test"] = Field(description="train, validation or test.")
+    num_images: int = Field(ge=1, description="Images attacked.")
     attack: dict[str, str | int | float | bool | None] = Field(
         description="Kind, steps, step size, restarts, random start."
     )
@@ -79,6 +82,15 @@ class Evaluation(Values):
     num_threads: int = Field(description="CPU threads torch used; they change the bits of a result.")
     versions: dict[str, str] = Field(description="Versions of aat-explore, torch and Python.")
     created: str = Field(description="UTC time the evaluation ended, ISO 8601.")
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> Self:
+        grid = self.epsilons
+        if not grid or not 0 <= grid[0] <= grid[-1] <= 1 or list(grid) != sorted(set(grid)):
+            raise ValueError(f"epsilons={grid} is not an ascending grid within [0, 1]")
+        if len(self.num_correct) != len(grid) or not all(0 <= count <= self.num_images for count in self.num_correct):
+            raise ValueError(f"num_correct={self.num_correct} is not one count of {self.num_images} images for each ε")
+        return self
 
     @property
     def accuracies(self) -> tuple[float, ...]:

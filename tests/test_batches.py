@@ -59,6 +59,15 @@ def test_augmentation_is_pad_crop_and_flip(channels):
         assert torch.equal(image, crop.flip(-1) if augmentation.flip[k] else crop)
 
 
+def test_undoing_an_augmentation_puts_each_pixel_back_where_it_was():
+    images = torch.rand(40, 3, 8, 8) + 1
+    augmentation = Augmentation.random(40, torch.Generator().manual_seed(0))
+    back = augmentation.undo(augmentation(images))
+    kept = back > 0
+    assert torch.equal(back[kept], images[kept])
+    assert 0.4 < float(kept.double().mean()) < 1
+
+
 def test_augmentation_moves_every_way():
     augmentation = Augmentation.random(2000, torch.Generator().manual_seed(0))
     assert set(augmentation.top.tolist()) == set(augmentation.left.tolist()) == set(range(9))

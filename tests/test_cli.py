@@ -1,5 +1,6 @@
 """The command line: what it prints, and that bad input is one line, exit code 2 and nothing on disk."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from synthetic import make_run
+from synthetic import make_evaluation, make_run
 
 from aat_explore import datasets
 from aat_explore.cli import main
@@ -324,7 +325,7 @@ def test_evaluating_prints_the_evaluation_that_it_stores(tmp_path, capsys, tiny_
     assert Evaluation.model_validate(shown) == stored
     assert aat(*words) == 0
     out = capsys.readouterr().out
-    assert "PGD-2, epoch 2, 20 images" in out
+    assert "accuracy under PGD-2, 20 test images, epoch 2, " in out
     assert f"{stored.accuracies[0]:.2%}" in out
     assert len(Store(tmp_path).open(run_id).evaluations()) == 1
 
@@ -458,6 +459,52 @@ def test_piped_tables_are_not_cut(tmp_path):
     run = make_run(Store(tmp_path), epochs=1, dataset="x" * 60)
     done = in_a_process("list", "--cache-dir", tmp_path)
     assert run.id in done.stdout
+
+
+ESCAPE = "\x1b]0;title\x07\x9b31m"
+
+
+def test_free_text_of_a_run_does_not_steer_the_terminal(tmp_path, capsys):
+    run = make_run(Store(tmp_path), epochs=1, evaluated=False, dataset=f"my[bold]{ESCAPE}")
+    with Store(tmp_path).writer(run.config) as writer:
+        writer.add_evaluation(make_evaluation(run.config, 1, attack={"kind": f"[red]{ESCAPE}"}))
+    damaged = make_run(Store(tmp_path), epochs=1, seed=3)
+    content = json.dumps({ESCAPE: 1}, ensure_ascii=False).encode()
+    (damaged.path / "config.json").write_bytes(content)
+    head = json.loads((damaged.path / "HEAD.json").read_bytes())
+    head["files"]["config.json"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (damaged.path / "HEAD.json").write_text(json.dumps(head))
+    for words, code in (
+        (["show", run.id], 0), (["show", run.id, "--json"], 0), (["list"], 0), (["list", "--json"], 0),
+        (["show", damaged.id], 2),
+    ):  # fmt: skip
+        assert aat(*words, "--cache-dir", tmp_path) == code
+        out, err = capsys.readouterr()
+        assert not set("\x1b\x07\x9b") & set(out + err), words
+        if words == ["show", run.id]:
+            assert "  dataset = my[bold]]0;title31m  *" in out
+            assert "[RED]]0;TITLE31M" in out
+        if "--json" in words:
+            shown = json.loads(out)
+            row = shown[0] if words[0] == "list" else shown["config"]
+            assert row["dataset"] == run.config.dataset
+
+
+def test_a_full_device_is_one_line(tmp_path, capsys, monkeypatch):
+    from aat_explore.cli import commands
+
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    def full(*_, kind=OutOfMemoryError, **__):
+        raise kind("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
+
+    monkeypatch.setattr(commands, "_train", full)
+    assert aat(*TINY_RUN, "--cache-dir", tmp_path) == 2
+    assert complaint(capsys) == "aat: the device's memory is full; lower batch_size, or use --device cpu\n"
+    monkeypatch.setattr(commands, "_train", lambda *_: full(kind=RuntimeError))
+    with pytest.raises(RuntimeError, match="CUDA out of memory"):  # a bug is no bad input
+        aat(*TINY_RUN, "--cache-dir", tmp_path)
 
 
 # --- app -----------------------------------------------------------------------------------------------------------

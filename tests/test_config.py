@@ -119,7 +119,7 @@ def test_minus_zero_is_zero(name):
     ("fields", "name"),
     [
         ({}, "fashion-mini-n1000-p1-fgsm-s0"),
-        ({"dataset": "cifar10", "num_perturbed": "all", "norm_power": 2, "seed": 7}, "cifar10-nall-p2-fgsm-s7"),
+        ({"dataset": "cifar10", "num_perturbed": "all", "norm_power": 2, "seed": 7}, "cifar10-nall-p1-fgsm-s7"),
         ({"attack": {"kind": "pgd", "steps": 7}, "norm_power": 0.5}, "fashion-mini-n1000-p0.5-pgd7-s0"),
         ({"attack": {"random_start": True}, "norm_power": 1e20}, "fashion-mini-n1000-p1e20-rs-fgsm-s0"),
         ({"dataset": "../My Data/"}, "my-data-n1000-p1-fgsm-s0"),
@@ -276,7 +276,7 @@ def test_pgd_left_open_takes_steps_of_two_and_a_half_epsilon_over_their_number(e
 
 def test_the_evaluation_of_the_paper_is_pgd_40_over_its_grid_of_epsilon():
     config = EvaluationConfig()
-    assert (config.split, config.steps, config.random_start, config.images) == ("test", 40, True, None)
+    assert (config.split, config.num_steps, config.random_start, config.images) == ("test", 40, True, None)
     assert config.grid("mnist") == pytest.approx([0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4], abs=1e-12)
     cifar10 = config.grid("cifar10")
     assert (cifar10[0], cifar10[-1]) == (0, 16 / 255)
@@ -286,6 +286,24 @@ def test_the_evaluation_of_the_paper_is_pgd_40_over_its_grid_of_epsilon():
 
 def test_samples_are_drawn_only_between_none_and_all():
     assert [preset("mini", num_perturbed=n).samples for n in (0, 1, "all")] == [False, True, False]
+
+
+def test_a_baseline_has_one_name_whatever_is_said_of_the_sampling_it_does_not_do():
+    """n = 0 and all stand in both panels of the paper's figures; nobody should train the same network twice."""
+    idle = {"norm_power": 2.0, "replacement": True, "score_every": 3}
+    for n in (0, "all"):
+        assert preset("mini", num_perturbed=n, **idle).run_id == preset("mini", num_perturbed=n).run_id
+    assert preset("mini", num_perturbed=0, attack={"kind": "pgd"}).run_id == preset("mini", num_perturbed=0).run_id
+    assert (
+        preset("mini", num_perturbed="all", attack={"kind": "pgd"}).digest()
+        != preset("mini", num_perturbed="all").digest()
+    )
+    assert preset("mini", num_perturbed=0, epochs=3).run_id != preset("mini", num_perturbed=0).run_id
+
+
+def test_fgsm_as_a_test_takes_no_settings_of_pgd():
+    with pytest.raises(AATError, match="no meaning for attack=fgsm"):
+        checked(EvaluationConfig, {"attack": "fgsm", "steps": 10})
 
 
 def test_the_names_of_the_presets_runs_never_change():

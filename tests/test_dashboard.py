@@ -229,6 +229,21 @@ def test_a_shorter_run_shows_its_last_epoch(store):
     assert app.slider(key="epoch").value == 2
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "FGSM at ε = 0.3, once an epoch by the epoch-start network"),
+        (
+            {"attack": {"kind": "pgd"}, "epsilon": 0.1, "perturbing_network": "on-the-fly"},
+            "PGD-10 at ε = 0.1, in each batch by the current network",
+        ),
+    ],
+)
+def test_picks_say_how_and_when_they_were_perturbed(store, fields, words):
+    make_run(store, epochs=1, **fields)
+    assert f"Here x′ is made by {words}." in said(opened("picks"))
+
+
 def test_standard_training_picks_nothing_and_full_training_has_no_p(store):
     none, all_ = make_run(store, num_perturbed=0), make_run(store, num_perturbed="all")
     make_run(store)
@@ -274,7 +289,10 @@ def test_accuracy_has_a_row_for_each_norm_and_n_with_its_seeds(grid):
 
 def test_figures_say_which_attack_was_used(grid):
     for name in ("accuracy", "robustness"):
-        assert page.plain("PGD-40, 2,000 test images") in said(opened(name))
+        words = said(opened(name))
+        assert page.plain("PGD-40, 2,000 test images") in words
+        assert words.count("upper bound on robust accuracy") == 1
+        assert "n = all: by default x′ of all samples is made once an epoch by the epoch-start network" in words
 
 
 def test_evaluations_by_different_attacks_are_not_mixed(store):
@@ -304,6 +322,16 @@ def test_escaped_text_keeps_its_words_and_loses_its_marks(text):
     escaped = page.plain(text)
     assert re.sub(r"\\(.)", r"\1", escaped) == " ".join(text.split())
     assert not re.search(r"(?<!\\)(?:\\\\)*[*`$\[\]<>#_|~!&(){}:]", escaped)
+
+
+def test_other_results_do_not_crowd_out_the_runs_summaries(store, monkeypatch):
+    run, read = make_run(store, epochs=1), []
+    monkeypatch.setattr(page.frames, "summary", lambda run: read.append(run.id))
+    page.readable_runs()
+    for key in range(200):
+        page._remembered(("other", key), lambda: None)
+    page.readable_runs()
+    assert read == [run.id]
 
 
 @pytest.mark.parametrize("value", [[1, 2, "x"], ("a", None, 0.5)])

@@ -304,6 +304,19 @@ def test_no_data_and_no_network_names_the_folders_and_the_remedy(tmp_path, monke
     assert not list((tmp_path / "cache" / "data").iterdir())
 
 
+@pytest.mark.usefixtures("small")
+def test_without_prepare_raw_files_are_not_converted(tmp_path):
+    """What the dashboard asks for: opening a page must not write, nor read CIFAR10's pickles."""
+    arrays = make_arrays("mnist", 0)
+    write_idx(tmp_path / "data" / "MNIST" / "raw", arrays)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DatasetNotFound, match=r"no prepared arrays.*which prepares them"):
+        datasets.load("mnist", cache_dir=tmp_path, prepare=False)
+    assert sorted(tmp_path.rglob("*")) == before
+    datasets.load("mnist", cache_dir=tmp_path, download=False)
+    assert_same_pixels(datasets.load("mnist", cache_dir=tmp_path, prepare=False), arrays)
+
+
 def test_without_download_nothing_is_fetched_or_written(tmp_path):
     with pytest.raises(DatasetNotFound, match="downloading is off"):
         datasets.load("mnist", cache_dir=tmp_path / "cache", download=False)

@@ -47,6 +47,15 @@ def test_batched_float64_norms_are_one_at_a_time_norms(name):
     torch.testing.assert_close(batched, one_at_a_time(network, images, labels), rtol=1e-9, atol=0)
 
 
+@pytest.mark.parametrize("name", ["StdCNN", pytest.param("ResNet18", marks=pytest.mark.slow)])
+def test_the_confident_networks_are_confident(name):
+    count = 400 if name == "StdCNN" else 100
+    network = confident(name)
+    with torch.no_grad():
+        certainty = torch.softmax(network(mini()[0][:count]), 1).max(1).values
+    assert certainty.median() > 0.999
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [fresh, confident])
 def test_resnet18_norms_equal_float64_autograd(make):

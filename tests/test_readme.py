@@ -110,8 +110,8 @@ def test_the_file_map_is_the_tree():
     assert all((ROOT / name).exists() for name in named)
     for path in ROOT.glob("aat_explore/**/*.py"):
         name = path.relative_to(ROOT).as_posix()
-        covered = name in named or any(folder.endswith("/") and name.startswith(folder) for folder in named)
-        assert covered or path.name == "__init__.py" or "/data/" in name, f"{name} is missing from README's file map"
+        trivial = path.name == "__init__.py" and len(path.read_text(encoding="utf-8").splitlines()) < 15
+        assert name in named or trivial or "/data/" in name, f"{name} is missing from README's file map"
 
 
 def test_pictures_and_files_it_names_exist():

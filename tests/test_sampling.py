@@ -134,6 +134,13 @@ def test_one_seed_gives_one_draw():
     assert not torch.equal(draw(p, 100, generator=generator(5)), draw(p, 100, generator=generator(6)))
 
 
+@pytest.mark.parametrize("replacement", [False, True])
+@pytest.mark.parametrize("bad", [[float("nan"), 0.5], [-0.5, 1.5], [0.0, 0.0]])
+def test_what_is_no_distribution_is_not_drawn_from(bad, replacement):
+    with pytest.raises(AATError, match="probabilities holds"):
+        draw(torch.tensor(bad), 1, generator=generator(), replacement=replacement)
+
+
 @pytest.mark.parametrize("n", [-1, 4])
 def test_n_outside_the_set_is_an_error(n):
     with pytest.raises(AATError, match=f"num_perturbed={n}"):

@@ -25,7 +25,7 @@ from aat_explore.records import SCHEMA_VERSION, EpochMetrics, EpochRecord
 from aat_explore.store import RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, Store
 
 NUM_TRAIN = 60
-CONFIG = preset("mini", num_perturbed=20, num_recorded=3, epochs=30)
+CONFIG = preset("mini", num_perturbed=20, num_recorded=3, epochs=31)
 
 
 @pytest.fixture(autouse=True)
@@ -357,6 +357,7 @@ GARBAGE_HEADS = {
     "a number": b"1",
     "brackets by the thousand": b"[" * 100_000,
     "a number of 5000 digits": b'{"schema_version": ' + b"9" * 5000 + b"}",
+    "epoch 0": b'{"schema_version": 1, "epoch": 0, "files": {}}',
     "no files": b'{"schema_version": 1, "epoch": 1}',
     "another field": b'{"schema_version": 1, "epoch": 1, "files": {}, "more": 1}',
     "an entry without a digest": b'{"schema_version": 1, "epoch": 1, "files": {"config.json": {"size": 1}}}',
@@ -469,6 +470,103 @@ def test_a_listed_file_of_another_format_is_damage_that_names_it(tmp_path, name,
         read(Store(tmp_path).open(CONFIG.run_id))
 
 
+def forge(root: Path, name: str, content: bytes) -> None:
+    (folder_of(root) / name).write_bytes(content)
+    commit_by_hand(root, {name: content})
+
+
+def npy(array: object, kind: type) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(array, dtype=kind))
+    return buffer.getvalue()
+
+
+def header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+FORGED_ARRAYS = {
+    "drawn": [
+        npy([0.0, 1.0], float), npy([[0, 1]], int), npy(3, int), npy([-1, 0], int), npy([2, 2], int),
+        npy([0, NUM_TRAIN], int), npy([True], bool), npy(["a"], str), header("(((("), header("{'descr': 'x'"),
+        header("'" * 3), header("{'descr': '<i4', 'fortran_order': False, 'shape': (-1,)}"),
+    ],
+    "probabilities": [
+        npy([0, 1], int), npy([[0.5, 0.5]], float), npy([np.nan, 1], float), npy([np.inf], float), npy([-0.1], float),
+        npy([1j], complex),
+    ],
+    "x_adv": [
+        npy(np.zeros((2, 1, 28, 28)), float), npy(np.zeros((2, 28, 28)), np.uint8),
+        npy(np.zeros((21, 1, 4, 4)), np.uint8),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("array", FORGED_ARRAYS)
+def test_an_array_whose_digest_fits_but_which_cannot_be_what_it_is_said_to_be_is_damage(tmp_path, array):
+    write(tmp_path, 1)
+    for content in FORGED_ARRAYS[array]:
+        forge(tmp_path, f"epochs/0001/{array}.npy", content)
+        with pytest.raises(RunDamagedError, match=f"{array}.npy "):
+            getattr(Store(tmp_path).open(CONFIG.run_id), array)(1)
+
+
+def test_metrics_that_are_not_one_row_for_each_epoch_are_damage(tmp_path):
+    write(tmp_path, 3)
+    good = Store(tmp_path).open(CONFIG.run_id).metrics()
+    for bad in (
+        good[:2], good[::-1], pd.concat([good, good[2:]]), good[:0], good.assign(epoch=[1, 2, 4]), good.assign(lr="a"),
+        good.assign(loss=np.nan), good.assign(epoch=["1", "2", "3"]), good.assign(loss=np.inf), good.drop(columns="lr"),
+    ):  # fmt: skip
+        buffer = io.BytesIO()
+        bad.to_parquet(buffer, index=False)
+        forge(tmp_path, "metrics.parquet", buffer.getvalue())
+        with pytest.raises(RunDamagedError, match=r"metrics\.parquet "):
+            Store(tmp_path).open(CONFIG.run_id).metrics()
+        with pytest.raises(RunDamagedError), Store(tmp_path).writer(CONFIG):
+            pass
+
+
+def test_a_head_beyond_the_configs_last_epoch_is_damage_and_hides_no_other_run(tmp_path):
+    good = make_run(Store(tmp_path), epochs=1, evaluated=False, seed=3)
+    write(tmp_path, 2)
+    forge(tmp_path, "config.json", CONFIG.model_copy(update={"epochs": 1}).model_dump_json().encode())
+    run = Store(tmp_path).open(CONFIG.run_id)
+    for _ in range(2):
+        with pytest.raises(RunDamagedError, match=r"HEAD\.json has epoch=2, but config\.json only epochs=1"):
+            _ = run.config
+    listing = Store(tmp_path).list()
+    assert [run.id for run in listing.runs] == [good.id]
+    assert listing.damaged.keys() == {CONFIG.run_id}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"num_images": 0}, {"epoch": 0}, {"split": "\x1b[31m"}, {"epsilons": ()}, {"epsilons": (), "num_correct": ()},
+        {"num_correct": (1,)}, {"num_correct": (2001,) * 9}, {"num_correct": (-1,) * 9}, {"epsilons": (0.1,) * 9},
+        {"epsilons": tuple(k / 8 for k in range(8, -1, -1))}, {"epsilons": tuple(k / 4 for k in range(9))},
+        {"epsilons": tuple(k / 10 for k in range(-1, 8))},
+    ],
+)  # fmt: skip
+def test_an_evaluation_whose_numbers_do_not_fit_together_is_damage_that_names_it(tmp_path, fields):
+    write(tmp_path, 1, evaluated=True)
+    run = Store(tmp_path).open(CONFIG.run_id)
+    (name,) = (name for name in run.head.files if name.startswith("evaluations/"))
+    forge(tmp_path, name, json.dumps(run.evaluations()[0].model_dump(mode="json") | fields).encode())
+    with pytest.raises(RunDamagedError, match=f"{name} does not fit"):
+        Store(tmp_path).open(CONFIG.run_id).evaluations()
+
+
+def test_a_lock_that_leads_elsewhere_is_not_touched_by_looking(tmp_path):
+    write(tmp_path, 1)
+    (tmp_path / "precious").write_text("kept")
+    (folder_of(tmp_path) / ".lock").unlink(missing_ok=True)
+    (folder_of(tmp_path) / ".lock").symlink_to(tmp_path / "precious")
+    assert not Store(tmp_path).open(CONFIG.run_id).training
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
 def test_an_array_that_claims_more_memory_than_there_is_is_damage(tmp_path):
     write(tmp_path, 1)
     buffer = io.BytesIO()
@@ -496,7 +594,7 @@ HOLD = """
 import sys, time
 from aat_explore.config import preset
 from aat_explore.store import Store
-with Store(sys.argv[1]).writer(preset("mini", num_perturbed=20, num_recorded=3, epochs=30)):
+with Store(sys.argv[1]).writer(preset("mini", num_perturbed=20, num_recorded=3, epochs=31)):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -627,9 +725,13 @@ def test_kept_are_the_last_two_the_best_and_every_tenth_and_what_is_dropped_is_g
     with Store(root).writer(CONFIG) as writer:
         for epoch, (robust, clean) in enumerate(accuracies, 1):
             writer.commit(record(epoch, robust_accuracy_val=robust, clean_accuracy_val=clean))
-    last = len(accuracies)
-    best = 1 + accuracies.index(max(accuracies))  # the first of equals
-    kept = {last, last - 1, best, *range(10, last + 1, 10)} - {0}
+    last, held = len(accuracies), set()
+    for epoch in range(1, last + 1):
+        highest = max(clean for _, clean in accuracies[:epoch])
+        able = [e for e in sorted(held | {epoch}) if accuracies[e - 1][1] == highest]  # the others lack more than 0.1
+        best = max(able, key=lambda e: accuracies[e - 1])  # the first of equals
+        held = {epoch, epoch - 1, best, *range(10, epoch + 1, 10)} - {0}
+    kept = held
     run = Store(root).open(CONFIG.run_id)
     assert run.checkpoints() == sorted(kept)
     states = {name for name in run.head.files if name.endswith(".training.safetensors")}
@@ -637,6 +739,14 @@ def test_kept_are_the_last_two_the_best_and_every_tenth_and_what_is_dropped_is_g
     assert set(tree(root)) == set(run.head.files) | {"HEAD.json"}
     for epoch in kept:
         np.testing.assert_array_equal(run.weights(epoch)["layer.weight"], record(epoch).weights["layer.weight"])
+
+
+def test_a_barely_trained_epoch_that_is_hard_to_fool_is_not_kept_as_the_best(tmp_path):
+    course = [(0.31, 0.4), (0.02, 0.8), (0.2, 0.84), (0.25, 0.86), (0.24, 0.88), (0.05, 0.9), (0.04, 0.91)]
+    with Store(tmp_path).writer(CONFIG) as writer:
+        for epoch, (robust, clean) in enumerate(course, 1):
+            writer.commit(record(epoch, robust_accuracy_val=robust, clean_accuracy_val=clean))
+    assert Store(tmp_path).open(CONFIG.run_id).checkpoints() == [4, 6, 7]
 
 
 def test_an_own_run_hides_the_showcase_run_of_its_name_and_the_showcase_is_read_in_place(tmp_path):

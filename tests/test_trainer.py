@@ -131,6 +131,8 @@ def test_recorded_images_are_in_the_ball_around_the_drawn_samples(training, vali
         {"attack": {"kind": "pgd", "steps": 2}},
         {"attack": {"random_start": True}},
         {"drawn_samples": "add", "perturbing_network": "on-the-fly"},
+        {"augment": True},
+        {"augment": True, "perturbing_network": "on-the-fly"},
     ):
         record = run(small(epochs=1, epsilon=0.1, num_recorded=25, **fields), training, validation)[0]
         assert record.x_adv.shape == (25, 1, 28, 28)

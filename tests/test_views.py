@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from synthetic import make_evaluation, make_run
@@ -171,20 +172,30 @@ def test_last_losses_leave_out_samples_that_are_not_there(store):
     assert set(frames.last_losses(make_run(store, num_perturbed="all"))) == {"all", "perturbed"}
 
 
-def metrics(store, *clean, fgsm=0.3):
-    frame = make_run(store, epochs=len(clean)).metrics()
-    return frame.assign(clean_accuracy_val=clean, fgsm_accuracy_val=fgsm)
+def metrics(store, *clean, fgsm=0.3, pgd=0.25, attacked=0.8, **fields):
+    accuracies = {"clean_accuracy_attacked": attacked, "fgsm_accuracy_val": fgsm, "robust_accuracy_val": pgd}
+    return make_run(store, epochs=len(clean), **fields).metrics().assign(clean_accuracy_val=clean, **accuracies)
 
 
 def test_a_collapse_is_flagged_but_not_a_run_that_has_not_yet_learnt(store):
-    assert frames.flags(metrics(store, 0.9, 0.5), complete=False) == ["clean accuracy collapsed"]
-    assert frames.flags(metrics(store, 0.2, 0.5), complete=False) == []
-    assert frames.flags(metrics(store, 0.2, 0.5), complete=True) == ["clean accuracy collapsed"]
+    assert frames.flags(metrics(store, 0.9, 0.4), complete=False) == ["clean accuracy collapsed"]
+    assert frames.flags(metrics(store, 0.2, 0.4), complete=False) == []
+    assert frames.flags(metrics(store, 0.2, 0.4), complete=True) == ["clean accuracy collapsed"]
     assert frames.flags(metrics(store, 0.8, 0.9), complete=True) == []
 
 
-def test_fgsm_accuracy_above_clean_accuracy_is_label_leaking(store):
-    assert frames.flags(metrics(store, 0.8, 0.9, fgsm=0.95), complete=True) == ["label leaking"]
+def test_fgsm_accuracy_above_clean_accuracy_of_the_same_images_is_label_leaking(store):
+    assert frames.flags(metrics(store, 0.9, fgsm=0.85, pgd=0.8, attacked=0.8), complete=True) == ["label leaking"]
+    assert frames.flags(metrics(store, 0.8, fgsm=0.85, pgd=0.8, attacked=0.9), complete=True) == []
+
+
+@pytest.mark.parametrize(
+    ("fgsm", "pgd", "n", "flagged"),
+    [(0.6, 0.02, 100, True), (0.3, 0.16, 100, False), (0.15, 0.01, 100, False), (0.6, 0.02, 0, False)],
+)
+def test_pgd_accuracy_far_below_fgsm_accuracy_is_catastrophic_overfitting_to_fgsm(store, fgsm, pgd, n, flagged):
+    found = frames.flags(metrics(store, 0.9, fgsm=fgsm, pgd=pgd, num_perturbed=n), complete=True)
+    assert found == ["catastrophic overfitting"] * flagged
 
 
 def test_runs_table_has_a_row_a_run_and_says_what_is_not_known(store):
@@ -197,12 +208,6 @@ def test_runs_table_has_a_row_a_run_and_says_what_is_not_known(store):
     assert table["robust accuracy"][0] == int(1700 * np.exp(-8 * 0.3)) / 2000
     assert table["seconds an epoch"].tolist() == pytest.approx([1.7] * 3)
     assert list(table["norm power"]) == ["1", "1", ""]
-
-
-def test_accuracy_is_not_guessed_between_tested_budgets():
-    evaluation = make_evaluation(preset("mini"), 1)
-    assert frames.accuracy_at(evaluation, 0.3) is not None
-    assert frames.accuracy_at(evaluation, 0.32) is None
 
 
 # --- names ---------------------------------------------------------------------------------------------------------
@@ -237,6 +242,8 @@ def test_attacks_and_tests_are_named_with_all_that_is_unusual():
     attack = {"kind": "pgd", "steps": 10, "step_size": 0.01, "restarts": 5, "random_start": False}
     name = evaluation_name(make_evaluation(preset("mini"), 1, attack=attack))
     assert name == "PGD-10 (step 0.01, 5 restarts, no random start), 2,000 test images"
+    fgsm = {"kind": "fgsm", "norm": "linf", "loss": "cross-entropy", "counts": "perturbed image"}
+    assert evaluation_name(make_evaluation(preset("mini"), 1, attack=fgsm)) == "FGSM, 2,000 test images"
 
 
 # --- many runs -----------------------------------------------------------------------------------------------------
@@ -276,20 +283,12 @@ def test_over_seeds_is_mean_and_sample_sd(grid):
     frame = grid[(grid["n"] == "100") & (grid["epsilon"] == 0)].assign(accuracy=[0.5, 0.7, 0.2, 0.2])
     found = frames.over_seeds(frame, ["norm_power"]).set_index("norm_power")
     assert found.loc[1.0, ["mean", "sd", "seeds"]].tolist() == pytest.approx([0.6, np.std([0.5, 0.7], ddof=1), 2])
+    again = pd.concat([frame, frame[frame["accuracy"] == 0.5].assign(accuracy=0.3, run="num_recorded 2")])
+    found = frames.over_seeds(again, ["norm_power"]).set_index("norm_power")
+    assert found.loc[1.0, ["mean", "sd", "seeds"]].tolist() == pytest.approx([0.55, np.std([0.4, 0.7], ddof=1), 2])
     single = frames.over_seeds(frame.head(1), ["n"])
     assert single["sd"].isna().all()
     assert (single["low"] == single["mean"]).all()
-
-
-def test_newest_evaluation_of_a_test_counts(store):
-    config = preset("mini", epochs=4)
-    make_run(store, evaluated=False)
-    with store.writer(config) as writer:
-        for epoch, correct in ((4, 1000), (3, 10)):  # the older one last
-            writer.add_evaluation(make_evaluation(config, epoch, num_correct=(correct,) * 9))
-    run = store.open(config.run_id)
-    assert set(frames.evaluated([run])["accuracy"]) == {0.5}
-    assert frames.summary(run)["clean accuracy"] == 0.5
 
 
 def test_runs_tested_before_their_end_are_named(store):

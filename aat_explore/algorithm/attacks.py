@@ -36,7 +36,7 @@ def pgd(
     random_start: bool = True,
     generator: torch.Generator | None = None,
 ) -> Pixels:
-    """Return the last of `steps` iterates x′ ← Π(x′ + α·sign(∇ₓJ(θ, x′, y))) (Madry et al. 2018, eq. 2), in [0, 1].
+    """Return the last of `steps` iterates x′ ← Π(x′ + α·sign(∇ₓJ(θ, x′, y))) (Madry et al. 2018, section 2.1).
 
     Π projects to the ε-ball around x and to [0, 1]; α = `step_size`, or 2.5 ε/steps. The start is uniform in the ball
     (drawn on the generator's device) or x itself: `pgd` with one step of ε from x is `fgsm`. Raises AATError for

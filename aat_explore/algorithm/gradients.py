@@ -24,7 +24,7 @@ def pixels(images: Images) -> Float[Tensor, "B C H W"]:
 
 def wide(tensor: Tensor) -> Tensor:
     """Return the tensor in float64, on the CPU if it lives on Apple's MPS, which has no float64."""
-    return tensor.to("cpu" if tensor.device.type == "mps" else tensor.device, torch.float64)
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 @contextmanager

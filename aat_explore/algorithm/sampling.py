@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from aat_explore.algorithm.gradients import wide
 from aat_explore.errors import AATError
 
 
@@ -21,7 +22,7 @@ def probabilities(gradient_norms: Float[Tensor, " T"], *, norm_power: float) -> 
         raise AATError(
             f"norm_power={norm_power} is not a finite power >= 0; use 1 (Norm), 2 (Squared Norm) or 0 (uniform)"
         )
-    norms = gradient_norms.double()
+    norms = wide(gradient_norms)
     if not bool((torch.isfinite(norms) & (norms >= 0)).all()):
         raise AATError("gradient_norms holds a negative, NaN or infinite value; norms must be finite and >= 0")
     if norm_power == 0:
@@ -45,14 +46,18 @@ def draw(
     K is a set, and where fewer than n probabilities are non-zero it holds just those (`torch.multinomial` would fill up
     with impossible indices, and stops at 2²⁴ categories). With replacement the n indices may repeat. The random numbers
     come from `generator` on its own device, so a CPU generator gives the same K on every device. Raises AATError if
-    n < 0, or n > T without replacement.
+    n < 0, n > T without replacement, or p is no distribution.
     """
     num_train = len(probabilities)
     if num_perturbed < 0 or (num_perturbed > num_train and not replacement):
         raise AATError(
             f"num_perturbed={num_perturbed} is not in 0..num_train={num_train}; lower it or draw with replacement"
         )
-    p = probabilities.double()
+    p = wide(probabilities)
+    if not bool((torch.isfinite(p) & (p >= 0)).all()) or (num_perturbed > 0 and not bool((p > 0).any())):
+        raise AATError(
+            "probabilities holds a negative, NaN or infinite value, or only zeros; draw from `probabilities`"
+        )
     if replacement:
         cumulative = p.cumsum(0)
         uniform = torch.rand(num_perturbed, dtype=torch.float64, device=generator.device, generator=generator)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from aat_explore.errors import AATError
 
-__all__ = ["main"]
+__all__ = ["main", "printable"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,11 +32,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _complain(f"{error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions")
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's; `aat list` has no torch to compare with
+            raise
+        return _complain("the device's memory is full; lower batch_size, or use --device cpu")
     except KeyboardInterrupt:
         print("aat: stopped; the same command goes on after the last finished epoch", file=sys.stderr)
         return 130
 
 
+def printable(text: str) -> str:
+    """Drop control and formatting characters: free text from a cache must not steer the terminal it is shown on."""
+    return "".join(filter(str.isprintable, text))
+
+
 def _complain(message: str) -> int:
-    print(f"aat: {' '.join(message.split())}", file=sys.stderr)
+    print(f"aat: {printable(' '.join(message.split()))}", file=sys.stderr)
     return 2

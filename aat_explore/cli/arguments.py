@@ -117,7 +117,7 @@ class Show:
 
 @dataclasses.dataclass
 class Evaluate:
-    """Attack a run's network with PGD over a grid of ε and store the result with the run."""
+    """Attack a run's network over a grid of ε and store the result with the run."""
 
     run_id: RunId
     flags: Annotated[EvaluationFlags, tyro.conf.arg(name="")] = dataclasses.field(default_factory=EvaluationFlags)

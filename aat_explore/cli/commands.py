@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 import aat_explore
+from aat_explore.cli import printable
 from aat_explore.config import PRESETS, EvaluationConfig, RunConfig, checked, checked_config
 from aat_explore.errors import AATError
 from aat_explore.records import Evaluation
 from aat_explore.store import Run, Store
 from aat_explore.views import frames
+from aat_explore.views.recipes import evaluation_name
 
 DEMO_EPOCHS = 8
 DEMO_NUM_PERTURBED = (0, 100, 1000, "all")
@@ -69,7 +72,7 @@ def list_runs(cache_dir: Path, *, as_json: bool) -> int:
         print(_json(rows + [{"run_id": name, "status": "damaged", "reason": why} for name, why in damaged.items()]))
         return 0
     for reason in damaged.values():
-        print(f"aat: {reason}", file=sys.stderr)
+        print(f"aat: {printable(reason)}", file=sys.stderr)
     if not rows:
         print(f"no runs in {cache_dir}; `aat demo` makes four, `aat train --help` says how to make others")
     else:
@@ -118,7 +121,7 @@ def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
     usual = PRESETS["mini"].model_dump()
     for name, value in run.config.model_dump().items():
         mark = "" if value == usual[name] else "  *"
-        console.print(f"  {name} = {value}{mark}", highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(f"  {name} = {value}{mark}"), highlight=False, markup=False, soft_wrap=True)
     console.print("  (* differs from the default)")
     columns = [
         "epoch",
@@ -206,13 +209,8 @@ def app(cache_dir: Path, port: int) -> int:
 
 
 def _print_evaluation(console: Console, evaluation: Evaluation) -> None:
-    attack = evaluation.attack
-    console.print(
-        f"{evaluation.split} accuracy under PGD-{attack['steps']}, epoch {evaluation.epoch}, "
-        f"{evaluation.num_images} images, {evaluation.seconds:.0f} s",
-        highlight=False,
-        soft_wrap=True,
-    )
+    title = f"accuracy under {evaluation_name(evaluation)}, epoch {evaluation.epoch}, {evaluation.seconds:.0f} s"
+    console.print(printable(title), highlight=False, markup=False, soft_wrap=True)
     table = Table("ε", "accuracy")
     for column in table.columns:
         column.justify = "right"
@@ -239,8 +237,9 @@ def _cell(name: str, value: object) -> str:
         return "–"
     if "accuracy" in name:
         return f"{value:.1%}"
-    return f"{value:.3g}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.3g}" if isinstance(value, float) else escape(printable(str(value)))
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, default=float)
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=float)
+    return re.sub(r"[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)  # controls that JSON lets pass

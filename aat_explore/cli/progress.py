@@ -70,7 +70,7 @@ class Display:
 
     def evaluating(self, done: int, total: int) -> None:
         """Count a value of ε."""
-        self._progress.update(self._task, description="attacking the test set", completed=done, total=total, note="")
+        self._progress.update(self._task, description="attacking", completed=done, total=total, note="")
         now = time.monotonic()
         if not self._live and (done == total or now - self._said > 10):
             self._said = now

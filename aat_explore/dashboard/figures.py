@@ -43,7 +43,16 @@ def choose_recipe(frame: Frame, dataset: str) -> Recipe:
 
 
 def say_what_was_tested(runs: Frame, test: str) -> None:
-    """Caption of a figure: the whole attack, and which runs were tested before their last epoch."""
-    st.caption(f"Tested with {page.plain(test)}; accuracy at ε = 0 is clean accuracy.")
+    """Caption of a figure: the whole attack, what it proves, how n = all trains, which runs were tested too early."""
+    st.caption(
+        f"Tested with {page.plain(test)}; accuracy at ε = 0 is clean accuracy. Accuracy under an attack, PGD too, is "
+        "an upper bound on robust accuracy: a stronger attack may find more."
+    )
+    if (runs["n"] == "all").any():
+        st.caption(
+            "n = all: by default x′ of all samples is made once an epoch by the epoch-start network "
+            "(`perturbing_network` epoch-start), which is weaker than the training of Madry et al. with x′ made on the "
+            "fly by the current network; where a run does that, its settings say `perturbing_network` on-the-fly."
+        )
     if early := frames.unfinished(runs):
         st.caption("Tested before the end of training: " + page.plain(", ".join(early)) + ".")

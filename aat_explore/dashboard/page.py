@@ -47,7 +47,7 @@ def readable_runs() -> list[Run]:
     runs = []
     for run in listing.runs:
         try:
-            remembered(frames.summary, run)
+            _summary(_key(run), run)
             runs.append(run)
         except RunMovedOnError:
             raise
@@ -69,9 +69,9 @@ def readable_runs() -> list[Run]:
 
 
 def dataset_of(run: Run) -> datasets.Dataset | None:
-    """The run's images, or None and a message that says how to get them; never downloads."""
+    """The run's images, or None and a message that says how to get them; reads only what is prepared."""
     try:
-        return datasets.load(run.config.dataset, cache_dir=cache_dir(), download=False)
+        return datasets.load(run.config.dataset, cache_dir=cache_dir(), prepare=False)
     except AATError as error:
         st.info(
             f"Clean images and classes of {plain(run.config.dataset)} are not shown, for they are not on this machine: "
@@ -96,6 +96,12 @@ def remembered(compute: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) 
 @st.cache_data(max_entries=128, show_spinner=False)
 def _remembered(key: tuple[Any, ...], _compute: Callable[[], Any]) -> Any:
     return _compute()
+
+
+@st.cache_data(max_entries=10_000, show_spinner=False)
+def _summary(key: tuple[Any, ...], _run: Run) -> Any:
+    """Of every run on every page: apart, so that pictures do not crowd them out, nor many runs each other."""
+    return frames.summary(_run)
 
 
 def _key(value: Any) -> Any:

@@ -6,6 +6,7 @@ from aat_explore.dashboard import page
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames, gallery
+from aat_explore.views.recipes import attack_name, when_perturbed
 
 ORDERS = ("as drawn", "by p", "by class")
 
@@ -16,14 +17,17 @@ def show() -> None:
         "Picks",
         "Which training images an epoch picked, what the attack made of them, and how they differ from the rest.",
         r"p_i = \frac{\lVert\nabla_{x_i} J\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J\rVert_2^{k}},\qquad "
-        r"x' = x + \varepsilon\,\mathrm{sign}(\nabla_x J)",
+        r"x' = A_\varepsilon(x),\qquad \lVert x' - x\rVert_\infty \le \varepsilon",
         "p is proportional to the norm of the loss's gradient at each clean image (k = 1 Norm, k = 2 Squared Norm); n "
-        "images are drawn from p and replaced by adversarial ones, here by FGSM. The effective sample size is 1/Σp².",
+        "images are drawn from p and perturbed by the run's attack A: FGSM takes one step x + ε sign(∇ₓJ), PGD several "
+        "smaller ones. The effective sample size is 1/Σp².",
     )
     run = page.choose_run(page.readable_runs())
     if run.config.num_perturbed == 0:
         st.info("n = 0 is standard training: this run picked and perturbed nothing. Choose another run.")
         return
+    attack = attack_name(run.config.resolved_attack)
+    st.caption(f"Here x′ is made by {attack} at ε = {run.config.epsilon:g}, {when_perturbed(run.config)}.")
     epoch = page.choose_epoch(run)
     dataset = page.dataset_of(run)
     _numbers(run, epoch)
@@ -43,9 +47,9 @@ def _numbers(run: Run, epoch: int) -> None:
     columns[2].metric("Top 1 % hold", f"{found.top_mass:.0%}", help="Probability of the most likely 1 % of images")
     columns[3].metric("Gini", f"{found.gini:.2f}", help="0: uniform p, 1: one image has it all")
     columns[4].metric(
-        "Drawn again",
+        "Overlap (Jaccard)",
         "–" if found.overlap is None else f"{found.overlap:.0%}",
-        help="Jaccard overlap with the epoch before: |K ∩ K′| / |K ∪ K′|",
+        help="Of K with the epoch before: |K ∩ K′| / |K ∪ K′|, in both of those in either",
     )
 
 

@@ -12,18 +12,20 @@ COLUMNS = {
     "norm power": st.column_config.TextColumn(help="1: Norm, 2: Squared Norm, 0: uniform control"),
     "epochs": st.column_config.TextColumn(help="Committed, of those the run is to have"),
     "clean accuracy": st.column_config.NumberColumn(
-        format="percent", help="Of the newest evaluation on test images, at ε = 0"
+        format="percent", help="At ε = 0, of the latest epoch evaluated on test images"
     ),
     "robust accuracy": st.column_config.NumberColumn(
-        format="percent", help="Of the newest evaluation on test images, at the training ε, under the attack beside it"
+        format="percent",
+        help="At the training ε, of the same epoch, under the attack beside it, the hardest of those tried",
     ),
     "seconds an epoch": st.column_config.NumberColumn(
         format="%.1f", help="Scoring, draw, perturbing and training; median over epochs"
     ),
     "total seconds": st.column_config.NumberColumn(format="%.0f", help="With validation and recording"),
     "flag": st.column_config.TextColumn(
-        help="Clean accuracy collapsed: below 60 % on validation images. "
-        "Label leaking: FGSM accuracy above clean accuracy on validation images"
+        help=f"Clean accuracy collapsed: below {frames.COLLAPSED:.0%} on validation images. "
+        "Label leaking: FGSM accuracy above clean accuracy on the same validation images. "
+        "Catastrophic overfitting: PGD accuracy less than half of FGSM accuracy, and 15 points below it"
     ),
 }
 

@@ -86,11 +86,12 @@ def names() -> tuple[str, ...]:
     return ("fashion-mini", *SPECS)
 
 
-def load(name: str, *, cache_dir: Path | str = "cache", download: bool = True) -> Dataset:
+def load(name: str, *, cache_dir: Path | str = "cache", prepare: bool = True, download: bool = True) -> Dataset:
     """The data set `name` in the paper's splits, from the first place that has it.
 
     In order: prepared arrays in $AAT_DATA/<name>, then <cache_dir>/data/<name>; torchvision's folders under the same
     two roots; Debian's Fashion-MNIST; torchvision's download. Raw files are converted once, into the second folder.
+    Without `prepare` only prepared arrays are read: nothing is written and torch is not imported.
     Each file is verified once a process. Raises DatasetNotFound, DatasetDamaged, and AATError for an unknown name.
     """
     if name == "fashion-mini":
@@ -98,7 +99,7 @@ def load(name: str, *, cache_dir: Path | str = "cache", download: bool = True) -
     if name not in SPECS:
         raise AATError(f"dataset={name!r} is unknown; choose one of {', '.join(names())}")
     spec = SPECS[name]
-    folder = find_arrays(spec, Path(cache_dir).resolve() / "data", download)
+    folder = find_arrays(spec, Path(cache_dir).resolve() / "data", prepare=prepare, download=download)
     # A rerun of the dashboard asks again: the stamps spare it the hashing while the files stay as they were.
     files = [folder / f"{stem}.npy" for stem in STEMS] + [folder / SIDECAR]
     stamps = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists())

@@ -36,7 +36,7 @@ class DatasetDamaged(AATError):  # noqa: N818
     """A file of the data set is not what was published; the message names it."""
 
 
-def find_arrays(spec: DatasetSpec, data_dir: Path, download: bool) -> Path:
+def find_arrays(spec: DatasetSpec, data_dir: Path, *, prepare: bool, download: bool) -> Path:
     """The folder of prepared arrays, after converting or downloading if need be; DatasetNotFound if all fails."""
     roots = [data_dir]
     if given := os.environ.get("AAT_DATA"):
@@ -46,6 +46,11 @@ def find_arrays(spec: DatasetSpec, data_dir: Path, download: bool) -> Path:
         if all((folder / f"{stem}.npy").is_file() for stem in STEMS):
             return folder
 
+    if not prepare:
+        raise DatasetNotFound(
+            f"{spec.name} has no prepared arrays in {', '.join(map(str, prepared))}; set AAT_DATA, or train on "
+            f"{spec.name} once, which prepares them"
+        )
     raw = [root / spec.raw_folder for root in roots]
     if spec.name == "fashion-mnist":
         raw.append(DEBIAN_FASHION_MNIST)

@@ -111,14 +111,25 @@ class Augmentation:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the cropped and flipped images, same shape: one gather."""
-        height, width = images.shape[-2:]
         padded = torch.nn.functional.pad(images, (self.PADDING,) * 4)
+        return padded.flatten(2).gather(2, self._sources(images)).view_as(images)
+
+    def undo(self, moved: Tensor) -> Tensor:
+        """Return what this augmentation moved back in its place; 0 where it had been cropped away."""
+        batch, channels, height, width = moved.shape
+        pad = self.PADDING
+        padded = moved.new_zeros(batch, channels, (height + 2 * pad) * (width + 2 * pad))
+        padded.scatter_(2, self._sources(moved), moved.flatten(2))
+        return padded.view(batch, channels, height + 2 * pad, width + 2 * pad)[..., pad:-pad, pad:-pad]
+
+    def _sources(self, images: Tensor) -> Tensor:
+        """Where in the flattened padded image each pixel of the augmented one comes from: int64 (B, C, H·W)."""
+        _, channels, height, width = images.shape
         x = torch.arange(width)
         columns = torch.where(self.flip[:, None], width - 1 - x, x) + self.left[:, None]
         rows = torch.arange(height) + self.top[:, None]
-        index = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).flatten(1)
-        index = index.to(images.device)[:, None, :].expand(-1, images.shape[1], -1)
-        return padded.flatten(2).gather(2, index).view_as(images)
+        index = rows[:, :, None] * (width + 2 * self.PADDING) + columns[:, None, :]
+        return index.flatten(1).to(images.device)[:, None, :].expand(-1, channels, -1)
 
 
 def clean_pixels(data: ImageSet, rows: Tensor) -> Tensor:

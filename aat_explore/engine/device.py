@@ -1,5 +1,6 @@
 """Where a run computes: the device, its name, and how many threads."""
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,27 @@ def fixed_threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Hold CUDA to kernels that repeat bit for bit and to true float32, and restore its settings after.
+
+    cuDNN's own choice is TF32 for convolutions: ten bits of mantissa, which would make gradients 0.1 % wrong and flip
+    signs that FGSM and PGD step along. Not measured on a GPU yet.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, when cuBLAS starts
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
 
 
 def describe(device: torch.device) -> str:

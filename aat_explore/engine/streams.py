@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 
+CPU = torch.device("cpu")
 Use = Literal["init", "shuffle", "draw", "attack", "augmentation", "dropout", "validation"]
 
 
@@ -25,9 +26,19 @@ def stream(seed: int, use: Use, epoch: int = 0) -> torch.Generator:
 
 
 @contextmanager
-def global_stream(seed: int, use: Use, epoch: int = 0) -> Iterator[None]:
-    """Seed torch's global generators for what takes no other (initialisation, dropout), and restore them after."""
-    cuda = list(range(torch.cuda.device_count()))
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(stream_seed(seed, use, epoch))
-        yield
+def global_stream(seed: int, use: Use, epoch: int = 0, device: torch.device = CPU) -> Iterator[None]:
+    """Seed the global generators of CPU and device for what takes no other (initialisation, dropout); restore both."""
+    value = stream_seed(seed, use, epoch)
+    mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(value)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(value)
+        elif device.type == "mps":
+            torch.mps.manual_seed(value)
+        try:
+            yield
+        finally:
+            if mps_state is not None:
+                torch.mps.set_rng_state(mps_state)

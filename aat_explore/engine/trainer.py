@@ -204,8 +204,9 @@ class Trainer:
         config = self.config
         num_recorded = min(config.num_recorded, len(drawn))
         sheet = torch.zeros((num_recorded, *self.training.images.shape[1:]), device=self.device)
-        sums = torch.zeros(4, dtype=torch.float64)  # loss and count of drawn, of rest
-        sums = sums.to(torch.float32 if self.device.type == "mps" else torch.float64).to(self.device)
+        precision = torch.float32 if self.device.type == "mps" else torch.float64
+        sums = torch.zeros(2, dtype=precision, device=self.device)  # losses of the drawn, of the rest
+        num_drawn = num_rest = 0
         augmentations = stream(config.seed, "augmentation", epoch)
         batches = epoch_batches(
             len(self.training),
@@ -215,13 +216,15 @@ class Trainer:
             generator=stream(config.seed, "shuffle", epoch),
         )
         self.network.train()
-        with global_stream(config.seed, "dropout", epoch):
+        with global_stream(config.seed, "dropout", epoch, self.device):
             for batch in batches:
                 augmentation = Augmentation.random(len(batch.rows), augmentations) if config.augment else None
                 sums += self.step(batch, x_adv, augmentation, generator, sheet)
+                num_drawn += len(batch.drawn)
+                num_rest += len(batch.rows) - len(batch.drawn)
         if x_adv is not None:
             sheet = x_adv[:num_recorded]
-        drawn_loss, num_drawn, rest_loss, num_rest = sums.tolist()
+        drawn_loss, rest_loss = sums.tolist()
         loss = (drawn_loss + rest_loss) / (num_drawn + num_rest)
         if not np.isfinite(loss):
             raise AATError(
@@ -242,7 +245,7 @@ class Trainer:
         generator: torch.Generator,
         sheet: Tensor,
     ) -> Tensor:
-        """Take one optimiser step; return the summed loss and count of the drawn and of the other samples, (4,)."""
+        """Take one optimiser step; return the summed losses of the drawn and of the other samples, (2,)."""
         images = clean_pixels(self.training, batch.rows)
         labels = self.training.labels[batch.rows.to(self.device)]
         if augmentation:
@@ -251,8 +254,7 @@ class Trainer:
         if len(where):
             if x_adv is None:
                 perturbed = perturb(self.network, images[where], labels[where], self.attack, generator)
-                shown = batch.slots < len(sheet)
-                sheet[batch.slots[shown].to(self.device)] = perturbed[shown.to(self.device)]
+                self._record(batch, perturbed, images[where], augmentation, sheet)
             else:
                 perturbed = x_adv[batch.slots.to(self.device)]
                 perturbed = augmentation[batch.drawn](perturbed) if augmentation else perturbed
@@ -271,21 +273,41 @@ class Trainer:
         self.optimizer.step()
         return _sums(losses, where)
 
+    def _record(
+        self, batch: Batch, perturbed: Tensor, images: Tensor, augmentation: Augmentation | None, sheet: Tensor
+    ) -> None:
+        """Put x′ of the first samples of K on the sheet; an augmented δ is moved back onto the sample's own image."""
+        shown = (batch.slots < len(sheet)).nonzero().flatten()
+        if len(shown) == 0:
+            return
+        places, rows = batch.slots[shown].to(self.device), batch.rows[batch.drawn[shown]]
+        shown_here = shown.to(self.device)
+        if augmentation:
+            delta = perturbed[shown_here] - images[shown_here]
+            sheet[places] = clean_pixels(self.training, rows) + augmentation[batch.drawn[shown]].undo(delta)
+        else:
+            sheet[places] = perturbed[shown_here]
+
     def validate(self, epoch: int) -> dict[str, float]:
         """Clean accuracy on validation; FGSM and quick PGD accuracy at the training ε on its first images."""
         config = self.config
         quick = self.validation.first(config.val_attack_images)
         pgd = AttackConfig(kind="pgd", steps=config.val_attack_steps).resolve(config.epsilon)
+        correct = clean_correct(self.network, self.validation)
         survived = robust_correct(self.network, quick, pgd, generator=stream(config.seed, "validation", epoch))
         return {
-            "clean_accuracy_val": float(clean_correct(self.network, self.validation).double().mean()),
-            "fgsm_accuracy_val": float(fgsm_correct(self.network, quick, config.epsilon).double().mean()),
-            "robust_accuracy_val": float(survived.double().mean()),
+            "clean_accuracy_val": _share(correct),
+            "clean_accuracy_attacked": _share(correct[: len(quick)]),
+            "fgsm_accuracy_val": _share(fgsm_correct(self.network, quick, config.epsilon)),
+            "robust_accuracy_val": _share(survived),
         }
 
 
 def _sums(losses: Tensor, drawn: Tensor) -> Tensor:
     losses = losses.detach()
-    total, of_drawn = losses.sum(), losses[drawn].sum()
-    counts = losses.new_tensor([len(drawn), len(losses) - len(drawn)])
-    return torch.stack([of_drawn, counts[0], total - of_drawn, counts[1]])
+    of_drawn = losses[drawn].sum()
+    return torch.stack([of_drawn, losses.sum() - of_drawn])
+
+
+def _share(correct: Tensor) -> float:
+    return int(correct.sum()) / len(correct)

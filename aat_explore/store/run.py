@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from aat_explore.records import SCHEMA_VERSION, EpochMetrics, Evaluation
 
 Array = np.ndarray[Any, Any]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(/[a-z0-9_-]+)*(\.[a-z]+)*$")]  # cannot leave the run
+WEIGHTS = re.compile(r"checkpoints/([0-9]{4})\.safetensors")
 
 
 class RunNotFoundError(AATError):
@@ -47,8 +49,8 @@ class FileEntry(Values):
 class Head(Values):
     """The commit point of a run: what is believed to exist, and nothing else."""
 
-    schema_version: int
-    epoch: int
+    schema_version: int = Field(ge=1)
+    epoch: int = Field(ge=1)
     files: dict[FileName, FileEntry]
 
 
@@ -102,6 +104,9 @@ class Run:
                 self._config = RunConfig.model_validate_json(self._read("config.json"))
             except ValidationError as error:
                 raise self._damage("config.json", f"does not fit this version ({one_line(error)})") from None
+            if self.epoch > self._config.epochs:
+                epochs, self._config = self._config.epochs, None
+                raise self._damage("HEAD.json", f"has epoch={self.epoch}, but config.json only epochs={epochs}")
         return self._config
 
     @property
@@ -118,7 +123,8 @@ class Run:
     def training(self) -> bool:
         """Whether a trainer holds the run's lock now."""
         path = self.path / ".lock"
-        if self.showcase or not path.exists():
+        # filelock before 3.20.1 empties the file that a symlink leads to (CVE-2025-68146).
+        if self.showcase or path.is_symlink() or not path.exists():
             return False
         try:
             with FileLock(path, timeout=0):
@@ -135,39 +141,60 @@ class Run:
         except RunMovedOnError:  # the only file of a committed epoch that is ever replaced
             return Run(self.path, showcase=self.showcase).metrics()
         try:
-            return pd.read_parquet(io.BytesIO(content), columns=list(EpochMetrics.model_fields))
-        except (ValueError, OSError):  # pyarrow's errors are both
+            frame = pd.read_parquet(io.BytesIO(content), columns=list(EpochMetrics.model_fields))
+        except Exception:  # forged metadata ends in whatever pyarrow and pandas trip over
             raise self._damage("metrics.parquet", "is not a Parquet file with the columns of EpochMetrics") from None
+        try:
+            epochs = [row.epoch for row in rows_of(frame)]
+        except ValidationError as error:
+            raise self._damage("metrics.parquet", f"does not fit this version ({one_line(error)})") from None
+        if len(epochs) != self.epoch or epochs != list(range(1, len(epochs) + 1)):
+            raise self._damage("metrics.parquet", f"has not one row for each epoch from 1 to {self.epoch}")
+        return frame
 
     def probabilities(self, epoch: int) -> Array | None:
         """p of one epoch: float32 (T,), or None when nothing was drawn from a distribution."""
         name = f"epochs/{epoch:04d}/probabilities.npy"
-        return self._array(name) if name in self.head.files else None
+        if name not in self.head.files:
+            return None
+        p = self._array(name)
+        if p.dtype.kind != "f" or p.ndim != 1 or not (np.isfinite(p) & (p >= 0)).all():
+            raise self._damage(name, "is not one finite probability a sample")
+        return p
 
     def drawn(self, epoch: int) -> Array:
         """The set K of one epoch: int32 (|K|,), rows of the training split in the order drawn."""
-        return self._array(self._name_of(epoch, "drawn"))
+        name = self._name_of(epoch, "drawn")
+        drawn = self._array(name)
+        if drawn.dtype.kind not in "iu" or drawn.ndim != 1 or (drawn < 0).any() or len(np.unique(drawn)) != len(drawn):
+            raise self._damage(name, "is not a set of row numbers")
+        p = self.probabilities(epoch)
+        if p is not None and (drawn >= len(p)).any():
+            raise self._damage(name, f"has rows beyond the {len(p)} of probabilities.npy")
+        return drawn
 
     def x_adv(self, epoch: int) -> Array:
         """The recorded adversarial images of `drawn(epoch)[:m]`: uint8 (m, C, H, W)."""
-        return self._array(self._name_of(epoch, "x_adv"))
+        name = self._name_of(epoch, "x_adv")
+        x_adv = self._array(name)
+        if x_adv.dtype != np.uint8 or x_adv.ndim != 4 or len(x_adv) > len(self.drawn(epoch)):
+            raise self._damage(name, "is not one image, uint8 (C, H, W), for each of the first drawn samples")
+        return x_adv
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations, oldest first."""
-        names = [name for name in self.head.files if name.startswith("evaluations/")]
-        try:
-            found = [Evaluation.model_validate_json(self._read(name)) for name in names]
-        except ValidationError as error:
-            raise self._damage("evaluations", f"does not fit this version ({one_line(error)})") from None
+        found = []
+        for name in self.head.files:
+            if name.startswith("evaluations/"):
+                try:
+                    found.append(Evaluation.model_validate_json(self._read(name)))
+                except ValidationError as error:
+                    raise self._damage(name, f"does not fit this version ({one_line(error)})") from None
         return sorted(found, key=lambda evaluation: evaluation.created)
 
     def checkpoints(self) -> list[int]:
         """Epochs whose weights are kept, ascending."""
-        return sorted(
-            int(Path(name).name.split(".")[0])
-            for name in self.head.files
-            if name.startswith("checkpoints/") and not name.endswith(".training.safetensors")
-        )
+        return sorted(int(match[1]) for match in map(WEIGHTS.fullmatch, self.head.files) if match)
 
     def weights(self, epoch: int) -> dict[str, Array]:
         """The network after `epoch`, by parameter name; AATError names the epochs that are kept."""
@@ -196,14 +223,14 @@ class Run:
         content = self._read(name)
         try:
             return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-        except (ValueError, MemoryError):
+        except Exception:  # numpy evaluates the header as Python: `((((` ends in tokenize's error, others in others
             raise self._damage(name, "is not an array of numbers") from None
 
     def _tensors(self, name: str) -> dict[str, Array]:
         content = self._read(name)
         try:
             return dict(load_safetensors(content))
-        except SafetensorError:
+        except (SafetensorError, KeyError, ValueError):  # not its format, an unknown dtype, lengths that do not fit
             raise self._damage(name, "is not a safetensors file") from None
 
     def _read(self, name: str) -> bytes:
@@ -228,3 +255,9 @@ class Run:
             return digest_of((self.path / "HEAD.json").read_bytes())[:16] != self.revision
         except OSError:
             return False
+
+
+def rows_of(frame: pd.DataFrame) -> list[EpochMetrics]:
+    """Return the rows of a metrics frame as values; ValidationError if a cell is of another type than documented."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [EpochMetrics.model_validate(row, strict=True) for row in rows]

@@ -12,10 +12,11 @@ from safetensors.numpy import save as save_safetensors
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
 from aat_explore.records import SCHEMA_VERSION, EpochMetrics, EpochRecord, Evaluation
-from aat_explore.store.run import Array, FileEntry, Head, Run, digest_of
+from aat_explore.store.run import WEIGHTS, Array, FileEntry, Head, Run, digest_of, rows_of
 
 KEEP_LAST = 2  # checkpoints with optimiser state: the newest, and the one before it in case of a bad disk
 KEEP_EVERY = 10  # weights kept for good, for robust accuracy over epochs
+NEARLY_BEST = 0.1  # clean accuracy that the best checkpoint may lack to the highest
 
 
 class RunWriter:
@@ -33,9 +34,7 @@ class RunWriter:
             if run.config.digest() != config.digest():
                 raise AATError(f"run={run.id} holds another config under this name; change the seed or move it")
             self._files, self.epoch = dict(run.head.files), run.epoch
-            frame = run.metrics().astype(object)
-            rows = frame.where(frame.notna(), None).to_dict("records")
-            self._rows = [EpochMetrics.model_validate(row) for row in rows]
+            self._rows = rows_of(run.metrics())
             self._tidy_after_crash()
         else:
             self._put("config.json", config.model_dump_json(indent=1).encode())
@@ -88,18 +87,24 @@ class RunWriter:
         """Checkpoints that are neither among the last, nor the best, nor every tenth.
 
         Best is the highest robust validation accuracy, then clean: robust overfitting makes the last epoch a poor
-        choice in adversarial training (Rice, Wong, Kolter 2020).
+        choice in adversarial training (Rice, Wong, Kolter 2020). Clean accuracy must be within `NEARLY_BEST` of the
+        run's highest: a barely trained network, which has learnt next to nothing, can be hard to fool by accident.
+        That bound rises during the run, so the best is sought among the epochs whose weights are still there.
         """
-        best = max(self._rows, key=lambda row: (row.robust_accuracy_val, row.clean_accuracy_val)).epoch
-        names = []
-        for name in self._files:
-            if name.startswith("checkpoints/"):
-                epoch, _, kind = Path(name).name.partition(".")
-                recent = int(epoch) > self.epoch - KEEP_LAST
-                kept = recent or (kind == "safetensors" and (int(epoch) == best or int(epoch) % KEEP_EVERY == 0))
-                if not kept:
-                    names.append(name)
-        return names
+        needed = max(row.clean_accuracy_val for row in self._rows) - NEARLY_BEST
+        held = {int(match[1]) for match in map(WEIGHTS.fullmatch, self._files) if match}
+        best = max(
+            (row for row in self._rows if row.epoch in held),
+            key=lambda row: (row.clean_accuracy_val >= needed, row.robust_accuracy_val, row.clean_accuracy_val),
+        ).epoch
+        recent = range(self.epoch - KEEP_LAST + 1, self.epoch + 1)
+        kept = {
+            f"checkpoints/{epoch:04d}.safetensors"
+            for epoch in held
+            if epoch in {*recent, best} or epoch % KEEP_EVERY == 0
+        }
+        kept |= {f"checkpoints/{epoch:04d}.training.safetensors" for epoch in recent}
+        return [name for name in self._files if name.startswith("checkpoints/") and name not in kept]
 
     def _commit_head(self, *, metrics: bool) -> None:
         if metrics:

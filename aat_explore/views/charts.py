@@ -95,13 +95,14 @@ def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     labels = {"all": "all T samples", "drawn": "the drawn samples"}
     data = frame.assign(group=frame["group"].map(labels))
     log = alt.Scale(type="log", nice=False)
+    room = alt.Scale(domain=[0, 1.15 * max(data["share"].max(), 0.01)])  # above the bars, for the rule's label
     bars = (
         alt.Chart(data)
         .mark_bar(opacity=0.6)
         .encode(
             x=alt.X("p_low:Q", scale=log, title="p (log scale)", axis=alt.Axis(format=".0e", tickCount=5)),
             x2="p_high:Q",
-            y=alt.Y("share:Q", title="share of its group", axis=PERCENT, stack=None),
+            y=alt.Y("share:Q", title="share of its group", axis=PERCENT, stack=None, scale=room),
             y2=alt.datum(0),
             color=alt.Color(
                 "group:N",

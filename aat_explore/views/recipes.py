@@ -70,17 +70,25 @@ def attack_name(attack: ResolvedAttack) -> str:
     return _bracketed(name, details)
 
 
+def when_perturbed(config: RunConfig) -> str:
+    """When the x′ of a run are made and by which network, to follow `x′ is made`."""
+    if config.perturbing_network == "epoch-start":
+        return "once an epoch by the epoch-start network"
+    return "in each batch by the current network"
+
+
 def evaluation_name(evaluation: Evaluation) -> str:
     """The attack of an evaluation and the images it was tried on, e.g. `PGD-40, 2,000 test images`."""
     attack = dict(evaluation.attack)
     kind, steps = str(attack.pop("kind", "unknown attack")), attack.pop("steps", None)
     step_size, restarts = attack.pop("step_size", None), attack.pop("restarts", 1)
     random_start = attack.pop("random_start", True)
+    usual = USUAL_TEST | ({"counts": "perturbed image"} if kind == "fgsm" else {})
     details = [
         *([f"step {step_size:g}"] if isinstance(step_size, int | float) else []),
         *([f"{restarts} restarts"] if restarts != 1 else []),
         *(["no random start"] if random_start is False else []),
-        *(f"{name} {value}" for name, value in attack.items() if value != USUAL_TEST.get(name)),
+        *(f"{name} {value}" for name, value in attack.items() if value != usual.get(name)),
     ]
     name = kind.upper() if steps is None else f"{kind.upper()}-{steps}"
     return f"{_bracketed(name, details)}, {evaluation.num_images:,} {evaluation.split} images"
