@@ -13,7 +13,7 @@ def show() -> None:
     page.heading(
         "Accuracy vs n",
         "Test accuracy against n, the number of training samples perturbed an epoch: from n = 0, standard training, to "
-        "n = all, full adversarial training (the paper's Fig. 4).",
+        "n = all, every sample (the paper's Fig. 4).",
         r"\mathrm{accuracy}(n) = \frac{1}{N}\sum_{i=1}^{N} \mathbb{1}\left[\hat y_{\theta_n}(x_i) = y_i\right]",
         "θₙ is the network trained with n perturbed samples an epoch; N is the number of test images. Robust accuracy "
         "counts an image only if the attack at the training ε fails. Points are single runs, the line is their mean "

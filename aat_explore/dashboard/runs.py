@@ -8,7 +8,8 @@ from aat_explore.store import Run, Store
 from aat_explore.views import charts, frames
 
 COLUMNS = {
-    "run": st.column_config.TextColumn(pinned=True, width=215),
+    "run": st.column_config.TextColumn(pinned=True, width=270),
+    "n": st.column_config.TextColumn(width=50, help="Samples perturbed an epoch"),
     "norm power": st.column_config.TextColumn(help="1: Norm, 2: Squared Norm, 0: uniform control"),
     "epochs": st.column_config.TextColumn(help="Committed, of those the run is to have"),
     "clean accuracy": st.column_config.NumberColumn(
@@ -23,9 +24,10 @@ COLUMNS = {
     ),
     "total seconds": st.column_config.NumberColumn(format="%.0f", help="With validation and recording"),
     "flag": st.column_config.TextColumn(
+        width=170,
         help=f"Clean accuracy collapsed: below {frames.COLLAPSED:.0%} on validation images. "
         "Label leaking: FGSM accuracy above clean accuracy on the same validation images. "
-        "Catastrophic overfitting: PGD accuracy less than half of FGSM accuracy, and 15 points below it"
+        "Catastrophic overfitting: PGD accuracy less than half of FGSM accuracy, and 15 points below it",
     ),
 }
 
@@ -38,7 +40,7 @@ def show() -> None:
         r"p_i = \frac{\lVert\nabla_{x_i} J\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J\rVert_2^{k}}",
         "Each epoch, n samples are drawn from p (k is the norm power: 1 Norm, 2 Squared Norm) and perturbed by the "
         "attack; the network is trained on all T samples, of which those n are perturbed. n = 0 is standard training, "
-        "n = all full adversarial training.",
+        "n = all perturbs every sample.",
     )
     runs = page.readable_runs()
     training = sorted(run.id for run in runs if run.training)
