@@ -26,7 +26,7 @@ def fresh(name: str) -> nn.Module:
 
 def confident(name: str) -> nn.Module:
     """Trained on few samples until most are fitted so well that float32 softmax rounds to one."""
-    return fitted(name, 400, 80) if name == "StdCNN" else fitted(name, 100, 12)
+    return fitted(name, 400, 80) if name == "StdCNN" else fitted(name, 100, 25)
 
 
 @cache
