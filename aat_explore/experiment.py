@@ -1,7 +1,6 @@
 """One config → one cached run, resumed if it was cut off, then evaluated: the only place where engine meets store."""
 
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import nn
@@ -19,8 +18,8 @@ from aat_explore.store import Run, RunWriter, Store
 FULL_TEST = EvaluationConfig()
 
 
-class Listener(Protocol):
-    """Hears of a run's progress; `Silent` is the default."""
+class Listener:
+    """Hears of a run's progress and does nothing; override what is to be shown."""
 
     def began(self, config: RunConfig, epoch: int, device: torch.device) -> None:
         """Training begins, or goes on after `epoch` committed epochs."""
@@ -30,19 +29,6 @@ class Listener(Protocol):
 
     def evaluating(self, done: int, total: int) -> None:
         """`done` of `total` values of ε are attacked."""
-
-
-class Silent:
-    """A listener that does nothing."""
-
-    def began(self, config: RunConfig, epoch: int, device: torch.device) -> None:
-        """Ignore it."""
-
-    def finished_epoch(self, metrics: EpochMetrics) -> None:
-        """Ignore it."""
-
-    def evaluating(self, done: int, total: int) -> None:
-        """Ignore it."""
 
 
 def train(
@@ -60,7 +46,7 @@ def train(
     result equals the uninterrupted run's bit for bit. After the last epoch the run is evaluated unless
     `evaluate_with` is None. Raises AATError: unknown data, n > T, a diverged network, a run that is being trained.
     """
-    listener = listener or Silent()
+    listener = listener or Listener()
     place = choose_device(device)
     data = datasets.load(config.dataset, cache_dir=cache_dir)
     trainer.check_num_perturbed(config, len(data.train))
@@ -106,7 +92,7 @@ def evaluate(
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
     place = choose_device(device)
     with fixed_threads(threads), repeatable(place), Store(cache_dir).writer(run.config) as writer:
-        return _evaluate(writer, config, epoch, data, place, listener or Silent())
+        return _evaluate(writer, config, epoch, data, place, listener or Listener())
 
 
 def image_set(split: datasets.Split, device: torch.device | str = "cpu") -> ImageSet:

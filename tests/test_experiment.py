@@ -69,7 +69,7 @@ def trained(tmp_path_factory, tmp_path) -> Run:
     return Store(tmp_path).open(config(epochs=2).run_id)
 
 
-class CutOff(experiment.Silent):
+class CutOff(experiment.Listener):
     """Stops a run after some epochs, as Ctrl-C would."""
 
     def __init__(self, after: int) -> None:
@@ -80,7 +80,7 @@ class CutOff(experiment.Silent):
             raise KeyboardInterrupt
 
 
-class Log(experiment.Silent):
+class Log(experiment.Listener):
     """Remembers what it hears."""
 
     def __init__(self) -> None:
@@ -265,7 +265,7 @@ def test_a_run_does_not_depend_on_the_callers_chance(tmp_path):
 def test_the_number_of_threads_is_set_while_it_computes_and_recorded(tmp_path):
     during = []
 
-    class Look(experiment.Silent):
+    class Look(experiment.Listener):
         def began(self, config, epoch, device):
             during.append(torch.get_num_threads())
 

@@ -6,7 +6,6 @@ The flags of `train` are the fields of `RunConfig` and their defaults come from 
 import contextlib
 import dataclasses
 import io
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, cast
@@ -18,6 +17,7 @@ import aat_explore
 from aat_explore.cli import commands
 from aat_explore.config import PRESETS, AttackConfig, EvaluationConfig, RunConfig, preset_of
 from aat_explore.errors import AATError
+from aat_explore.store import default_cache
 
 
 class Command(Protocol):
@@ -36,11 +36,6 @@ Device = Annotated[
 Threads = Annotated[int | None, tyro.conf.arg(help="CPU threads, part of what repeats bit for bit; None = all cores.")]
 RunId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run's name, from `aat list`.")]
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print JSON.")]
-
-
-def default_cache() -> Path:
-    """Return `$AAT_CACHE`, or ./cache."""
-    return Path(os.environ.get("AAT_CACHE") or "cache")
 
 
 def flags_of(model: type[BaseModel]) -> type:

@@ -15,10 +15,10 @@ from rich.table import Table
 
 import aat_explore
 from aat_explore.cli import printable
-from aat_explore.config import PRESETS, EvaluationConfig, RunConfig, checked, checked_config
+from aat_explore.config import PRESETS, EvaluationConfig, RunConfig, checked, checked_config, preset
 from aat_explore.errors import AATError
 from aat_explore.records import Evaluation
-from aat_explore.store import Run, Store
+from aat_explore.store import Run, Store, rows_of
 from aat_explore.views import frames
 from aat_explore.views.recipes import evaluation_name
 
@@ -39,7 +39,7 @@ def train(
 
 def _train(
     config: RunConfig, cache_dir: Path, device: str | None, threads: int | None, evaluate: bool, quiet: bool
-) -> Run:
+) -> None:
     from aat_explore import experiment
     from aat_explore.cli.progress import Display
 
@@ -56,7 +56,6 @@ def _train(
     for evaluation in run.evaluations()[-1:]:
         _print_evaluation(console, evaluation)
     console.print(f"in {run.path}", highlight=False, markup=False, soft_wrap=True)
-    return run
 
 
 def list_runs(cache_dir: Path, *, as_json: bool) -> int:
@@ -107,7 +106,7 @@ def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
             "complete": run.complete,
             "training": run.training,
             "checkpoints": run.checkpoints(),
-            "metrics": metrics.astype(object).where(metrics.notna(), None).to_dict("records"),
+            "metrics": [row.model_dump() for row in rows_of(metrics)],
             "evaluations": [e.model_dump(mode="json") | {"accuracies": e.accuracies} for e in evaluations],
         }
         print(_json(shown))
@@ -172,8 +171,8 @@ def evaluate(
 def demo(cache_dir: Path, device: str | None, threads: int | None) -> int:
     """Train the demo's runs on the embedded data set."""
     for num_perturbed in DEMO_NUM_PERTURBED:
-        fields = PRESETS["mini"].model_dump() | {"num_perturbed": num_perturbed, "epochs": DEMO_EPOCHS}
-        _train(checked_config(fields), cache_dir, device, threads, evaluate=True, quiet=False)
+        config = preset("mini", num_perturbed=num_perturbed, epochs=DEMO_EPOCHS)
+        _train(config, cache_dir, device, threads, evaluate=True, quiet=False)
     return 0
 
 

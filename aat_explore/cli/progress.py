@@ -9,21 +9,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from aat_explore.config import RunConfig
+from aat_explore.experiment import Listener
 from aat_explore.records import EpochMetrics
 
 
 def epoch_line(metrics: EpochMetrics, epochs: int) -> str:
     """Say in one line how an epoch went."""
-    phases = ("scoring", "draw", "perturb", "train", "validate", "record")
-    seconds = sum(getattr(metrics, f"seconds_{phase}") for phase in phases)
+    seconds = sum(getattr(metrics, name) for name in EpochMetrics.model_fields if name.startswith("seconds_"))
     return (
         f"epoch {metrics.epoch}/{epochs}  loss {metrics.loss:.3f}  clean {metrics.clean_accuracy_val:.1%}  "
         f"robust {metrics.robust_accuracy_val:.1%}  drawn {metrics.num_drawn}  {seconds:.1f} s"
     )
 
 
-class Display:
-    """An `experiment.Listener` that shows what it hears; use it as a context manager."""
+class Display(Listener):
+    """A listener that shows what it hears; use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -4,7 +4,6 @@ Text that comes out of files (data sets, class names, reasons of damage) goes th
 """
 
 import argparse
-import os
 import re
 import shlex
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -16,7 +15,7 @@ import streamlit as st
 
 from aat_explore import datasets
 from aat_explore.errors import AATError
-from aat_explore.store import Run, RunMovedOnError, Store
+from aat_explore.store import Run, RunMovedOnError, Store, default_cache
 from aat_explore.views import frames
 
 P = ParamSpec("P")
@@ -29,7 +28,7 @@ Result = TypeVar("Result")
 def cache_dir() -> Path:
     """The cache folder: `streamlit run app.py -- --cache-dir X`, else $AAT_CACHE, else ./cache."""
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
-    parser.add_argument("--cache-dir", type=Path, default=Path(os.environ.get("AAT_CACHE") or "cache"))
+    parser.add_argument("--cache-dir", type=Path, default=default_cache())
     chosen: Path = parser.parse_known_args()[0].cache_dir
     return chosen
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from aat_explore.algorithm.attacks import fgsm, pgd_step, predicted_labels, uniform_start
 from aat_explore.algorithm.gradients import attacked, pixels
-from aat_explore.config import EvaluationConfig, ResolvedAttack
+from aat_explore.config import AttackConfig, EvaluationConfig, ResolvedAttack
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import describe, versions
 from aat_explore.engine.networks import digest_of_weights, weights_of
@@ -109,8 +109,9 @@ def attack_at(network: nn.Module, data: ImageSet, config: EvaluationConfig, epsi
         return clean_correct(network, data)
     if config.attack == "fgsm":
         return fgsm_correct(network, data, epsilon)
-    step_size = config.step_size or 2.5 * epsilon / config.num_steps
-    attack = ResolvedAttack("pgd", epsilon, config.num_steps, step_size, config.random_start)
+    attack = AttackConfig(
+        kind="pgd", steps=config.num_steps, step_size=config.step_size, random_start=config.random_start
+    ).resolve(epsilon)
     generator = torch.Generator().manual_seed(config.seed)
     return robust_correct(network, data, attack, restarts=config.restarts, generator=generator)
 

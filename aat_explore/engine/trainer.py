@@ -107,9 +107,9 @@ class Trainer:
 
     def run_epoch(self, epoch: int) -> EpochRecord:
         """Run one epoch, counted from 1, and return its record."""
-        watch = Stopwatch(self.device)
+        watch, lr = Stopwatch(self.device), self.learning_rate(epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(epoch)
+            group["lr"] = lr
         picks = self.pick(epoch, watch)
         attack_stream = stream(self.config.seed, "attack", epoch)
         x_adv = None if self.config.perturbing_network == "on-the-fly" else self.perturb_drawn(picks, attack_stream)
@@ -126,13 +126,17 @@ class Trainer:
         watch.lap("record")
         metrics = EpochMetrics(
             epoch=epoch,
-            lr=self.learning_rate(epoch),
+            lr=lr,
             **losses,
             **validated,
             num_drawn=len(drawn),
             shortfall=picks.shortfall,
             sum_gradient_norms=picks.sum_gradient_norms,
-            **{f"seconds_{phase}": seconds for phase, seconds in watch.seconds.items()},
+            **{
+                name: watch.seconds.get(name.removeprefix("seconds_"), 0.0)
+                for name in EpochMetrics.model_fields
+                if name.startswith("seconds_")
+            },
             device=describe(self.device),
             num_threads=torch.get_num_threads(),
         )
@@ -141,12 +145,9 @@ class Trainer:
     def pick(self, epoch: int, watch: Stopwatch) -> Picks:
         """Steps 1 to 3: score the samples, and draw K; all samples for n = all, none for n = 0 and in warm-up."""
         config, num_train = self.config, len(self.training)
-        watch.lap("scoring")
         if config.num_perturbed == 0 or epoch <= config.warmup_epochs:
-            watch.lap("draw")
             return Picks(None, torch.arange(0))
         if config.num_perturbed == "all":
-            watch.lap("draw")
             return Picks(None, torch.arange(num_train))
         signs = None
         if self.norms is None or (epoch - config.warmup_epochs - 1) % config.score_every == 0:
@@ -246,8 +247,8 @@ class Trainer:
         sheet: Tensor,
     ) -> Tensor:
         """Take one optimiser step; return the summed losses of the drawn and of the other samples, (2,)."""
-        images = clean_pixels(self.training, batch.rows)
-        labels = self.training.labels[batch.rows.to(self.device)]
+        rows = batch.rows.to(self.device)
+        images, labels = clean_pixels(self.training, rows), self.training.labels[rows]
         if augmentation:
             images = augmentation(images)
         perturbed, where = None, batch.drawn.to(self.device)

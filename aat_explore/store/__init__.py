@@ -15,6 +15,7 @@ A writer puts every file under a temporary name beside its target, syncs it, ren
 believes only HEAD: a file that HEAD does not list does not exist, and one whose size or digest differs is damage.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +25,18 @@ from filelock import FileLock, Timeout
 
 from aat_explore.config import RunConfig, checked_run_id
 from aat_explore.errors import AATError
-from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError
+from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, rows_of
 from aat_explore.store.writer import RunWriter, make_folder
 
 __all__ = [
     "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError", "RunNotFoundError", "RunWriter", "Store",
+    "default_cache", "rows_of",
 ]  # fmt: skip
+
+
+def default_cache() -> Path:
+    """Return `$AAT_CACHE`, or ./cache."""
+    return Path(os.environ.get("AAT_CACHE") or "cache")
 
 
 @dataclass(frozen=True)
