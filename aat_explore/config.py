@@ -20,6 +20,7 @@ EPSILONS_28 = tuple(round(0.05 * k, 2) for k in range(9))
 EPSILONS_CIFAR10 = tuple(k / 255 for k in (0, 1, 2, 4, 5.1, 6, 8, 12, 16))
 
 Label = Literal["true", "predicted"]
+Precision = Literal["float32", "bfloat16"]
 
 
 class Values(BaseModel):
@@ -103,8 +104,10 @@ class RunConfig(Values):
     norm_power: float = Field(
         1.0, ge=0, description="[paper] p ∝ ‖∇ₓJ‖₂^k: 1 is Norm, 2 is Squared Norm; 0 is the uniform control (ours)."
     )
-    scoring: Literal["epoch-start"] = Field(
-        "epoch-start", description="[paper] One pass over all T with the epoch-start network, eval mode, un-augmented."
+    scoring: Literal["epoch-start", "carry-over"] = Field(
+        "epoch-start",
+        description="[paper] One pass over all T with the epoch-start network, eval mode, un-augmented; or carry-over "
+        "(ours): norms collected in the epoch before, almost free.",
     )
     score_every: int = Field(1, ge=1, description="[ours] Score every k-th epoch and reuse the norms in between.")
     replacement: bool = Field(False, description="[ours] Draw K with replacement (duplicates are perturbed once).")
@@ -127,6 +130,9 @@ class RunConfig(Values):
         (), description="[ours] Shares of the epochs after which the learning rate is divided by 10."
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="[paper] StdCNN's dropout; ResNet18 has none.")
+    precision: Precision = Field(
+        "float32", description="[ours] Of training steps' matrix products; scoring, attacks and tests stay in float32."
+    )
     normalize: bool = Field(True, description="[ours] First layer standardises by the training set's mean and sd.")
     augment: bool = Field(False, description="[paper] Random crop (pad 4) and horizontal flip, for CIFAR10.")
     val_attack_steps: int = Field(10, ge=1, description="[ours] PGD steps of the quick robust accuracy.")
@@ -138,6 +144,11 @@ class RunConfig(Values):
     def _consistent(self) -> Self:
         if isinstance(self.num_perturbed, int) and self.num_perturbed < 0:
             raise ValueError(f"num_perturbed={self.num_perturbed} is negative; use 0 for standard training, or all")
+        if self.scoring == "carry-over" and self.score_every > 1:
+            raise ValueError(
+                f"score_every={self.score_every} has no meaning with scoring=carry-over, which scores in every epoch; "
+                "drop one of them"
+            )
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs={self.warmup_epochs} exceeds epochs={self.epochs}; lower it")
         for share in self.lr_milestones:
@@ -198,6 +209,11 @@ class EvaluationConfig(Values):
     split: Literal["test", "validation", "train"] = Field("test", description="[paper] Whose images are attacked.")
     epsilons: tuple[float, ...] | None = Field(
         None, description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255."
+    )
+    curve: Literal["nested", "independent"] = Field(
+        "nested",
+        description="[ours] nested: PGD at an ε goes on from what the smaller ones found, so that accuracy never rises "
+        "with ε; or every ε on its own (the paper's reading).",
     )
     steps: int | None = Field(None, ge=1, description="[ours] PGD steps; None = 40.")
     step_size: float | None = Field(None, gt=0, description="[ours] PGD's, in pixel units; None = 2.5 ε/steps.")

@@ -1,5 +1,7 @@
 """One config → one cached run, resumed if it was cut off, then evaluated: the only place where engine meets store."""
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -10,16 +12,19 @@ from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine import evaluation, trainer
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import choose_device, fixed_threads, repeatable
-from aat_explore.engine.networks import build_network, load_weights
+from aat_explore.engine.networks import build_network, load_weights, placed
 from aat_explore.errors import AATError
-from aat_explore.records import EpochMetrics, Evaluation
+from aat_explore.records import EpochMetrics, EpochRecord, Evaluation
 from aat_explore.store import Run, RunWriter, Store
 
 FULL_TEST = EvaluationConfig()
 
 
 class Listener:
-    """Hears of a run's progress and does nothing; override what is to be shown."""
+    """Hears of a run's progress and does nothing; override what is to be shown.
+
+    `finished_epoch` is called in the thread that writes the epochs, while the next one trains.
+    """
 
     def began(self, config: RunConfig, epoch: int, device: torch.device) -> None:
         """Training begins, or goes on after `epoch` committed epochs."""
@@ -54,15 +59,14 @@ def train(
     with fixed_threads(threads), repeatable(place), store.writer(config) as writer:
         listener.began(config, writer.epoch, place)
         if writer.epoch < config.epochs:
-            for record in trainer.train(
+            records = trainer.train(
                 config,
                 image_set(data.train, place),
                 image_set(data.validation, place),
                 num_classes=data.num_classes,
                 resume=_resume(writer),
-            ):
-                writer.commit(record)
-                listener.finished_epoch(record.metrics)
+            )
+            _keep(records, writer, listener)
         if evaluate_with is not None:
             _evaluate(writer, evaluate_with, config.epochs, data, place, listener)
     return store.open(config.run_id)
@@ -101,10 +105,30 @@ def image_set(split: datasets.Split, device: torch.device | str = "cpu") -> Imag
 
 
 def load_network(run: Run, data: datasets.Dataset, epoch: int | None = None) -> nn.Module:
-    """Return a run's network after `epoch` (the last, if None) on the CPU, in eval mode."""
+    """Return a run's network after `epoch` (the last, if None) on the CPU, in eval mode, as the trainer holds it."""
     network = build_network(run.config, data.image_shape, data.num_classes)
     load_weights(network, run.weights(run.epoch if epoch is None else epoch))
-    return network.eval()
+    return placed(network, torch.device("cpu")).eval()
+
+
+def _keep(records: Iterator[EpochRecord], writer: RunWriter, listener: Listener) -> None:
+    """Write each epoch while the next one trains; at the end, and when training fails, all that it yielded is on disk.
+
+    A commit takes milliseconds of syncing, as long as a tenth of an epoch on a GPU. One is under way at a time.
+    """
+
+    def commit(record: EpochRecord) -> None:
+        writer.commit(record)
+        listener.finished_epoch(record.metrics)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="aat-writer") as disk:
+        pending: Future[None] | None = None
+        for record in records:
+            if pending:
+                pending.result()
+            pending = disk.submit(commit, record)
+    if pending:
+        pending.result()
 
 
 def _evaluate(
@@ -130,7 +154,7 @@ def _evaluate(
         if (made.split, made.epoch, made.num_images, made.epsilons, made.seed, made.attack) == wanted:
             return made
     made = evaluation.evaluate(
-        load_network(run, data, epoch).to(device),
+        placed(load_network(run, data, epoch), device),
         image_set(split, device).first(images),
         config,
         config.grid(run.config.dataset),

@@ -27,9 +27,13 @@ def test_an_epoch_holds_each_sample_once_and_each_drawn_sample_perturbed_once(nu
     assert sorted(rows) == sorted(expected)
     assert [len(batch.rows) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     perturbed = [
-        (int(batch.rows[k]), int(slot)) for batch in batches for k, slot in zip(batch.drawn, batch.slots, strict=True)
+        (int(row), int(slot))
+        for batch in batches
+        for row, slot in zip(batch.rows, batch.slots, strict=True)
+        if slot >= 0
     ]
     assert sorted(perturbed) == sorted((row, slot) for slot, row in enumerate(drawn))
+    assert all(torch.equal(batch.drawn, (batch.slots >= 0).nonzero().flatten()) for batch in batches)
 
 
 def test_added_copies_leave_the_clean_samples_clean():

@@ -232,7 +232,7 @@ SAID = {
     "lr": ("1e-2", 0.01), "momentum": ("0.5", 0.5), "weight_decay": ("5e-4", 5e-4), "dropout": ("0.1", 0.1),
     "lr_milestones": ("0.5 0.75", (0.5, 0.75)), "val_attack_steps": ("2", 2), "val_attack_images": ("9", 9),
     "num_recorded": ("4", 4), "seed": ("11", 11), "replacement": (None, True), "augment": (None, True),
-    "normalize": ("no", False),
+    "normalize": ("no", False), "precision": ("bfloat16", "bfloat16"),
 }  # fmt: skip
 SAID_OF_ATTACK = {
     "kind": ("pgd", "pgd"), "steps": ("3", 3), "step_size": ("0.01", 0.01), "label": ("predicted", "predicted"),
@@ -325,7 +325,7 @@ def test_evaluating_prints_the_evaluation_that_it_stores(tmp_path, capsys, tiny_
     assert Evaluation.model_validate(shown) == stored
     assert aat(*words) == 0
     out = capsys.readouterr().out
-    assert "accuracy under PGD-2, 20 test images, epoch 2, " in out
+    assert "accuracy under PGD-2 (nested), 20 test images, epoch 2, " in out
     assert f"{stored.accuracies[0]:.2%}" in out
     assert len(Store(tmp_path).open(run_id).evaluations()) == 1
 

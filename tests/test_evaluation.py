@@ -1,5 +1,7 @@
 """Robust accuracy counts an image only if no iterate of any attempt fools the network on it."""
 
+import itertools
+
 import pytest
 import torch
 from networks import Linear, confident, mini
@@ -8,8 +10,9 @@ from aat_explore.algorithm import pgd
 from aat_explore.algorithm.attacks import pgd_step, uniform_start
 from aat_explore.algorithm.gradients import attacked
 from aat_explore.config import EvaluationConfig, ResolvedAttack
+from aat_explore.engine import evaluation
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.evaluation import clean_correct, evaluate, fgsm_correct, robust_correct
+from aat_explore.engine.evaluation import clean_correct, correct_at, evaluate, fgsm_correct, robust_correct
 
 GRID = (0.0, 0.01, 0.03, 0.1)
 
@@ -104,7 +107,7 @@ def test_fgsm_accuracy_counts_an_image_that_the_attack_puts_right():
 
 def test_an_evaluation_counts_what_robust_correct_says_at_each_epsilon(data):
     network = confident("StdCNN")
-    config = EvaluationConfig(steps=5, epsilons=GRID, seed=3)
+    config = EvaluationConfig(steps=5, epsilons=GRID, seed=3, curve="independent")
     heard = []
     found = evaluate(network, data, config, GRID, epoch=7, progress=lambda done, total: heard.append((done, total)))
     expected = [int(clean_correct(network, data).sum())] + [
@@ -118,10 +121,58 @@ def test_an_evaluation_counts_what_robust_correct_says_at_each_epsilon(data):
     assert found.num_threads == torch.get_num_threads()
 
 
-def test_accuracy_falls_with_epsilon(data):
-    found = evaluate(confident("StdCNN"), data, EvaluationConfig(steps=10), GRID, epoch=1)
-    assert list(found.num_correct) == sorted(found.num_correct, reverse=True)
-    assert found.num_correct[-1] < 40
+@pytest.mark.parametrize("restarts", [1, 2])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_nested_curve_never_leaves_an_image_that_an_independent_attack_fools(data, steps, restarts):
+    """Image by image; and what it leaves at one ε it has left at every smaller one."""
+    network = confident("StdCNN")
+    nested, independent = (
+        list(correct_at(network, data, EvaluationConfig(steps=steps, restarts=restarts, curve=curve), GRID))
+        for curve in ("nested", "independent")
+    )
+    for one, other in zip(nested, independent, strict=True):
+        assert not (one & ~other).any()
+    for smaller, larger in itertools.pairwise(nested):
+        assert not (larger & ~smaller).any()
+    assert nested[-1].sum() < nested[0].sum()
+
+
+def test_without_warm_steps_a_nested_curve_is_the_least_of_independent_attacks(data, monkeypatch):
+    """So that dropping what is fooled already is all that it does besides them."""
+    monkeypatch.setattr(evaluation, "WARM_STEPS", 0)
+    network = confident("StdCNN")
+    nested, independent = (
+        list(correct_at(network, data, EvaluationConfig(steps=3, curve=curve), GRID))
+        for curve in ("nested", "independent")
+    )
+    least = independent[0]
+    for one, other in zip(nested, independent, strict=True):
+        least = least & other
+        assert torch.equal(one, least)
+
+
+def test_a_nested_curve_stays_in_the_ball(data):
+    """A network that only ε = 0.05 can fool is not fooled by a start carried over from elsewhere."""
+
+    class Threshold(torch.nn.Module):
+        """Class 1 as soon as any pixel is 0.05 above ½."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            excess = x.flatten(1).amax(1) - 0.5495
+            return torch.stack([-excess, excess], 1)
+
+    grey = ImageSet(torch.full((9, 1, 4, 4), 0.5), torch.zeros(9, dtype=torch.int64))
+    config = EvaluationConfig(steps=10)
+    counts = [int(correct.sum()) for correct in correct_at(Threshold(), grey, config, (0.0, 0.02, 0.04, 0.05, 0.1))]
+    assert counts == [9, 9, 9, 0, 0]
+
+
+def test_only_a_nested_curve_says_so(data):
+    said = [
+        evaluate(Linear(10, 784), data.first(5), EvaluationConfig(**fields), (0.0,), epoch=1).attack.get("curve")
+        for fields in ({}, {"curve": "independent"}, {"attack": "fgsm"})
+    ]
+    assert said == ["nested", None, None]
 
 
 def test_a_model_digest_tells_networks_apart(data):

@@ -11,8 +11,9 @@ from networks import mini
 from aat_explore.algorithm import draw, fgsm, gradient_norms, probabilities
 from aat_explore.config import RunConfig, preset
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.device import Stopwatch
-from aat_explore.engine.networks import build_network, load_weights, weights_of
+from aat_explore.engine.device import Stopwatch, chunk_size
+from aat_explore.engine.networks import build_network, load_weights, placed, weights_of
+from aat_explore.engine.scoring import Scorer
 from aat_explore.engine.streams import global_stream, stream
 from aat_explore.engine.trainer import Trainer, train
 from aat_explore.errors import AATError
@@ -46,7 +47,7 @@ def network_of(config: RunConfig, training: ImageSet, weights=None) -> torch.nn.
     network = build_network(config, (1, 28, 28), 10, mean=mean, sd=sd)
     if weights is not None:
         load_weights(network, weights)
-    return network
+    return placed(network, training.images.device)
 
 
 def differ(one: dict, two: dict) -> bool:
@@ -106,7 +107,7 @@ def test_recorded_p_and_k_are_those_of_the_epoch_start_network(training, validat
     config = small(norm_power=norm_power)
     first, second = run(config, training, validation)
     network = network_of(config, training, first.weights)
-    norms = gradient_norms(network, training.images, training.labels, batch_size=500)
+    norms = gradient_norms(network, training.images, training.labels, batch_size=chunk_size(training.images.device))
     p = probabilities(norms, norm_power=norm_power)
     assert np.array_equal(second.probabilities, p.float().numpy())
     assert np.array_equal(second.drawn, draw(p, 40, generator=stream(0, "draw", 2)).numpy())
@@ -168,7 +169,7 @@ def test_a_shortfall_is_recorded(training, validation, monkeypatch):
     """Only ten samples have a gradient: n = 40 gives ten, and says that thirty are missing."""
     norms = torch.zeros(T, dtype=torch.float64)
     norms[:10] = 1
-    monkeypatch.setattr(Trainer, "score", lambda self: (norms, None))
+    monkeypatch.setattr(Scorer, "scores", lambda self, epoch: (norms, None))
     record = run(small(epochs=1), training, validation)[0]
     assert sorted(record.drawn.tolist()) == list(range(10))
     assert (record.metrics.num_drawn, record.metrics.shortfall) == (10, 30)

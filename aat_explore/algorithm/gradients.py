@@ -94,7 +94,7 @@ def check_finite(norms: Float[Tensor, " T"]) -> None:
 
 
 def gradient_norms(
-    model: nn.Module, images: Images, labels: Int64[Tensor, " B"], *, batch_size: int = 512
+    model: nn.Module, images: Images, labels: Int64[Tensor, " B"], *, batch_size: int = 200
 ) -> Float[Tensor, " B"]:
     """Return g′ᵢ = ‖∇ₓJ(θ, xᵢ, yᵢ)‖₂ of every sample (Algorithm 1, steps 1 and 2), float64 (T,).
 

@@ -4,8 +4,11 @@ Normalising inside the network keeps ε in pixel units, as the paper means it.
 """
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import resnet18
@@ -25,6 +28,68 @@ class Normalize(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Return standardised images of the same shape, (B, C, H, W)."""
         return (x - self.mean) / self.sd
+
+
+class FirstConv2d(nn.Conv2d):
+    """A valid 3×3 convolution of images with few channels, whose input gradient is cheap on a CPU.
+
+    Where no gradient reaches the images it is `nn.Conv2d`; outputs and parameter gradients always equal its, to the
+    bit. The gradient with respect to the images has as many channels as they have, one for MNIST, while the CPU's
+    kernels compute sixteen at once and throw the others away. Here they are the pixels of a 4×4 block (2×2 for images
+    with more channels): 0.28 ms instead of 1.25 for 128 images of MNIST's size on two AMD Zen 5 cores.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3)
+        self._block = 4 if in_channels == 1 else 2
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H-2 W-2"]:
+        """Return the convolution, (B, out_channels, H − 2, W − 2)."""
+        whole_blocks = x.shape[-1] % self._block == 0 and x.shape[-2] % self._block == 0
+        if not x.requires_grad or x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or not whole_blocks:
+            return super().forward(x)
+        convolved: Tensor = _BlockwiseInputGradient.apply(x, self.weight, self.bias, self._block)
+        return convolved
+
+
+class _BlockwiseInputGradient(torch.autograd.Function):
+    """A valid 3×3 convolution; its input gradient ∇ₓ[y] = Σᵤ g[y − u]·W[u] is made block by block of pixels y."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, block: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.block = block
+        return F.conv2d(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
+        x, weight = ctx.saved_tensors
+        of_x = of_weight = of_bias = None
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            _, of_weight, of_bias = torch.ops.aten.convolution_backward(
+                gradient, x, weight, [len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, True]
+            )
+        if ctx.needs_input_grad[0]:
+            blocks = F.conv2d(gradient, _block_kernel(weight, ctx.block), stride=ctx.block, padding=2)
+            of_x = F.pixel_shuffle(blocks, ctx.block)
+        return of_x, of_weight, of_bias, None
+
+
+def _block_kernel(weight: Tensor, block: int) -> Tensor:
+    """Return the kernel (C·block², D, block + 2, block + 2) that yields a block's pixels from `weight` (D, C, 3, 3)."""
+    D, C = weight.shape[:2]
+    taps = F.pad(weight.flatten(2), (0, 1))[:, :, _block_taps(block)]
+    return taps.view(D, C * block**2, block + 2, block + 2).transpose(0, 1)
+
+
+@cache
+def _block_taps(block: int) -> Tensor:
+    """Return which of the nine taps acts at each place of each pixel's kernel: the flipped kernel, moved; 9 is none."""
+    tap = 2 - (torch.arange(block + 2) - torch.arange(block)[:, None])  # (pixel of the block, place) along one axis
+    hit = (tap >= 0) & (tap < 3)
+    both = hit[:, None, :, None] & hit[None, :, None, :]
+    return torch.where(both, 3 * tap[:, None, :, None] + tap[None, :, None, :], 9).flatten()
 
 
 class StdCNN(nn.Sequential):
@@ -47,7 +112,7 @@ class StdCNN(nn.Sequential):
         side = ((image_size - 4) // 2 - 4) // 2  # two valid convolutions take 4 pixels, pooling halves
         super().__init__(
             Normalize(mean, sd),
-            nn.Conv2d(in_channels, 10, 3),
+            FirstConv2d(in_channels, 10),
             nn.ReLU(),
             nn.Conv2d(10, 10, 3),
             nn.ReLU(),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from aat_explore.algorithm.gradients import pixels
+from aat_explore.engine.device import chunk_size
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ class ImageSet:
         """Return the first `count` samples."""
         return ImageSet(self.images[:count], self.labels[:count])
 
-    def chunks(self, size: int) -> Iterator["ImageSet"]:
-        """Yield consecutive pieces of at most `size` samples."""
+    def chunks(self) -> Iterator[tuple[slice, "ImageSet"]]:
+        """Yield (rows, these samples) in pieces of the device's `chunk_size`."""
+        size = chunk_size(self.images.device)
         for start in range(0, len(self), size):
-            yield ImageSet(self.images[start : start + size], self.labels[start : start + size])
+            rows = slice(start, start + size)
+            yield rows, ImageSet(self.images[rows], self.labels[rows])
 
     def channel_statistics(self) -> tuple[list[float], list[float]]:
         """Return mean and standard deviation of each channel in [0, 1], exact from the 256-bin histogram."""
@@ -53,13 +56,14 @@ class ImageSet:
 class Batch:
     """What one optimiser step trains on, before perturbation.
 
-    `rows` (B,) are training rows; `drawn` (k,) positions in the batch of the samples to perturb, `slots` (k,) their
-    positions in K. All on the CPU, so that making a batch never waits for the device.
+    `rows` (B,) are training rows and `slots` (B,) their places in K, −1 for a sample to be left clean; both on the
+    device. `drawn` (k,) are the positions in the batch of the samples to perturb, on the CPU, where they are known
+    without waiting for the device.
     """
 
     rows: Tensor
-    drawn: Tensor
     slots: Tensor
+    drawn: Tensor
 
 
 def epoch_batches(
@@ -69,11 +73,12 @@ def epoch_batches(
     *,
     treatment: Literal["replace", "add", "half"],
     generator: torch.Generator,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """Shuffle an epoch's samples and cut them into batches; the last may be shorter.
 
     There are T samples, of which those in K = `drawn` are perturbed (Algorithm 1, step 4); with treatment "add" there
-    are T + |K|: the T clean ones, and the perturbed copies apart.
+    are T + |K|: the T clean ones, and the perturbed copies apart. The tables go to the device once an epoch.
     """
     if treatment == "add":
         rows = torch.cat([torch.arange(num_train), drawn])
@@ -83,16 +88,16 @@ def epoch_batches(
         slots = torch.full((num_train,), -1)
         slots[drawn] = torch.arange(len(drawn))
     order = torch.randperm(len(rows), generator=generator)
-    rows, slots = rows[order], slots[order]
+    slots = slots[order]
+    rows_there, slots_there = rows[order].to(device), slots.to(device)
     for start in range(0, len(rows), batch_size):
-        batch_slots = slots[start : start + batch_size]
-        positions = (batch_slots >= 0).nonzero().flatten()
-        yield Batch(rows[start : start + batch_size], positions, batch_slots[positions])
+        part = slice(start, start + batch_size)
+        yield Batch(rows_there[part], slots_there[part], (slots[part] >= 0).nonzero().flatten())
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One random crop (from 4 pixels of zero padding) and horizontal flip for each sample of a batch."""
+    """One random crop (from 4 pixels of zero padding) and horizontal flip for each sample, tables (B,) on a device."""
 
     top: Tensor
     left: Tensor
@@ -101,12 +106,12 @@ class Augmentation:
     PADDING = 4
 
     @classmethod
-    def random(cls, count: int, generator: torch.Generator) -> Self:
-        """Draw the crops and flips of `count` samples, on the CPU."""
-        offsets = torch.randint(0, 2 * cls.PADDING + 1, (2, count), generator=generator)
-        return cls(offsets[0], offsets[1], torch.rand(count, generator=generator) < 0.5)
+    def random(cls, count: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Self:
+        """Draw the crops and flips of `count` samples; the random numbers are the generator's on every device."""
+        offsets = torch.randint(0, 2 * cls.PADDING + 1, (2, count), generator=generator).to(device)
+        return cls(offsets[0], offsets[1], (torch.rand(count, generator=generator) < 0.5).to(device))
 
-    def __getitem__(self, positions: Tensor) -> "Augmentation":
+    def __getitem__(self, positions: Tensor | slice) -> "Augmentation":
         return Augmentation(self.top[positions], self.left[positions], self.flip[positions])
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -125,11 +130,11 @@ class Augmentation:
     def _sources(self, images: Tensor) -> Tensor:
         """Where in the flattened padded image each pixel of the augmented one comes from: int64 (B, C, H·W)."""
         _, channels, height, width = images.shape
-        x = torch.arange(width)
+        x = torch.arange(width, device=self.left.device)
         columns = torch.where(self.flip[:, None], width - 1 - x, x) + self.left[:, None]
-        rows = torch.arange(height) + self.top[:, None]
+        rows = torch.arange(height, device=self.top.device) + self.top[:, None]
         index = rows[:, :, None] * (width + 2 * self.PADDING) + columns[:, None, :]
-        return index.flatten(1).to(images.device)[:, None, :].expand(-1, channels, -1)
+        return index.flatten(1)[:, None, :].expand(-1, channels, -1)
 
 
 def clean_pixels(data: ImageSet, rows: Tensor) -> Tensor:

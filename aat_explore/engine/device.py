@@ -63,6 +63,15 @@ def repeatable(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
 
 
+def chunk_size(device: torch.device) -> int:
+    """Return how many images to push through a network at once when no batch size is asked for.
+
+    On the CPU 200: activations stay in the cache. On two Zen 5 cores StdCNN's scoring takes 1.5 times as long in
+    batches of 500, which also pay page faults. A GPU wants more; not measured.
+    """
+    return 200 if device.type == "cpu" else 2000
+
+
 def describe(device: torch.device) -> str:
     """Return a device's kind and name, as it stands in records."""
     if device.type == "cuda":

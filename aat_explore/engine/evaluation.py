@@ -1,6 +1,7 @@
 """Is it robust? Clean accuracy and accuracy under attack, counted image by image."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -15,12 +16,12 @@ from aat_explore.engine.device import describe, versions
 from aat_explore.engine.networks import digest_of_weights, weights_of
 from aat_explore.records import Evaluation
 
-CHUNK = 500  # images attacked together
+WARM_STEPS = 4  # tenth of PGD-40's
 
 
 def clean_correct(network: nn.Module, data: ImageSet) -> Tensor:
     """Return which images the network classifies correctly, bool (N,)."""
-    return torch.cat([predicted_labels(network, chunk.images) == chunk.labels for chunk in data.chunks(1000)])
+    return _collected(predicted_labels(network, chunk.images) == chunk.labels for _, chunk in data.chunks())
 
 
 def fgsm_correct(network: nn.Module, data: ImageSet, epsilon: float) -> Tensor:
@@ -29,11 +30,10 @@ def fgsm_correct(network: nn.Module, data: ImageSet, epsilon: float) -> Tensor:
     Unlike `robust_correct` this counts an image that was wrong before and is right after: FGSM accuracy above clean
     accuracy is the mark of label leaking.
     """
-    moved = (
+    return _collected(
         predicted_labels(network, fgsm(network, pixels(chunk.images), chunk.labels, epsilon=epsilon)) == chunk.labels
-        for chunk in data.chunks(CHUNK)
+        for _, chunk in data.chunks()
     )
-    return torch.cat(list(moved))
 
 
 def robust_correct(
@@ -44,45 +44,62 @@ def robust_correct(
     Every iterate is looked at, not just the last, so this is at most the accuracy on `pgd`'s results; an image is
     attacked no further once it is fooled, which is what makes the test of a weak network cheap.
     """
-    return torch.cat(
-        [_survivors(network, chunk, attack, restarts, generator) for chunk in data.chunks(CHUNK)]
-        or [torch.zeros(0, dtype=torch.bool)]
-    )
-
-
-def _survivors(
-    network: nn.Module, data: ImageSet, attack: ResolvedAttack, restarts: int, generator: torch.Generator
-) -> Tensor:
-    survives = predicted_labels(network, data.images) == data.labels
-    for _ in range(restarts):
-        rows = survives.nonzero().flatten()
-        fooled = torch.ones_like(rows, dtype=torch.bool)
-        images, labels = pixels(data.images[rows]), data.labels[rows]
-        active = torch.arange(len(rows), device=rows.device)
-        start = uniform_start(images, attack.epsilon, generator) if attack.random_start else images
-        for still_correct in _iterate(network, start, images, labels, attack):
-            active = active[still_correct]
-        fooled[active] = False
-        survives[rows[fooled]] = False
+    survives = clean_correct(network, data)
+    for rows, chunk in data.chunks():
+        images = pixels(chunk.images)
+        for _ in range(restarts):
+            start = uniform_start(images, attack.epsilon, generator) if attack.random_start else images
+            _attack(network, images, chunk.labels, attack, start, survives[rows])
     return survives
 
 
-def _iterate(
-    network: nn.Module, x_adv: Tensor, images: Tensor, labels: Tensor, attack: ResolvedAttack
+def robust_curve(
+    network: nn.Module, data: ImageSet, attacks: Sequence[ResolvedAttack], *, restarts: int = 1, seed: int
 ) -> Iterator[Tensor]:
-    """Yield, for each iterate, which of those still attacked are classified correctly; the others are dropped."""
+    """Yield for each PGD attack, of growing ε, which images resist it and all before it, bool (N,).
+
+    The balls are nested, so an image fooled at a smaller ε need not be attacked again. The others are first tried from
+    where the attack at the smaller ε ended, by `WARM_STEPS` steps as long as the ring between the balls is wide; those
+    that resist get the very attack of `robust_correct`, from the same random starts. So robust accuracy falls with ε,
+    and it never exceeds that under independent attacks.
+    """
+    survives, x_adv, reached = clean_correct(network, data), pixels(data.images).clone(), 0.0
+    for attack in attacks:
+        generator = torch.Generator().manual_seed(seed)
+        across = replace(attack, steps=WARM_STEPS, step_size=attack.epsilon - reached)
+        for rows, chunk in data.chunks():
+            images = pixels(chunk.images)
+            if WARM_STEPS:
+                _attack(network, images, chunk.labels, across, x_adv[rows], survives[rows])
+            for _ in range(restarts):
+                start = uniform_start(images, attack.epsilon, generator) if attack.random_start else images
+                x_adv[rows] = _attack(network, images, chunk.labels, attack, start, survives[rows])
+        reached = attack.epsilon
+        yield survives.clone()
+
+
+def _attack(
+    network: nn.Module, images: Tensor, labels: Tensor, attack: ResolvedAttack, start: Tensor, survives: Tensor
+) -> Tensor:
+    """Attack the images that survive so far, clear in `survives` those that some iterate fools, and return the last.
+
+    `start` and the result are for all N images, so that no image's attack depends on another's fate; the result is
+    `start` for images not attacked to the end.
+    """
+    rows, last = survives.nonzero().flatten(), start.clone()
+    x_adv, x, y = start[rows], images[rows], labels[rows]
     with attacked(network):
         for _ in range(attack.steps):
-            if len(labels) == 0:
-                return
-            following, logits = pgd_step(
-                network, x_adv, images, labels, epsilon=attack.epsilon, step_size=attack.step_size
-            )
-            still_correct = logits.argmax(1) == labels
-            yield still_correct
-            x_adv, images, labels = following[still_correct], images[still_correct], labels[still_correct]
-        with torch.no_grad():
-            yield network(x_adv).argmax(1) == labels
+            if len(rows) == 0:
+                return last
+            following, logits = pgd_step(network, x_adv, x, y, epsilon=attack.epsilon, step_size=attack.step_size)
+            resists = logits.argmax(1) == y
+            survives[rows[~resists]] = False
+            x_adv, x, y, rows = following[resists], x[resists], y[resists], rows[resists]
+        resists = predicted_labels(network, x_adv) == y
+        survives[rows[~resists]] = False
+    last[rows[resists]] = x_adv[resists]
+    return last
 
 
 def describe_attack(config: EvaluationConfig) -> dict[str, str | int | float | bool | None]:
@@ -100,20 +117,36 @@ def describe_attack(config: EvaluationConfig) -> dict[str, str | int | float | b
         "restarts": config.restarts,
         "random_start": config.random_start,
         "counts": "worst iterate",
+        **({"curve": "nested"} if config.curve == "nested" else {}),
     }
 
 
-def attack_at(network: nn.Module, data: ImageSet, config: EvaluationConfig, epsilon: float) -> Tensor:
-    """Return which images stay correct under the configured attack at one ε, bool (N,); clean ones for ε = 0."""
-    if epsilon == 0:
-        return clean_correct(network, data)
+def correct_at(
+    network: nn.Module, data: ImageSet, config: EvaluationConfig, epsilons: Sequence[float]
+) -> Iterator[Tensor]:
+    """Yield which images stay correct under the configured attack at each ε, bool (N,); clean ones for ε = 0."""
+    positive = [epsilon for epsilon in epsilons if epsilon > 0]
+    if len(positive) < len(epsilons):
+        yield clean_correct(network, data)
     if config.attack == "fgsm":
-        return fgsm_correct(network, data, epsilon)
-    attack = AttackConfig(
-        kind="pgd", steps=config.num_steps, step_size=config.step_size, random_start=config.random_start
-    ).resolve(epsilon)
-    generator = torch.Generator().manual_seed(config.seed)
-    return robust_correct(network, data, attack, restarts=config.restarts, generator=generator)
+        yield from (fgsm_correct(network, data, epsilon) for epsilon in positive)
+        return
+    attacks = [
+        AttackConfig(
+            kind="pgd", steps=config.num_steps, step_size=config.step_size, random_start=config.random_start
+        ).resolve(epsilon)
+        for epsilon in positive
+    ]
+    if config.curve == "nested":
+        yield from robust_curve(network, data, attacks, restarts=config.restarts, seed=config.seed)
+        return
+    for attack in attacks:
+        generator = torch.Generator().manual_seed(config.seed)
+        yield robust_correct(network, data, attack, restarts=config.restarts, generator=generator)
+
+
+def _collected(parts: Iterator[Tensor]) -> Tensor:
+    return torch.cat([*parts] or [torch.zeros(0, dtype=torch.bool)])
 
 
 def evaluate(
@@ -125,17 +158,17 @@ def evaluate(
     epoch: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Attack `data`, images of one split, at each ε and return the counts of those that stay correct.
+    """Attack `data`, images of one split, at each of the ascending ε and return the counts of those that stay correct.
 
-    Each ε is attacked independently, with the same random starts scaled to it. Accuracy under any attack is an upper
-    bound on robust accuracy. `progress` hears (ε done, of all).
+    Each ε is attacked with the same random starts scaled to it; by `config.curve` what a smaller ε found is used or
+    not. Accuracy under any attack is an upper bound on robust accuracy. `progress` hears (ε done, of all).
     """
     started = perf_counter()
-    counts = []
-    for done, epsilon in enumerate(epsilons):
-        progress(done, len(epsilons))
-        counts.append(int(attack_at(network, data, config, epsilon).sum()))
-    progress(len(epsilons), len(epsilons))
+    counts: list[int] = []
+    progress(0, len(epsilons))
+    for correct in correct_at(network, data, config, epsilons):
+        counts.append(int(correct.sum()))
+        progress(len(counts), len(epsilons))
     return Evaluation(
         epoch=epoch,
         split=config.split,

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from aat_explore.algorithm.models import ResNet18, StdCNN
-from aat_explore.config import RunConfig
+from aat_explore.config import Precision, RunConfig
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays
@@ -43,8 +43,19 @@ def build_network(
         return ResNet18(in_channels=channels, num_classes=num_classes, mean=mean, sd=sd)
 
 
+def placed(network: nn.Module, device: torch.device, *, precision: Precision = "float32") -> nn.Module:
+    """Move a network to a device, in the memory format in which it is fastest there; the network itself is returned.
+
+    On the CPU channels last: on two Zen 5 cores a training step takes 0.7 of the time for StdCNN and 0.6 for ResNet18.
+    On CUDA it is what matrix units want, so it goes with bfloat16; not measured yet.
+    """
+    channels_last = device.type == "cpu" or (device.type == "cuda" and precision == "bfloat16")
+    network.to(device)
+    return network.to(memory_format=torch.channels_last) if channels_last else network
+
+
 def weights_of(network: nn.Module) -> dict[str, np.ndarray[Any, Any]]:
-    """Copy a network's parameters and buffers to the host."""
+    """Copy a network's parameters and buffers to the host, in C order whatever the network's memory format."""
     return {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
 
 
@@ -78,3 +89,7 @@ def load_state(optimizer: torch.optim.Optimizer, arrays: Arrays) -> None:
             _, index, name = key.split(".", 2)
             state.setdefault(int(index), {})[name] = torch.from_numpy(np.array(array))
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    for parameter, held in optimizer.state.items():  # fused kernels walk parameter and state in one order in memory
+        for name, value in held.items():
+            if value.shape == parameter.shape:
+                held[name] = torch.empty_like(parameter).copy_(value)

@@ -4,9 +4,11 @@ import io
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors.numpy import save as save_safetensors
 
 from aat_explore.config import RunConfig
@@ -25,6 +27,7 @@ class RunWriter:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
         self._files: dict[str, FileEntry] = {}
+        self._unsynced: set[Path] = set()  # folders of files written since the last commit
         self._rows: list[EpochMetrics] = []
         self.epoch = 0
         for partial in path.rglob(".*.partial"):  # of a writer that was killed
@@ -108,19 +111,28 @@ class RunWriter:
 
     def _commit_head(self, *, metrics: bool) -> None:
         if metrics:
-            frame = pd.DataFrame([row.model_dump() for row in self._rows], columns=list(EpochMetrics.model_fields))
-            floats = [name for name, kind in EpochMetrics.model_fields.items() if kind.annotation not in (int, str)]
+            kinds: dict[Any, pa.DataType] = {int: pa.int64(), str: pa.string()}
+            columns = {
+                name: pa.array([getattr(row, name) for row in self._rows], kinds.get(field.annotation, pa.float64()))
+                for name, field in EpochMetrics.model_fields.items()
+            }
             buffer = io.BytesIO()
-            frame.astype(dict.fromkeys(floats, "float64")).to_parquet(buffer, index=False)
+            pq.write_table(pa.table(columns), buffer)
             self._put("metrics.parquet", buffer.getvalue(), suffix=".next")
+        for folder in self._unsynced:  # once each, and before HEAD lists what is in them
+            _sync_folder(folder)
+        self._unsynced.clear()
         head = Head(schema_version=SCHEMA_VERSION, epoch=self.epoch, files=self._files)
         _write(self.path / "HEAD.json", head.model_dump_json().encode())
+        _sync_folder(self.path)
         if metrics:
             (self.path / "metrics.parquet.next").replace(self.path / "metrics.parquet")
 
     def _put(self, name: str, content: bytes, *, suffix: str = "") -> None:
         """Write a file that the next HEAD will list; `suffix` keeps a mutable file apart until then."""
-        _write(self.path / f"{name}{suffix}", content)
+        path = self.path / f"{name}{suffix}"
+        _write(path, content)
+        self._unsynced.add(path.parent)
         self._files[name] = FileEntry(size=len(content), sha256=digest_of(content))
 
 
@@ -131,7 +143,7 @@ def _npy(array: Array) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write so that the file is, after any crash, either as it was or whole."""
+    """Write so that the file is, after any crash, either as it was or whole; whoever lists it syncs its folder."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
     try:
         make_folder(path.parent)
@@ -140,7 +152,6 @@ def _write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        _sync_folder(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise AATError(f"{path} cannot be written ({error.strerror}); free space or set another --cache-dir") from None

@@ -88,6 +88,7 @@ def evaluation_name(evaluation: Evaluation) -> str:
         *([f"step {step_size:g}"] if isinstance(step_size, int | float) else []),
         *([f"{restarts} restarts"] if restarts != 1 else []),
         *(["no random start"] if random_start is False else []),
+        *(["nested"] if attack.pop("curve", None) == "nested" else []),
         *(f"{name} {value}" for name, value in attack.items() if value != usual.get(name)),
     ]
     name = kind.upper() if steps is None else f"{kind.upper()}-{steps}"

@@ -1,0 +1,217 @@
+"""Step 4 of Algorithm 1: the training steps of one epoch, on clean and perturbed samples."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aat_explore.algorithm.gradients import l2_norms, pixels
+from aat_explore.config import RunConfig
+from aat_explore.engine.batches import Augmentation, Batch, ImageSet, clean_pixels, epoch_batches
+from aat_explore.engine.capture import Captured
+from aat_explore.engine.perturb import perturb
+from aat_explore.engine.streams import global_stream, stream
+from aat_explore.errors import AATError
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What an epoch of training leaves besides the network.
+
+    `losses` as in `EpochMetrics`; `x_adv` uint8 (m, C, H, W), the recorded first perturbed images of K; `norms` (T,)
+    float64, the gradient norms collected, arbitrary for samples that were only seen perturbed; None if not asked for.
+    """
+
+    losses: dict[str, float | None]
+    x_adv: np.ndarray[Any, Any]
+    norms: Tensor | None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A batch ready for the network: N images of `count` samples, with N > count where one is seen clean and perturbed.
+
+    `drawn` (N,) tells the losses of K from those of the rest; `clean_of` (N,) is the row whose clean image each one is,
+    T for x′; `shares` (N,) are the images' weights in the mean, 1 if None.
+    """
+
+    images: Tensor
+    labels: Tensor
+    drawn: Tensor
+    clean_of: Tensor
+    count: int
+    shares: Tensor | None = None
+
+
+class TrainingPass:
+    """One epoch's optimiser steps. Batches are put together on the device, from tables sent there once an epoch."""
+
+    def __init__(
+        self, config: RunConfig, network: nn.Module, optimizer: torch.optim.Optimizer, training: ImageSet
+    ) -> None:
+        self.config, self.network, self.optimizer, self.training = config, network, optimizer, training
+        self.device = training.images.device
+        precision = torch.float32 if self.device.type == "mps" else torch.float64
+        # What steps add to stays in place, so that a captured step finds it at the same address in every epoch.
+        self._sums = torch.zeros(2, dtype=precision, device=self.device)  # losses of the drawn, of the rest
+        self._norms = torch.zeros(len(training) + 1, dtype=precision, device=self.device)  # of clean rows; last: x′
+        self._nowhere = torch.tensor(len(training), device=self.device)
+        self._x_adv = torch.zeros(0, *training.images.shape[1:], device=self.device)
+        self._steps = {
+            (mixed, collect): Captured(lambda *tables, m=mixed, c=collect: self._step(*tables, mixed=m, collect=c))
+            for mixed in (False, True)
+            for collect in (False, True)
+        }
+
+    def run(
+        self,
+        epoch: int,
+        drawn: Tensor,
+        x_adv: Tensor | None,
+        generator: torch.Generator,
+        *,
+        collect: bool = False,
+    ) -> Trained:
+        """Train on the epoch's samples, with x′ of the samples `drawn`, int64 (|K|,) on the CPU.
+
+        `x_adv` float32 (|K|, C, H, W) on the device; without it the samples of K are perturbed in their batch, by the
+        network as it is then, with random starts from `generator`. Raises AATError if the loss is not finite.
+        """
+        config, num_train = self.config, len(self.training)
+        sheet = torch.zeros((min(config.num_recorded, len(drawn)), *self.training.images.shape[1:]), device=self.device)
+        if x_adv is not None:
+            self._hold(x_adv)
+            sheet = x_adv[: len(sheet)]
+        self._sums.zero_()
+        num_samples = num_train + (len(drawn) if config.drawn_samples == "add" else 0)
+        augmentations = stream(config.seed, "augmentation", epoch)
+        moves = Augmentation.random(num_samples, augmentations, self.device) if config.augment else None
+        batches = epoch_batches(
+            num_train,
+            drawn,
+            config.batch_size,
+            treatment=config.drawn_samples,
+            generator=stream(config.seed, "shuffle", epoch),
+            device=self.device,
+        )
+        self.network.train()
+        with global_stream(config.seed, "dropout", epoch, self.device):
+            for number, batch in enumerate(batches):
+                start = number * config.batch_size
+                augmentation = moves[start : start + len(batch.rows)] if moves else None
+                if x_adv is not None and config.drawn_samples != "half":
+                    tables = (augmentation.top, augmentation.left, augmentation.flip) if augmentation else ()
+                    step = self._steps[len(drawn) > 0, collect]
+                    whole = len(batch.rows) == config.batch_size
+                    (step if whole else step.function)(batch.rows, batch.slots, *tables)
+                else:
+                    self._uneven_step(batch, augmentation, x_adv, generator, sheet, collect=collect)
+        losses = self._losses(num_samples, len(drawn), epoch)
+        recorded = (sheet * 255).round().byte().cpu().numpy()
+        return Trained(losses, recorded, self._norms[:-1].double() if collect else None)
+
+    def _hold(self, x_adv: Tensor) -> None:
+        if len(self._x_adv) < len(x_adv):
+            self._x_adv = torch.zeros_like(x_adv)
+            for step in self._steps.values():
+                step.forget()
+        self._x_adv[: len(x_adv)] = x_adv
+
+    def _step(self, rows: Tensor, slots: Tensor, *augmentation: Tensor, mixed: bool, collect: bool) -> None:
+        """Take one step with x′ in the place of x, where the epoch has any (`mixed`). All shapes are fixed."""
+        images, drawn = pixels(self.training.images[rows]), slots >= 0
+        if mixed:
+            images = torch.where(drawn[:, None, None, None], self._x_adv[slots.clamp(min=0)], images)
+        if augmentation:
+            images = Augmentation(*augmentation)(images)
+        clean_of = torch.where(drawn, self._nowhere, rows)
+        self._update(Samples(images, self.training.labels[rows], drawn, clean_of, len(rows)), collect=collect)
+
+    def _uneven_step(
+        self,
+        batch: Batch,
+        augmentation: Augmentation | None,
+        x_adv: Tensor | None,
+        generator: torch.Generator,
+        sheet: Tensor,
+        *,
+        collect: bool,
+    ) -> None:
+        """Take one step where the number of perturbed samples gives the work its shape: on the fly, and "half"."""
+        rows, positions, drawn = batch.rows, batch.drawn.to(self.device), batch.slots >= 0
+        images, labels = clean_pixels(self.training, rows), self.training.labels[rows]
+        if augmentation:
+            images = augmentation(images)
+        perturbed = images[positions]
+        if x_adv is not None:
+            perturbed = x_adv[batch.slots[positions]]
+            perturbed = augmentation[positions](perturbed) if augmentation else perturbed
+        elif len(positions):
+            clean, attack = perturbed, self.config.resolved_attack
+            perturbed = perturb(self.network, clean, labels[positions], attack, generator)
+            self._record(batch, perturbed, clean, augmentation, sheet)
+        if self.config.drawn_samples == "half":  # (clean + adv)/2 for each drawn sample, as one batch of B + k
+            samples = Samples(
+                torch.cat([images, perturbed]),
+                torch.cat([labels, labels[positions]]),
+                torch.cat([drawn, drawn[positions]]),
+                torch.cat([rows, self._nowhere.expand(len(positions))]),
+                len(rows),
+                torch.cat([torch.where(drawn, 0.5, 1.0), torch.full(positions.shape, 0.5, device=self.device)]),
+            )
+        else:
+            images = images.index_copy(0, positions, perturbed)
+            samples = Samples(images, labels, drawn, torch.where(drawn, self._nowhere, rows), len(rows))
+        self._update(samples, collect=collect)
+
+    def _update(self, samples: Samples, *, collect: bool) -> None:
+        """Take one optimiser step on the mean loss, add up the losses, and `collect` the norms of clean images."""
+        images = samples.images.requires_grad_(collect)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            logits = self.network(images)
+        losses = F.cross_entropy(logits.float(), samples.labels, reduction="none")
+        if samples.shares is not None:
+            losses = losses * samples.shares
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses.sum() / samples.count)
+        self.optimizer.step()
+        if images.grad is not None:  # of the mean: a sample's own is B times that, and its share of a sample less
+            norms = l2_norms(images.grad) * samples.count
+            norms = norms if samples.shares is None else norms / samples.shares.to(norms.device)
+            self._norms.index_copy_(0, samples.clean_of, norms.to(self._norms))
+        losses = losses.detach().to(self._sums.dtype)
+        of_drawn = torch.where(samples.drawn, losses, 0.0).sum()
+        self._sums += torch.stack([of_drawn, losses.sum() - of_drawn])
+
+    def _record(
+        self, batch: Batch, perturbed: Tensor, images: Tensor, augmentation: Augmentation | None, sheet: Tensor
+    ) -> None:
+        """Put x′ of the first samples of K on the sheet; an augmented δ is moved back onto the sample's own image."""
+        places = batch.slots[batch.drawn.to(self.device)]
+        shown = (places < len(sheet)).nonzero().flatten()
+        if len(shown) == 0:
+            return
+        if augmentation:
+            positions = batch.drawn.to(self.device)[shown]
+            delta = augmentation[positions].undo(perturbed[shown] - images[shown])
+            sheet[places[shown]] = clean_pixels(self.training, batch.rows[positions]) + delta
+        else:
+            sheet[places[shown]] = perturbed[shown]
+
+    def _losses(self, num_samples: int, num_drawn: int, epoch: int) -> dict[str, float | None]:
+        drawn_loss, rest_loss = self._sums.tolist()
+        num_rest = num_samples - num_drawn
+        loss = (drawn_loss + rest_loss) / num_samples
+        if not np.isfinite(loss):
+            raise AATError(
+                f"loss={loss} in epoch {epoch} of run={self.config.run_id}: training diverged; "
+                f"lower lr={self.config.lr:g}"
+            )
+        return {
+            "loss": loss,
+            "loss_drawn": drawn_loss / num_drawn if num_drawn else None,
+            "loss_rest": rest_loss / num_rest if num_rest else None,
+        }
