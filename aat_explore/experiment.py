@@ -11,7 +11,7 @@ from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine import evaluation, trainer
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.device import choose_device, fixed_threads, repeatable
+from aat_explore.engine.device import choose_device, fixed_threads, keep_freed_memory, repeatable
 from aat_explore.engine.networks import build_network, load_weights, placed
 from aat_explore.errors import AATError
 from aat_explore.records import EpochMetrics, EpochRecord, Evaluation
@@ -53,6 +53,7 @@ def train(
     """
     listener = listener or Listener()
     place = choose_device(device)
+    keep_freed_memory()
     data = datasets.load(config.dataset, cache_dir=cache_dir)
     trainer.check_num_perturbed(config, len(data.train))
     store = Store(cache_dir)
@@ -95,6 +96,7 @@ def evaluate(
     epoch = run.epoch if epoch is None else epoch
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
     place = choose_device(device)
+    keep_freed_memory()
     with fixed_threads(threads), repeatable(place), Store(cache_dir).writer(run.config) as writer:
         return _evaluate(writer, config, epoch, data, place, listener or Listener())
 

@@ -96,3 +96,36 @@ class Evaluation(Values):
     def accuracies(self) -> tuple[float, ...]:
         """Robust accuracy for each ε, shares in [0, 1]."""
         return tuple(count / self.num_images for count in self.num_correct)
+
+
+class ScoringEpoch(Values):
+    """One epoch's distribution against that of the paper's scores, taken of the same network."""
+
+    epoch: int = Field(description="Epoch, counted from 1.")
+    rank_correlation: float = Field(description="Spearman's ρ of the two distributions; 0 for a constant one.")
+    total_variation: float = Field(description="Half their absolute difference, 0 to 1.")
+    overlap: float = Field(description="Share of n in common between a draw from each, mean of eight pairs.")
+    overlap_exact: float = Field(description="The same between two draws from the paper's own: what can be reached.")
+
+
+class ScoringRun(Values):
+    """How near one way of scoring came to the paper's, and where the training ended."""
+
+    scoring: str = Field(description="The way of scoring, in words.")
+    config: dict[str, Any] = Field(description="The run's settings.")
+    clean_accuracy: float = Field(description="On test images after the last epoch, in [0, 1].")
+    robust_accuracy: float = Field(description="The same under PGD-40 at the training ε.")
+    epochs: tuple[ScoringEpoch, ...]
+
+
+class ScoringReport(Values):
+    """`aat fidelity`: several ways of scoring, attacks and seeds."""
+
+    dataset: str
+    num_train: int = Field(description="T.")
+    num_test: int = Field(description="Test images.")
+    device: str
+    num_threads: int
+    versions: dict[str, str]
+    created: str = Field(description="UTC, ISO 8601.")
+    runs: tuple[ScoringRun, ...]

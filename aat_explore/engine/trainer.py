@@ -16,7 +16,7 @@ from aat_explore.engine.evaluation import clean_correct, fgsm_correct, robust_co
 from aat_explore.engine.networks import build_network, load_state, load_weights, placed, state_of, weights_of
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.scoring import Scorer
-from aat_explore.engine.steps import TrainingPass
+from aat_explore.engine.steps import Trained, TrainingPass
 from aat_explore.engine.streams import stream
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays, EpochMetrics, EpochRecord
@@ -111,10 +111,9 @@ class Trainer:
         passed = len([share for share in self.config.lr_milestones if epoch - 1 >= share * self.config.epochs])
         return self.config.lr * 0.1**passed
 
-    def run_epoch(self, epoch: int) -> EpochRecord:
-        """Run one epoch, counted from 1, and return its record."""
-        watch, lr = Stopwatch(self.device), self.learning_rate(epoch)
-        self._set_learning_rate(lr)
+    def algorithm_1(self, epoch: int, watch: Stopwatch) -> tuple[Picks, Trained]:
+        """Run the steps of Algorithm 1 for one epoch, counted from 1; what comes after is not the paper's."""
+        self._set_learning_rate(self.learning_rate(epoch))
         picks = self.pick(epoch, watch)
         attack_stream = stream(self.config.seed, "attack", epoch)
         x_adv = None if self.config.perturbing_network == "on-the-fly" else self.perturb_drawn(picks, attack_stream)
@@ -125,6 +124,12 @@ class Trainer:
         if trained.norms is not None:
             self.scorer.carry(trained.norms, picks.drawn, epoch)
         watch.lap("scoring")
+        return picks, trained
+
+    def run_epoch(self, epoch: int) -> EpochRecord:
+        """Run one epoch, counted from 1, and return its record."""
+        watch = Stopwatch(self.device)
+        picks, trained = self.algorithm_1(epoch, watch)
         validated = self.validate(epoch)
         watch.lap("validate")
         weights, training_state = weights_of(self.network), {**state_of(self.optimizer), **self.scorer.state()}
@@ -133,7 +138,7 @@ class Trainer:
         watch.lap("record")
         metrics = EpochMetrics(
             epoch=epoch,
-            lr=lr,
+            lr=self.learning_rate(epoch),
             **trained.losses,
             **validated,
             num_drawn=len(drawn),

@@ -1,0 +1,472 @@
+"""What a user would write or install instead of us: the opponents of `aat bench`.
+
+Each trains the network, optimiser and batch size of a `RunConfig` on the same samples, as published code does it: PIL
+images through a `DataLoader`, one sample at a time in the bookkeeping, `loss.item()` each batch. They draw from torch's
+and numpy's global random numbers like any script, so their runs repeat only if the caller seeds them.
+"""
+
+import importlib
+import io
+import math
+import os
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchvision import transforms
+
+from aat_explore.algorithm.models import StdCNN
+from aat_explore.config import ResolvedAttack, RunConfig
+from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.device import Stopwatch
+from aat_explore.engine.networks import build_network
+from aat_explore.engine.trainer import check_num_perturbed
+from aat_explore.errors import AATError
+
+Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""From a network in eval mode, images float32 (B, C, H, W) in [0, 1] and labels (B,) to x′ (B, C, H, W)."""
+
+PLAIN = {
+    "scoring": "epoch-start",
+    "score_every": 1,
+    "replacement": False,
+    "perturbing_network": "epoch-start",
+    "drawn_samples": "replace",
+    "warmup_epochs": 0,
+    "precision": "float32",
+}
+
+
+class Baseline(Protocol):
+    """An opponent: a network, and a way to train it for one more epoch."""
+
+    name: str
+    network: nn.Module
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train for one epoch and return its seconds by phase: scoring, draw, perturb, train, where they exist."""
+        ...
+
+
+def check_plain(config: RunConfig, num_train: int) -> None:
+    """Raise AATError for what no baseline does: it would be compared with a run that does other work."""
+    check_num_perturbed(config, num_train)
+    config = config.canonical()
+    for field, plain in PLAIN.items():
+        if getattr(config, field) != plain:
+            raise AATError(f"{field}={getattr(config, field)} is beyond the baselines; use {field}={plain}")
+    if config.attack.label != "true":
+        raise AATError(f"attack.label={config.attack.label} is beyond the baselines; use attack.label=true")
+
+
+def starting_network(config: RunConfig, training: ImageSet, num_classes: int) -> nn.Module:
+    """Return the network that our trainer starts from, weight for weight, as one writes it down."""
+    channels, height, width = training.images.shape[1:]
+    mean, sd = training.channel_statistics() if config.normalize else (None, None)
+    network = build_network(config, (channels, height, width), num_classes, mean=mean, sd=sd)
+    if isinstance(network, StdCNN):
+        layers = textbook_layers(network, channels, num_classes, config.dropout)
+        layers.load_state_dict(network.state_dict())
+        network = layers
+    return network.to(training.images.device)
+
+
+def textbook_layers(network: StdCNN, channels: int, num_classes: int, dropout: float) -> nn.Sequential:
+    """Return the paper's stack of layers, in its order and of torch's own classes."""
+    features = next(layer.in_features for layer in network if isinstance(layer, nn.Linear))
+    return nn.Sequential(
+        network[0],
+        nn.Conv2d(channels, 10, 3),
+        nn.ReLU(),
+        nn.Conv2d(10, 10, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(10, 20, 3),
+        nn.ReLU(),
+        nn.Conv2d(20, 20, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(features, 50),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(50, num_classes),
+    )
+
+
+def usual_optimizer(config: RunConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """Return the run's optimiser as one writes it, with torch's default implementation."""
+    if config.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        network.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+
+
+def usual_schedule(config: RunConfig, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return the schedule that divides the learning rate by 10 at the run's milestones; step it once an epoch."""
+    milestones = [math.ceil(share * config.epochs) for share in config.lr_milestones]
+    return torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1)
+
+
+# --- the data, as torchvision holds them -----------------------------------------------------------------------------
+
+
+class PILImages(Dataset[tuple[Tensor, int, int]]):
+    """The training set in the manner of torchvision.datasets: item i is (transformed PIL image, label, i)."""
+
+    def __init__(self, training: ImageSet, transform: Callable[[Image.Image], Tensor]) -> None:
+        images = np.ascontiguousarray(training.images.cpu().permute(0, 2, 3, 1).numpy())
+        self.images = images[..., 0] if images.shape[-1] == 1 else images
+        self.labels: list[int] = training.labels.tolist()
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        return self.transform(Image.fromarray(self.images[index])), self.labels[index], index
+
+
+def usual_loader(
+    data: PILImages,
+    config: RunConfig,
+    device: torch.device,
+    *,
+    shuffle: bool = False,
+    collate_fn: Callable[[list[tuple[Tensor, int, int]]], Any] | None = None,
+) -> DataLoader[tuple[Tensor, int, int]]:
+    """Return a loader with as many workers as serve it best.
+
+    None on a CPU: workers take cores from the arithmetic. StdCNN, 5,000 samples, 2 cores, best of 3 epochs, with 0, 1
+    and 2 workers: 1.8, 2.4, 2.4 s with 2 threads, 2.5, 2.4, 2.5 s with 1. On CUDA four, as is usual (not measured).
+    """
+    num_workers = min(4, os.cpu_count() or 1) if device.type == "cuda" else 0
+    return DataLoader(
+        data,
+        batch_size=config.batch_size,
+        shuffle=shuffle,
+        collate_fn=collate_fn,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def usual_augmentation(config: RunConfig, side: int) -> transforms.Compose:
+    """Return the random crop and flip of images or tensors, or nothing without `config.augment`."""
+    moves = [transforms.RandomCrop(side, padding=4), transforms.RandomHorizontalFlip()]
+    return transforms.Compose(moves if config.augment else [])
+
+
+# --- the attacks: written out, or a library's ------------------------------------------------------------------------
+
+
+def textbook_fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, epsilon: float) -> Tensor:
+    """Return clip(x + ε·sign(∇ₓJ)), by `backward` to the parameters too, as tutorials have it."""
+    x = images.clone().detach().requires_grad_()
+    loss = nn.CrossEntropyLoss()(model(x), labels)
+    model.zero_grad()
+    loss.backward()
+    assert x.grad is not None
+    return (x + epsilon * x.grad.sign()).clamp(0, 1).detach()
+
+
+def textbook_pgd(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epsilon: float,
+    steps: int,
+    step_size: float,
+    random_start: bool,
+) -> Tensor:
+    """Return the last PGD iterate, each step by `backward` to the parameters too."""
+    x_adv = images.clone().detach()
+    if random_start:
+        x_adv = (x_adv + torch.empty_like(x_adv).uniform_(-epsilon, epsilon)).clamp(0, 1)
+    for _ in range(steps):
+        x_adv.requires_grad_()
+        loss = nn.CrossEntropyLoss()(model(x_adv), labels)
+        model.zero_grad()
+        loss.backward()
+        assert x_adv.grad is not None
+        moved = x_adv.detach() + step_size * x_adv.grad.sign()
+        delta = (moved - images).clamp(-epsilon, epsilon)
+        x_adv = (images + delta).clamp(0, 1)
+    return x_adv
+
+
+def textbook_attack(attack: ResolvedAttack) -> Attack:
+    """Return the attack written out by hand."""
+    if is_fgsm(attack):
+        return partial(textbook_fgsm, epsilon=attack.epsilon)
+    return partial(
+        textbook_pgd,
+        epsilon=attack.epsilon,
+        steps=attack.steps,
+        step_size=attack.step_size,
+        random_start=attack.random_start,
+    )
+
+
+def foolbox_attack(attack: ResolvedAttack) -> Attack:
+    """Return the attack by foolbox; its `__call__` spends one more forward pass to see which samples were fooled."""
+    foolbox = imported("foolbox", "pip install 'aat-explore[eval]'")
+    if is_fgsm(attack):
+        made = foolbox.attacks.LinfFastGradientAttack()
+    else:
+        made = foolbox.attacks.LinfPGD(
+            steps=attack.steps, abs_stepsize=attack.step_size, random_start=attack.random_start
+        )
+
+    def perturb(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
+        x_adv: Tensor
+        _, x_adv, _ = made(wrapped, images, labels, epsilons=attack.epsilon)
+        return x_adv.detach()
+
+    return perturb
+
+
+def torchattacks_attack(attack: ResolvedAttack) -> Attack:
+    """Return the attack by torchattacks, which asks for the gradient of the images alone."""
+    torchattacks = imported("torchattacks", "pip install --no-deps torchattacks")
+
+    def perturb(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        if is_fgsm(attack):
+            made = torchattacks.FGSM(model, eps=attack.epsilon)
+        else:
+            made = torchattacks.PGD(
+                model,
+                eps=attack.epsilon,
+                alpha=attack.step_size,
+                steps=attack.steps,
+                random_start=attack.random_start,
+            )
+        x_adv: Tensor = made(images, labels)
+        return x_adv
+
+    return perturb
+
+
+def imported(library: str, remedy: str) -> Any:
+    """Return an optional library; AATError says how to get it."""
+    try:
+        return importlib.import_module(library)
+    except ImportError as error:
+        raise AATError(f"{library} cannot be imported ({error}); {remedy}") from None
+
+
+def is_fgsm(attack: ResolvedAttack) -> bool:
+    """Whether libraries call it FGSM; with a random start it is one step of their PGD."""
+    return attack.kind == "fgsm" and not attack.random_start
+
+
+# --- the trainers ----------------------------------------------------------------------------------------------------
+
+
+class TextbookAAT:
+    """Algorithm 1 as a competent reader of the paper writes it in an afternoon.
+
+    n = 0 is standard training. n = all has no draw, and perturbs each batch by the network as it then is (Madry et
+    al.), within the phase "train"; our trainer does so only if `perturbing_network` is on-the-fly.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        training: ImageSet,
+        num_classes: int,
+        attack: Attack | None = None,
+        *,
+        name: str = "textbook",
+    ) -> None:
+        check_plain(config, len(training))
+        self.name, self.config, self.num_train = name, config, len(training)
+        self.device = training.images.device
+        self.attack = attack or textbook_attack(config.resolved_attack)
+        self.network = starting_network(config, training, num_classes)
+        self.optimizer = usual_optimizer(config, self.network)
+        self.schedule = usual_schedule(config, self.optimizer)
+        self.random = np.random.default_rng(config.seed)
+        self.augmentation = usual_augmentation(config, training.images.shape[-1])
+        self.clean = PILImages(training, transforms.ToTensor())
+        varied = PILImages(training, transforms.Compose([self.augmentation, transforms.ToTensor()]))
+        self.scoring_loader = usual_loader(self.clean, config, self.device)
+        self.training_loader = usual_loader(varied, config, self.device, shuffle=True)
+        self.x_adv: dict[int, Tensor] = {}
+        self.loss = math.nan
+
+    def run_epoch(self) -> dict[str, float]:
+        """Run one epoch of Algorithm 1; `x_adv` keeps its perturbed samples by row, `loss` its mean loss."""
+        watch = Stopwatch(self.device)
+        n = self.config.num_perturbed
+        if isinstance(n, int) and n > 0:
+            scores = self.score()
+            watch.lap("scoring")
+            drawn = self.draw(scores, n)
+            watch.lap("draw")
+            self.x_adv = self.perturb(drawn)
+            watch.lap("perturb")
+        self.train()
+        watch.lap("train")
+        self.schedule.step()
+        return watch.seconds
+
+    def score(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the gradient norm of each sample (T,), in float32 throughout; parameters get gradients as well."""
+        self.network.eval()
+        criterion = nn.CrossEntropyLoss(reduction="sum")
+        scores = np.zeros(self.num_train)
+        for images, labels, indices in self.scoring_loader:
+            x = images.to(self.device).requires_grad_()
+            self.optimizer.zero_grad()
+            criterion(self.network(x), labels.to(self.device)).backward()
+            assert x.grad is not None
+            norms = x.grad.flatten(1).norm(dim=1)
+            for index, norm in zip(indices.tolist(), norms.tolist(), strict=True):
+                scores[index] = norm
+        return scores
+
+    def draw(self, scores: np.ndarray[Any, np.dtype[np.float64]], n: int) -> list[int]:
+        """Draw n samples without replacement, p ∝ norm^`norm_power`; numpy's ValueError if fewer than n are not 0."""
+        powers = scores**self.config.norm_power
+        drawn: list[int] = self.random.choice(len(scores), size=n, replace=False, p=powers / powers.sum()).tolist()
+        return drawn
+
+    def perturb(self, drawn: list[int]) -> dict[int, Tensor]:
+        """Return x′ of the drawn samples by row, under the network of the epoch's start."""
+        self.network.eval()
+        x_adv: dict[int, Tensor] = {}
+        for images, labels, indices in DataLoader(Subset(self.clean, drawn), batch_size=self.config.batch_size):
+            perturbed = self.attack(self.network, images.to(self.device), labels.to(self.device))
+            for index, image in zip(indices.tolist(), perturbed, strict=True):
+                x_adv[index] = image
+        return x_adv
+
+    def train(self) -> None:
+        """Train on the T samples, x′ in place of x where there is one."""
+        criterion = nn.CrossEntropyLoss()
+        total = 0.0
+        self.network.train()
+        for images, labels, indices in self.training_loader:
+            images, labels = images.to(self.device), labels.to(self.device)
+            if self.config.num_perturbed == "all":
+                self.network.eval()
+                images = self.attack(self.network, images, labels)
+                self.network.train()
+            else:
+                for position, index in enumerate(indices.tolist()):
+                    if index in self.x_adv:
+                        images[position] = self.augmentation(self.x_adv[index])
+            self.optimizer.zero_grad()
+            loss = criterion(self.network(images), labels)
+            loss.backward()
+            self.optimizer.step()
+            total += loss.item() * len(labels)
+        self.loss = total / self.num_train
+
+
+class ARTTrainer:
+    """`AdversarialTrainer` of the Adversarial Robustness Toolbox (ART 1.20), with ratio = n/T.
+
+    What it does otherwise than Algorithm 1, read in its source:
+    - It draws uniformly: no scoring, no adaptive choice, so that its epoch has less to do than AAT's.
+    - It draws ⌈n/T·B⌉ of *each* batch, `num_perturbed` an epoch: more than n where n/T·B is no integer (1,290 for
+      n = 1,000 of 55,000 in batches of 128). At ratio 1 it shuffles a batch instead of drawing from it.
+    - It perturbs in each batch, by the current network in eval mode with the true labels. Only an attack on *another*
+      classifier is computed ahead, once a `fit`, which does not arise here.
+    - `fit` shuffles on its own, and puts each batch through a numpy copy and a new `DataLoader` of one batch.
+    - Its PGD also predicts x and x′, for a success rate that goes to a log.
+
+    ART has no ratio of 0: n = 0 is its `PyTorchClassifier.fit`. It takes arrays of float32, so there is no PIL except
+    with `config.augment`, where `fit_generator` reads a `DataLoader`.
+    """
+
+    name = "art"
+
+    def __init__(self, config: RunConfig, training: ImageSet, num_classes: int) -> None:
+        check_plain(config, len(training))
+        remedy = "pip install 'aat-explore[eval]'"
+        attacks, defences = imported("art.attacks.evasion", remedy), imported("art.defences.trainer", remedy)
+        classification = imported("art.estimators.classification", remedy)
+        self.config, self.device = config, training.images.device
+        self.network = starting_network(config, training, num_classes)
+        optimizer = usual_optimizer(config, self.network)
+        self.schedule = usual_schedule(config, optimizer)
+        self.x = training.images.cpu().numpy().astype(np.float32) / 255
+        self.y = np.eye(num_classes, dtype=np.float32)[training.labels.cpu().numpy()]
+        classifier = classification.PyTorchClassifier(
+            self.network,
+            loss=nn.CrossEntropyLoss(),
+            input_shape=training.images.shape[1:],
+            nb_classes=num_classes,
+            optimizer=optimizer,
+            clip_values=(0.0, 1.0),
+            device_type="gpu" if self.device.type == "cuda" else "cpu",
+        )
+        attack = config.resolved_attack
+        if is_fgsm(attack):
+            self.attack = attacks.FastGradientMethod(classifier, eps=attack.epsilon, batch_size=config.batch_size)
+        else:
+            self.attack = attacks.ProjectedGradientDescentPyTorch(
+                classifier,
+                eps=attack.epsilon,
+                eps_step=attack.step_size,
+                max_iter=attack.steps,
+                num_random_init=int(attack.random_start),
+                batch_size=config.batch_size,
+                verbose=False,
+            )
+        n = len(training) if config.num_perturbed == "all" else config.num_perturbed
+        ratio = n / len(training)
+        self.trainer = defences.AdversarialTrainer(classifier, self.attack, ratio=ratio) if n else classifier
+        batches, rest = divmod(len(training), config.batch_size)
+        self.num_perturbed = batches * math.ceil(ratio * config.batch_size) + math.ceil(ratio * rest)
+        self.generator: Any = None
+        if config.augment:
+            augmentation = usual_augmentation(config, training.images.shape[-1])
+            varied = PILImages(training, transforms.Compose([augmentation, transforms.ToTensor()]))
+            collate = partial(one_hot_batch, num_classes=num_classes)
+            loader = usual_loader(varied, config, self.device, shuffle=True, collate_fn=collate)
+            self.generator = imported("art.data_generators", remedy).PyTorchDataGenerator(
+                loader, size=len(training), batch_size=config.batch_size
+            )
+
+    def run_epoch(self) -> dict[str, float]:
+        """Fit for one epoch; ART does all of it at once, so all is "train"."""
+        watch = Stopwatch(self.device)
+        with redirect_stderr(io.StringIO()):  # its progress bars, which no argument turns off
+            if self.generator:
+                self.trainer.fit_generator(self.generator, nb_epochs=1)
+            else:
+                self.trainer.fit(self.x, self.y, batch_size=self.config.batch_size, nb_epochs=1)
+        watch.lap("train")
+        self.schedule.step()
+        return watch.seconds
+
+
+def one_hot_batch(samples: list[tuple[Tensor, int, int]], *, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Collate images and one-hot labels, the form of labels that all of ART takes."""
+    images, labels, _ = zip(*samples, strict=True)
+    return torch.stack(images), nn.functional.one_hot(torch.tensor(labels), num_classes).float()
+
+
+BASELINES: dict[str, Callable[[RunConfig, ImageSet, int], Baseline]] = {
+    "textbook": TextbookAAT,
+    "foolbox": lambda config, training, num_classes: TextbookAAT(
+        config, training, num_classes, foolbox_attack(config.resolved_attack), name="foolbox"
+    ),
+    "torchattacks": lambda config, training, num_classes: TextbookAAT(
+        config, training, num_classes, torchattacks_attack(config.resolved_attack), name="torchattacks"
+    ),
+    "art": ARTTrainer,
+}
