@@ -98,6 +98,41 @@ class Evaluation(Values):
         return tuple(count / self.num_images for count in self.num_correct)
 
 
+class Timing(Values):
+    """One contender of `aat bench`: what it is, and its seconds in each round."""
+
+    name: str = Field(description="What is timed.")
+    kind: Literal["ours", "instead", "curve", "record"] = Field(
+        description="An epoch of ours; of what one would write or install instead; a robustness curve; a commit."
+    )
+    config: dict[str, Any] = Field(description="The settings, as far as they matter.")
+    seconds: tuple[float, ...] = Field(description="Wall seconds of each round.")
+    phases: dict[str, float] = Field(description="Median seconds of each phase of an epoch.")
+    peak_bytes: int | None = Field(description="Most memory that the first epoch added; None where unknown.")
+    flops: float | None = Field(description="Floating-point operations of an epoch, in matrix products.")
+    bytes_moved: float | None = Field(description="Bytes that an epoch's operations read and write, caches aside.")
+    robust_accuracy: tuple[float, ...] = Field((), description="Of a curve: what it found at each ε, shares in [0, 1].")
+
+
+class Benchmark(Values):
+    """What `aat bench` measured in one process, contenders interleaved in each round."""
+
+    dataset: str
+    num_train: int = Field(description="T: samples of an epoch.")
+    num_attacked: int = Field(description="Images of the robustness curves.")
+    model: str
+    rounds: int = Field(description="Timed rounds, after the warm-up.")
+    device: str
+    cpu: str = Field(description="The processor's name.")
+    num_threads: int = Field(description="CPU threads of torch.")
+    versions: dict[str, str] = Field(description="Versions of aat-explore, torch, Python and the libraries compared.")
+    created: str = Field(description="UTC, ISO 8601.")
+    matrix_flops: float = Field(description="Measured FLOP/s of a matrix product: bfloat16 on CUDA, else float32.")
+    copy_bytes: float = Field(description="Measured bytes a second, read and written, of a large copy.")
+    timings: tuple[Timing, ...]
+    left_out: dict[str, str] = Field(description="Contenders that could not be had, and why.")
+
+
 class ScoringEpoch(Values):
     """One epoch's distribution against that of the paper's scores, taken of the same network."""
 
@@ -119,7 +154,7 @@ class ScoringRun(Values):
 
 
 class ScoringReport(Values):
-    """`aat fidelity`: several ways of scoring, attacks and seeds."""
+    """What `aat fidelity` found: several ways of scoring, attacks and seeds."""
 
     dataset: str
     num_train: int = Field(description="T.")

@@ -42,13 +42,13 @@ def test_a_failed_capture_says_so_once_and_runs_on():
 
 @needs_cuda
 @pytest.mark.parametrize("fields", [{}, {"scoring": "carry-over"}, {"optimizer": "sgd"}, {"augment": True}], ids=str)
-def test_a_captured_epoch_is_the_eager_epoch(fields, monkeypatch):
+def test_a_captured_epoch_is_the_eager_epoch(fields):
     """Within 1e-4 of the weights after two epochs: the same kernels in the same order, dropout from the same stream."""
     images, labels = mini()
     data = ImageSet((images * 255).round().byte().cuda(), labels.cuda())
     config = preset("mini", num_perturbed=100, epochs=2, val_attack_steps=1, val_attack_images=10, **fields)
     captured = list(train(config, data, data.first(100), num_classes=10))[-1]
-    monkeypatch.setattr(capture, "WARM_UP", 10**9)
-    eager = list(train(config, data, data.first(100), num_classes=10))[-1]
+    with capture.eager():
+        eager = list(train(config, data, data.first(100), num_classes=10))[-1]
     for name in captured.weights:
         np.testing.assert_allclose(captured.weights[name], eager.weights[name], rtol=0, atol=1e-4)

@@ -14,7 +14,7 @@ import tyro
 from pydantic import BaseModel
 
 import aat_explore
-from aat_explore.cli import commands
+from aat_explore.cli import bench, commands
 from aat_explore.config import PRESETS, AttackConfig, EvaluationConfig, RunConfig, preset_of
 from aat_explore.errors import AATError
 from aat_explore.store import default_cache
@@ -27,7 +27,7 @@ class Command(Protocol):
         """Do it and return the exit code."""
 
 
-COMMANDS = ("train", "list", "show", "evaluate", "demo", "app")
+COMMANDS = ("train", "list", "show", "evaluate", "demo", "app", "bench", "fidelity")
 
 CacheDir = Annotated[Path, tyro.conf.arg(help="The cache folder (AAT_CACHE).")]
 Device = Annotated[
@@ -159,6 +159,47 @@ class App:
         return commands.app(self.cache_dir, self.port)
 
 
+@dataclasses.dataclass
+class Bench:
+    """Time an epoch of ours against what one would write or install instead, and write table and JSON."""
+
+    dataset: Annotated[str, tyro.conf.arg(help="Whose training images an epoch has.")] = "fashion-mnist"
+    samples: Annotated[int | None, tyro.conf.arg(help="T, its first samples; None = all.")] = None
+    images: Annotated[int, tyro.conf.arg(help="Test images of the robustness curves.")] = 2000
+    rounds: Annotated[int, tyro.conf.arg(help="Timed rounds; medians are of these.")] = 5
+    quick: Annotated[
+        bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="fashion-mini, 600 samples: under a minute.")
+    ] = False
+    out: Annotated[Path | None, tyro.conf.arg(help="The JSON file; None = bench/ in the cache.")] = None
+    plot: Annotated[Path | None, tyro.conf.arg(help="Draw a chart into this .svg, .png or .html file.")] = None
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+
+    def run(self) -> int:
+        """Measure."""
+        return bench.bench(self)
+
+
+@dataclasses.dataclass
+class Fidelity:
+    """Compare what cheap ways of scoring draw from with the paper's scores, over epochs, attacks and seeds."""
+
+    dataset: Annotated[str, tyro.conf.arg(help="Data set.")] = "fashion-mini"
+    num_perturbed: Annotated[int, tyro.conf.arg(help="n.")] = 1000
+    epsilon: Annotated[float, tyro.conf.arg(help="Of training and of the final PGD-40.")] = 0.1
+    epochs: Annotated[int, tyro.conf.arg(help="Epochs of each run.")] = 15
+    seeds: Annotated[int, tyro.conf.arg(help="Runs of each kind.")] = 3
+    out: Annotated[Path | None, tyro.conf.arg(help="The JSON file; None = bench/ in the cache.")] = None
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+
+    def run(self) -> int:
+        """Compare."""
+        return bench.fidelity(self)
+
+
 def parse(argv: list[str]) -> Command:
     """Return the command that the words ask for; AATError says in one line what cannot be read."""
     train = Train(_run_flags(PRESETS[_preset_asked_for(argv)]))
@@ -169,6 +210,8 @@ def parse(argv: list[str]) -> Command:
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
         | Annotated[App, tyro.conf.subcommand("app")]
+        | Annotated[Bench, tyro.conf.subcommand("bench")]
+        | Annotated[Fidelity, tyro.conf.subcommand("fidelity")]
     )
     said = io.StringIO()
     try:

@@ -1,12 +1,27 @@
 """Whole steps as CUDA graphs: one launch instead of some hundred."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 WARM_UP = 3  # calls before the capture, in which cuDNN chooses its kernels and the optimiser makes its state
+
+
+_eager = False
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """Run captured functions as they are, for whoever counts their operations or compares the two."""
+    global _eager
+    before, _eager = _eager, True
+    try:
+        yield
+    finally:
+        _eager = before
 
 
 class Captured:
@@ -30,7 +45,7 @@ class Captured:
 
     def __call__(self, *inputs: Tensor) -> None:
         """Run, record or replay the function on inputs of the same shapes as ever."""
-        if not inputs[0].is_cuda or self._calls < 0:
+        if _eager or self._calls < 0 or not inputs[0].is_cuda:
             self.function(*inputs)
         elif self._graph is not None:
             self._replay(inputs)

@@ -1,6 +1,6 @@
 """How near do the cheap ways of scoring come to the paper's? Their norms against those of the epoch-start network."""
 
-from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,28 +17,30 @@ from aat_explore.records import ScoringEpoch, ScoringRun
 NUM_DRAWS = 8  # pairs of draws that an overlap is the mean of
 
 
-def compare_scoring(
-    configs: dict[str, RunConfig],
-    training: ImageSet,
-    validation: ImageSet,
-    test: ImageSet,
-    *,
-    num_classes: int,
-    progress: Callable[[str], None] = lambda name: None,
-) -> Iterator[ScoringRun]:
-    """Train each config, and compare what it draws from with the paper's scores of the same network, epoch by epoch."""
-    for name, config in configs.items():
-        progress(f"{name}, {config.resolved_attack.kind}, seed {config.seed}")
-        trainer = Trainer(config, training, validation, num_classes, None)
-        epochs = tuple(_compared_epoch(trainer, epoch) for epoch in range(1, config.epochs + 1))
-        (robust,) = correct_at(trainer.network, test, EvaluationConfig(seed=config.seed), (config.epsilon,))
-        yield ScoringRun(
-            scoring=name,
-            config=config.model_dump(mode="json"),
-            clean_accuracy=float(clean_correct(trainer.network, test).float().mean()),
-            robust_accuracy=float(robust.float().mean()),
-            epochs=epochs,
-        )
+WAYS: dict[str, dict[str, Any]] = {
+    "epoch-start": {},
+    "every 2nd epoch": {"score_every": 2},
+    "every 5th epoch": {"score_every": 5},
+    "carry-over": {"scoring": "carry-over"},
+    "uniform": {"norm_power": 0.0},
+}
+
+
+def compare_scoring(way: str, config: RunConfig, training: ImageSet, test: ImageSet, *, num_classes: int) -> ScoringRun:
+    """Train `config`, which scores in some `way`, and compare what it draws from with the paper's scores.
+
+    Those are taken of the same network at the start of each epoch. Raises AATError as training does.
+    """
+    trainer = Trainer(config, training, training.first(1), num_classes, None)
+    epochs = tuple(_compared_epoch(trainer, epoch) for epoch in range(1, config.epochs + 1))
+    (robust,) = correct_at(trainer.network, test, EvaluationConfig(seed=config.seed), (config.epsilon,))
+    return ScoringRun(
+        scoring=way,
+        config=config.model_dump(mode="json"),
+        clean_accuracy=float(clean_correct(trainer.network, test).float().mean()),
+        robust_accuracy=float(robust.float().mean()),
+        epochs=epochs,
+    )
 
 
 def _compared_epoch(trainer: Trainer, epoch: int) -> ScoringEpoch:

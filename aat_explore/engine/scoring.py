@@ -11,7 +11,7 @@ from aat_explore.engine.device import chunk_size
 from aat_explore.engine.streams import stream
 from aat_explore.records import Arrays
 
-CALIBRATION = 500
+CALIBRATION = 250
 
 
 class Scorer:

@@ -4,12 +4,16 @@
 stretch facets.
 """
 
+import importlib.util
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import altair as alt
 import pandas as pd
+
+from aat_explore.errors import AATError
 
 Chart: TypeAlias = Any  # one of Altair's five chart classes; their own types promise less than they do
 
@@ -29,6 +33,7 @@ PERCENT = alt.Axis(format=".0%")
 LINES = alt.Legend(
     orient="top", symbolType="stroke", symbolOpacity=1, symbolSize=400, symbolStrokeWidth=2, labelLimit=0
 )
+PICTURES = (".svg", ".png", ".html")
 WIDTH = 820  # of a whole figure, in pixels: what a 1280-pixel window leaves beside Streamlit's sidebar
 
 
@@ -255,6 +260,48 @@ def _n_panel(runs: pd.DataFrame, means: pd.DataFrame, y: alt.Y, ink: str) -> Cha
         + mean.mark_line(color=ink, strokeWidth=1.5)
         + mean.mark_point(filled=True, size=60, color=ink, opacity=1)
     )
+
+
+def speed(frame: pd.DataFrame) -> Chart:
+    """Seconds of an epoch by phase, one bar a contender (`speed.epochs`); what has no phases is all one."""
+    phases = ["scoring", "perturb", "train"]
+    parts = frame[["epoch of", "seconds", *phases]].copy()
+    parts["train"] = parts["train"].fillna(parts["seconds"])
+    long = parts.melt(["epoch of", "seconds"], phases, var_name="phase", value_name="share").fillna({"share": 0.0})
+    bars = (
+        alt.Chart(long)
+        .mark_bar()
+        .encode(
+            x=alt.X("share:Q", title="seconds an epoch, median").stack("zero"),
+            y=alt.Y("epoch of:N", title=None, sort=None, axis=alt.Axis(labelLimit=0)),
+            color=alt.Color(
+                "phase:N", scale=alt.Scale(domain=phases, range=SERIES[:3]), legend=alt.Legend(orient="top")
+            ),
+            order=alt.Order("order:Q"),
+        )
+        .transform_calculate(order="indexof(['scoring', 'perturb', 'train'], datum.phase)")
+    )
+    said = (
+        alt.Chart(frame)
+        .mark_text(align="left", dx=4, color="#7d8494")
+        .encode(x="seconds:Q", y=alt.Y("epoch of:N", sort=None), text=alt.Text("seconds:Q", format=".3~s"))
+    )
+    return _sized(bars + said, WIDTH - 250, 22 * len(frame))
+
+
+def check_picture(path: Path) -> None:
+    """Raise AATError unless a chart can be saved under this name."""
+    if path.suffix not in PICTURES:
+        raise AATError(f"plot={path} is no picture; end its name in {', '.join(PICTURES)}")
+    if importlib.util.find_spec("vl_convert") is None:
+        raise AATError("charts are drawn to files by vl-convert; pip install 'aat-explore[export]'")
+
+
+def save(chart: Chart, path: Path) -> None:
+    """Draw a chart into a file; HTML holds all that it needs."""
+    check_picture(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    chart.save(str(path), **({"inline": True} if path.suffix == ".html" else {}))
 
 
 def _panel_width(panels: int) -> int:

@@ -1,0 +1,246 @@
+"""`aat bench`: seconds of an epoch by phase, ours against what a user would write or install instead.
+
+Everything runs in one process, one epoch of each contender in turn, round after round, so that a slow minute of the
+machine falls on all of them; ratios are taken within a round.
+"""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib import metadata
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from aat_explore.algorithm.attacks import predicted_labels
+from aat_explore.algorithm.gradients import pixels
+from aat_explore.config import AttackConfig, EvaluationConfig, ResolvedAttack, RunConfig, checked, checked_config
+from aat_explore.engine.baselines import BASELINES, Attack, foolbox_attack
+from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.device import Stopwatch, describe, versions
+from aat_explore.engine.evaluation import correct_at
+from aat_explore.engine.measures import Counts, copy_rate, counted, matrix_rate, processor
+from aat_explore.engine.perturb import perturb
+from aat_explore.engine.trainer import Trainer
+from aat_explore.errors import AATError
+from aat_explore.records import Benchmark, Timing
+
+PAPERS_T = 55_000
+AAT, AAT_PGD = "AAT n={n:,}, {scoring}", "AAT-PGD-10 n={n:,}, {scoring}"
+MADRY: dict[str, Any] = {"num_perturbed": "all", "perturbing_network": "on-the-fly"}
+PGD10: dict[str, Any] = {"attack": {"kind": "pgd", "steps": 10}}
+LIBRARIES = ("foolbox", "torchattacks", "adversarial-robustness-toolbox")
+
+
+def share(of_paper: int, num_train: int) -> int:
+    """Return the n of a set of `num_train` samples that is the same share as the paper's n of its 55,000."""
+    return max(1, round(of_paper * num_train / PAPERS_T))
+
+
+def our_rows(num_train: int) -> dict[str, dict[str, Any]]:
+    """Return our rows by name, as changes to the base config."""
+    n_large = share(10_000, num_train)
+    aat = {
+        AAT.format(n=n, scoring=scoring): {"num_perturbed": n, "scoring": scoring}
+        for n in (share(100, num_train), share(1000, num_train), n_large)
+        for scoring in ("epoch-start", "carry-over")
+    }
+    aat_pgd = {
+        AAT_PGD.format(n=n_large, scoring=scoring): {"num_perturbed": n_large, "scoring": scoring, **PGD10}
+        for scoring in ("epoch-start", "carry-over")
+    }
+    return {
+        "standard": {"num_perturbed": 0},
+        **aat,
+        "full FGSM": MADRY,
+        "full FGSM, once an epoch": {"num_perturbed": "all"},
+        **aat_pgd,
+        "full PGD-10": MADRY | PGD10,
+    }
+
+
+@dataclass
+class Contender:
+    """Something to time: `run` does it once and returns its seconds by phase, if it knows them."""
+
+    name: str
+    kind: Literal["ours", "instead", "curve"]
+    config: dict[str, Any]
+    run: Callable[[], dict[str, float]]
+    settles_in_two: bool = False  # carry-over's first epoch has no norms to carry yet
+
+
+class Epochs:
+    """Our trainer without validation and records, which the others do not have either; a call is the next epoch."""
+
+    def __init__(self, config: RunConfig, training: ImageSet, num_classes: int) -> None:
+        self.trainer = Trainer(config, training, training.first(1), num_classes, None)
+        self.epoch = 0
+
+    def __call__(self) -> dict[str, float]:
+        """Run one epoch; return its seconds by phase."""
+        self.epoch += 1
+        watch = Stopwatch(self.trainer.device)
+        self.trainer.algorithm_1(self.epoch, watch)
+        return watch.seconds
+
+
+class Curve:
+    """A way to a robustness curve; a call attacks all images at every ε and keeps the accuracies."""
+
+    def __init__(self, attack_all: Callable[[], Iterator[Tensor]]) -> None:
+        self.attack_all = attack_all
+        self.accuracies: tuple[float, ...] = ()
+
+    def __call__(self) -> dict[str, float]:
+        """Make the curve; there are no phases."""
+        self.accuracies = tuple(float(correct.float().mean()) for correct in self.attack_all())
+        return {}
+
+
+def measure(
+    base: RunConfig,
+    training: ImageSet,
+    test: ImageSet,
+    *,
+    num_classes: int,
+    rounds: int = 5,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Benchmark:
+    """Time every contender `rounds` times, after a first epoch in which memory and operations are counted.
+
+    `test` are the images of the robustness curves, which attack the network of `AAT n = 1,000, epoch-start` as the
+    rounds have left it. `progress` hears (contender, steps done, of all). Raises AATError for rounds < 1.
+    """
+    if rounds < 1:
+        raise AATError(f"rounds={rounds} is less than 1; use 5 or more for medians that mean something")
+    configs = {name: checked_config(base.model_dump() | change) for name, change in our_rows(len(training)).items()}
+    ours = {name: Epochs(config, training, num_classes) for name, config in configs.items()}
+    plain = AAT.format(n=share(1000, len(training)), scoring="epoch-start")
+    instead, left_out = _baselines(configs[plain], training, num_classes)
+    racers = [
+        *(Contender(k, "ours", configs[k].model_dump(mode="json"), run, "carry" in k) for k, run in ours.items()),
+        *instead,
+    ]
+    curves, missing = _curves(ours[plain].trainer.network, test, base)
+    steps, done = (len(racers) + len(curves)) * (rounds + 1), 0
+
+    def said(name: str) -> None:
+        nonlocal done
+        progress(name, done, steps)
+        done += 1
+
+    timings = _interleaved(racers, rounds, training.images.device, said)
+    timings += _interleaved(curves, rounds, training.images.device, said)
+    return Benchmark(
+        dataset=base.dataset,
+        num_train=len(training),
+        num_attacked=len(test),
+        model=base.model,
+        rounds=rounds,
+        device=describe(training.images.device),
+        cpu=processor(),
+        num_threads=torch.get_num_threads(),
+        versions=versions() | _library_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        matrix_flops=matrix_rate(training.images.device),
+        copy_bytes=copy_rate(training.images.device),
+        timings=tuple(timings),
+        left_out=left_out | missing,
+    )
+
+
+def _interleaved(
+    contenders: list[Contender], rounds: int, device: torch.device, said: Callable[[str], None]
+) -> list[Timing]:
+    counts: dict[str, Counts] = {}
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
+    phases: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for contender in contenders:
+        said(contender.name)
+        counts[contender.name] = counted(contender.run, device, again=contender.settles_in_two)
+    for _ in range(rounds):
+        for contender in contenders:
+            said(contender.name)
+            watch = Stopwatch(device)
+            for phase, lasted in contender.run().items():
+                phases[contender.name][phase].append(lasted)
+            watch.lap("all")
+            seconds[contender.name].append(watch.seconds["all"])
+    return [
+        Timing(
+            name=contender.name,
+            kind=contender.kind,
+            config=contender.config,
+            seconds=tuple(seconds[contender.name]),
+            phases={phase: statistics.median(of) for phase, of in phases[contender.name].items()},
+            peak_bytes=counts[contender.name].peak_bytes,
+            flops=counts[contender.name].flops,
+            bytes_moved=counts[contender.name].bytes_moved,
+            robust_accuracy=contender.run.accuracies if isinstance(contender.run, Curve) else (),
+        )
+        for contender in contenders
+    ]
+
+
+def _baselines(config: RunConfig, training: ImageSet, num_classes: int) -> tuple[list[Contender], dict[str, str]]:
+    found, left_out = [], {}
+    for name, make in BASELINES.items():
+        try:
+            baseline = make(config, training, num_classes)
+        except AATError as error:
+            left_out[name] = str(error)
+        else:
+            found.append(Contender(name, "instead", config.model_dump(mode="json"), baseline.run_epoch))
+    return found, left_out
+
+
+def _curves(network: nn.Module, test: ImageSet, base: RunConfig) -> tuple[list[Contender], dict[str, str]]:
+    """Ours nested and independent; the same attack on every image to the end, as libraries do it; and a library's."""
+    grid = EvaluationConfig().grid(base.dataset)
+    found = []
+    for name in ("nested", "independent"):
+        config = checked(EvaluationConfig, {"curve": name})
+        run = Curve(partial(correct_at, network, test, config, grid))
+        found.append(Contender(f"PGD-40 curve, {name}", "curve", config.model_dump(mode="json"), run))
+    left_out = {}
+    attacks = [AttackConfig(kind="pgd", steps=40).resolve(epsilon) for epsilon in grid if epsilon > 0]
+    whole = Curve(lambda: (_last_iterate_correct(network, test, own_attack(attack)) for attack in attacks))
+    found.append(Contender("PGD-40 curve, every image to the end", "curve", {}, whole))
+    try:
+        theirs = [foolbox_attack(attack) for attack in attacks]
+    except AATError as error:
+        left_out["PGD-40 curve, foolbox"] = str(error)
+    else:
+        library = Curve(lambda: (_last_iterate_correct(network, test, attack) for attack in theirs))
+        found.append(Contender("PGD-40 curve, foolbox", "curve", {}, library))
+    return found, left_out
+
+
+def own_attack(attack: ResolvedAttack) -> Attack:
+    """Return our PGD as a function of network, images and labels."""
+    generator = torch.Generator().manual_seed(0)
+    return lambda network, images, labels: perturb(network, images, labels, attack, generator)
+
+
+def _last_iterate_correct(network: nn.Module, test: ImageSet, attack: Attack) -> Tensor:
+    network.eval()
+    return torch.cat(
+        [
+            predicted_labels(network, attack(network, pixels(chunk.images), chunk.labels)) == chunk.labels
+            for _, chunk in test.chunks()
+        ]
+    )
+
+
+def _library_versions() -> dict[str, str]:
+    found = {}
+    for library in LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            found[library] = metadata.version(library)
+    return found

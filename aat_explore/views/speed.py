@@ -1,0 +1,151 @@
+"""What `aat bench` and `aat fidelity` measured, as tables: frames for the command line, Markdown for the README."""
+
+import statistics
+from collections.abc import Iterable
+
+import pandas as pd
+
+from aat_explore.records import Benchmark, ScoringReport, Timing
+
+
+def epochs(bench: Benchmark) -> pd.DataFrame:
+    """One row a contender: median seconds, phases, its ratio to a standard epoch, work, memory and share of rates."""
+    standard = _named(bench, "standard")
+    rows = []
+    for timing in bench.timings:
+        if timing.kind not in ("ours", "instead"):
+            continue
+        seconds = statistics.median(timing.seconds)
+        rows.append(
+            {
+                "epoch of": timing.name,
+                "seconds": seconds,
+                "× standard": _ratio(timing, standard)[0],
+                "scoring": timing.phases.get("scoring"),
+                "perturb": timing.phases.get("perturb"),
+                "train": timing.phases.get("train"),
+                "GFLOP": None if timing.flops is None else timing.flops / 1e9,
+                "of matrix rate": None if timing.flops is None else timing.flops / seconds / bench.matrix_flops,
+                "of copy rate": None if timing.bytes_moved is None else timing.bytes_moved / seconds / bench.copy_bytes,
+                "MB": None if timing.peak_bytes is None else timing.peak_bytes / 1e6,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def curves(bench: Benchmark) -> pd.DataFrame:
+    """One row a way to the robustness curve: median seconds, ratio to ours, and what accuracy it found at each ε."""
+    timings = [timing for timing in bench.timings if timing.kind == "curve"]
+    nested = timings[0]
+    return pd.DataFrame(
+        {
+            "curve": timing.name,
+            "seconds": statistics.median(timing.seconds),
+            "÷ nested": _ratio(timing, nested)[0],
+            "accuracy": " ".join(f"{accuracy:.1%}" for accuracy in timing.robust_accuracy),
+        }
+        for timing in timings
+    )
+
+
+def targets(bench: Benchmark) -> pd.DataFrame:
+    """One row a ratio that was aimed at: what, at most or at least how much, median measured, least and most."""
+    ours = {name: _find(bench, name) for name in ("standard", "full FGSM", "full PGD-10")}
+    start, carried = (_find(bench, "AAT n=", f", {scoring}", nth=1) for scoring in ("epoch-start", "carry-over"))
+    pgd_carried = _find(bench, "AAT-PGD-10", ", carry-over")
+    nested, whole = _find(bench, "PGD-40 curve, nested"), _find(bench, "PGD-40 curve, every image to the end")
+    independent = _find(bench, "PGD-40 curve, independent")
+    pairs: list[tuple[Timing | None, Timing | None, str, float]] = [
+        (carried, ours["standard"], "≤", 1.10),
+        (start, ours["full FGSM"], "≤", 1.02),
+        (pgd_carried, ours["full PGD-10"], "≤", 0.35),
+        *((_find(bench, name), start, "≥", 2.5) for name in ("textbook", "foolbox", "art")),
+        *((_find(bench, name), carried, "≥", 4.0) for name in ("textbook", "foolbox", "art")),
+        (whole, nested, "≥", 3.0),
+        (independent, nested, "≥", 3.0),
+    ]
+    rows = []
+    for one, other, sign, aim in pairs:
+        if one is None or other is None:
+            continue
+        median, least, most = _ratio(one, other)
+        met = median <= aim if sign == "≤" else median >= aim
+        only_textbook = one.name in ("foolbox", "art")
+        rows.append(
+            {
+                "ratio": f"{one.name} ÷ {other.name}",
+                "target": "" if only_textbook else f"{sign} {aim:g}",
+                "measured": median,
+                "rounds": f"{least:.2f}–{most:.2f}",
+                "met": "" if only_textbook else "yes" if met else "no",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def fidelity(report: ScoringReport) -> pd.DataFrame:
+    """One row an attack and way of scoring: nearness to the paper's scores and final accuracies, means over seeds."""
+    rows = []
+    for run in report.runs:
+        settled = [epoch for epoch in run.epochs if epoch.epoch > 1]  # in the first all score alike
+        rows.append(
+            {
+                "attack": str(run.config["attack"]["kind"]).upper(),
+                "scoring": run.scoring,
+                "rank correlation": statistics.fmean(epoch.rank_correlation for epoch in settled),
+                "total variation": statistics.fmean(epoch.total_variation for epoch in settled),
+                "overlap": statistics.fmean(epoch.overlap for epoch in settled),
+                "of": statistics.fmean(epoch.overlap_exact for epoch in settled),
+                "clean": run.clean_accuracy,
+                "robust": run.robust_accuracy,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    grouped = frame.groupby(["attack", "scoring"], sort=False)
+    table = grouped.mean()
+    for column in ("clean", "robust"):
+        table[f"{column} sd"] = grouped[column].std()
+    table.insert(0, "seeds", grouped.size())
+    return table.reset_index()
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A frame as a Markdown table, numbers to three figures, shares as they stand."""
+    lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
+    lines += ["| " + " | ".join(map(cell, row)) + " |" for row in frame.itertuples(index=False)]
+    return "\n".join(lines)
+
+
+def cell(value: object) -> str:
+    """A value as text: three significant figures, a dash for what is missing."""
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return str(value)
+
+
+def setting(bench: Benchmark) -> str:
+    """One sentence on what was measured where."""
+    threads = f", {bench.num_threads} threads" if bench.device.startswith("cpu") else ""
+    libraries = ", ".join(f"{name} {version}" for name, version in bench.versions.items() if name != "aat-explore")
+    return (
+        f"{bench.dataset}, T = {bench.num_train:,}, {bench.model}, {bench.cpu}, {bench.device}{threads}, {libraries}, "
+        f"medians of {bench.rounds} interleaved rounds, {bench.created[:10]}"
+    )
+
+
+def _named(bench: Benchmark, name: str) -> Timing:
+    return next(timing for timing in bench.timings if timing.name == name)
+
+
+def _find(bench: Benchmark, start: str, end: str = "", nth: int = 0) -> Timing | None:
+    found = [timing for timing in bench.timings if timing.name.startswith(start) and timing.name.endswith(end)]
+    found = [timing for timing in found if end or timing.name == start]
+    return found[nth] if len(found) > nth else None
+
+
+def _ratio(one: Timing, other: Timing) -> tuple[float, float, float]:
+    """Median, least and most of the ratios within a round."""
+    ratios: Iterable[float] = [a / b for a, b in zip(one.seconds, other.seconds, strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
