@@ -89,6 +89,10 @@ def fidelity(
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> ScoringReport:
     """Compare cheap ways of scoring with the paper's on a data set; see `engine.fidelity.compare_scoring`."""
+    if num_perturbed < 1:
+        raise AATError(f"num_perturbed={num_perturbed} draws nothing; use 1 or more to compare draws")
+    if seeds < 1:
+        raise AATError(f"seeds={seeds} is less than 1; use 3 or more to tell chance from effect")
     place, data = choose_device(device), datasets.load(dataset, cache_dir=cache_dir)
     base = PRESETS[preset_of(dataset)].model_dump() | {
         "num_perturbed": num_perturbed, "epsilon": epsilon, "epochs": epochs

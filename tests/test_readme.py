@@ -117,3 +117,13 @@ def test_the_file_map_is_the_tree():
 def test_pictures_and_files_it_names_exist():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_tables_on_speed_are_those_of_the_committed_measurements():
+    from aat_explore.records import Benchmark, ScoringReport
+    from aat_explore.views import speed
+
+    (names,) = re.findall(r"^<!-- python -m aat_explore.views.speed (.*) -->$", README, flags=re.MULTILINE)
+    bench, report = ((ROOT / name).read_text(encoding="utf-8") for name in names.split())
+    tables = speed.section(Benchmark.model_validate_json(bench), ScoringReport.model_validate_json(report))
+    assert f"{names} -->\n\n{tables}\n\n<!-- end -->" in README

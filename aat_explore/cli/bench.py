@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,10 +78,11 @@ def fidelity(asked: Fidelity) -> int:
 
 
 class _Steps:
-    """A bar on a terminal; nothing elsewhere."""
+    """A bar on a terminal; a line a minute elsewhere."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
+        self._console = console = Console(stderr=True)
+        self._said = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
             disable=not console.is_terminal,
@@ -96,6 +98,9 @@ class _Steps:
 
     def __call__(self, name: str, done: int, total: int) -> None:
         self._progress.update(self._task, description=name, completed=done, total=total)
+        if not self._console.is_terminal and time.monotonic() - self._said > 60:
+            self._said = time.monotonic()
+            self._console.print(f"{done} of {total}: {name}", highlight=False, soft_wrap=True)
 
 
 def _place(cache_dir: Path, what: str) -> Path:

@@ -70,8 +70,9 @@ class Scorer:
 
     def carry(self, collected: Tensor, drawn: Tensor, epoch: int) -> None:
         """Take the norms (T,) that an epoch's steps collected, and score anew those whose images it saw perturbed."""
-        norms = collected.clone()
+        norms = collected
         if len(drawn) and self.config.drawn_samples == "replace":  # otherwise each was seen clean as well
+            norms = collected.clone()
             norms[drawn.to(norms.device)] = self._exact(drawn) * self._scale(collected, drawn, epoch)
         check_finite(norms)
         self.norms = norms

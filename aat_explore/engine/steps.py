@@ -1,6 +1,7 @@
 """Step 4 of Algorithm 1: the training steps of one epoch, on clean and perturbed samples."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aat_explore.algorithm.gradients import l2_norms, pixels
+from aat_explore.algorithm.gradients import l2_norms, pixels, wide
 from aat_explore.config import RunConfig
 from aat_explore.engine.batches import Augmentation, Batch, ImageSet, clean_pixels, epoch_batches
 from aat_explore.engine.capture import Captured
@@ -61,7 +62,7 @@ class TrainingPass:
         self._nowhere = torch.tensor(len(training), device=self.device)
         self._x_adv = torch.zeros(0, *training.images.shape[1:], device=self.device)
         self._steps = {
-            (mixed, collect): Captured(lambda *tables, m=mixed, c=collect: self._step(*tables, mixed=m, collect=c))
+            (mixed, collect): Captured(partial(self._step, mixed=mixed, collect=collect))
             for mixed in (False, True)
             for collect in (False, True)
         }
@@ -111,9 +112,12 @@ class TrainingPass:
                     self._uneven_step(batch, augmentation, x_adv, generator, sheet, collect=collect)
         losses = self._losses(num_samples, len(drawn), epoch)
         recorded = (sheet * 255).round().byte().cpu().numpy()
-        return Trained(losses, recorded, self._norms[:-1].double() if collect else None)
+        return Trained(losses, recorded, wide(self._norms[:-1]).clone() if collect else None)
 
     def _hold(self, x_adv: Tensor) -> None:
+        if self.device.type != "cuda":  # nothing is captured there, so no address matters
+            self._x_adv = x_adv
+            return
         if len(self._x_adv) < len(x_adv):
             self._x_adv = torch.zeros_like(x_adv)
             for step in self._steps.values():

@@ -284,7 +284,7 @@ def speed(frame: pd.DataFrame) -> Chart:
     said = (
         alt.Chart(frame)
         .mark_text(align="left", dx=4, color="#7d8494")
-        .encode(x="seconds:Q", y=alt.Y("epoch of:N", sort=None), text=alt.Text("seconds:Q", format=".3~s"))
+        .encode(x="seconds:Q", y=alt.Y("epoch of:N", sort=None), text=alt.Text("seconds:Q", format=".3~g"))
     )
     return _sized(bars + said, WIDTH - 250, 22 * len(frame))
 

@@ -1,7 +1,8 @@
 """What `aat bench` and `aat fidelity` measured, as tables: frames for the command line, Markdown for the README."""
 
 import statistics
-from collections.abc import Iterable
+import sys
+from pathlib import Path
 
 import pandas as pd
 
@@ -116,6 +117,31 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def section(bench: Benchmark, report: ScoringReport) -> str:
+    """The tables of the README's section on speed."""
+    table = epochs(bench)[["epoch of", "seconds", "× standard", "scoring", "perturb", "train", "GFLOP", "MB"]]
+    (record,) = (timing for timing in bench.timings if timing.kind == "record")
+    milliseconds = 1000 * statistics.median(record.seconds)
+    matrix, copy, config = bench.matrix_flops / 1e9, bench.copy_bytes / 1e9, report.runs[0].config
+    compared = (
+        f"{report.dataset}, T = {report.num_train:,}, n = {config['num_perturbed']:,}, ε = {config['epsilon']:g}, "
+        f"{config['epochs']} epochs"
+    )
+    return "\n\n".join(
+        [
+            f"{setting(bench)}. Matrix products: {matrix:,.0f} GFLOP/s; copies: {copy:,.0f} GB/s. Seconds:",
+            markdown(table),
+            markdown(targets(bench)),
+            f"A robustness curve of {bench.num_attacked:,} images, with the accuracy each way finds:",
+            markdown(curves(bench)),
+            f"Writing a record takes {milliseconds:.2g} ms (T = {bench.num_train:,}), while the next epoch trains.",
+            f"`aat fidelity` ({compared}; means over seeds and epochs after the first, accuracies after the last on "
+            f"{report.num_test:,} test images, clean and under PGD-40 at that ε):",
+            markdown(fidelity(report)),
+        ]
+    )
+
+
 def cell(value: object) -> str:
     """A value as text: three significant figures, a dash for what is missing."""
     if value is None or value != value:
@@ -135,6 +161,12 @@ def setting(bench: Benchmark) -> str:
     )
 
 
+def main() -> None:
+    """Print the README's section from two JSON files: `python -m aat_explore.views.speed SPEED SCORING`."""
+    bench, report = (Path(name).read_text(encoding="utf-8") for name in sys.argv[1:3])
+    print(section(Benchmark.model_validate_json(bench), ScoringReport.model_validate_json(report)))
+
+
 def _named(bench: Benchmark, name: str) -> Timing:
     return next(timing for timing in bench.timings if timing.name == name)
 
@@ -147,5 +179,9 @@ def _find(bench: Benchmark, start: str, end: str = "", nth: int = 0) -> Timing |
 
 def _ratio(one: Timing, other: Timing) -> tuple[float, float, float]:
     """Median, least and most of the ratios within a round."""
-    ratios: Iterable[float] = [a / b for a, b in zip(one.seconds, other.seconds, strict=True)]
+    ratios = [a / b for a, b in zip(one.seconds, other.seconds, strict=True)]
     return statistics.median(ratios), min(ratios), max(ratios)
+
+
+if __name__ == "__main__":
+    main()
