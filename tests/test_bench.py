@@ -103,6 +103,7 @@ def test_n_is_the_papers_share():
     assert our_rows(20)["AAT n=1, epoch-start"]["num_perturbed"] == 1
 
 
+@pytest.mark.slow
 def test_a_small_bench_measures_everything(training):
     heard = []
     report = engine_bench.measure(
