@@ -91,6 +91,8 @@ def fidelity(
     """Compare cheap ways of scoring with the paper's on a data set; see `engine.fidelity.compare_scoring`."""
     if num_perturbed < 1:
         raise AATError(f"num_perturbed={num_perturbed} draws nothing; use 1 or more to compare draws")
+    if epochs < 2:
+        raise AATError(f"epochs={epochs} is less than 2; in the first every way of scoring is the same")
     if seeds < 1:
         raise AATError(f"seeds={seeds} is less than 1; use 3 or more to tell chance from effect")
     place, data = choose_device(device), datasets.load(dataset, cache_dir=cache_dir)

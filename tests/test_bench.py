@@ -232,7 +232,7 @@ def test_a_quick_bench_prints_tables_and_writes_json_and_chart(tmp_path, capsys)
 @pytest.mark.slow
 def test_fidelity_prints_a_table_and_writes_json(tmp_path, capsys):
     out = tmp_path / "scoring.json"
-    words = ["fidelity", "--epochs", "1", "--seeds", "1", "--num-perturbed", "50"]
+    words = ["fidelity", "--epochs", "2", "--seeds", "1", "--num-perturbed", "50"]
     assert main([*words, "--cache-dir", str(tmp_path), "--out", str(out)]) == 0
     report = ScoringReport.model_validate_json(out.read_text(encoding="utf-8"))
     assert {run.scoring for run in report.runs} == set(fidelity.WAYS)
@@ -247,6 +247,7 @@ def test_fidelity_prints_a_table_and_writes_json(tmp_path, capsys):
         (["bench", "--dataset", "fashion-mini", "--samples", "0"], "samples=0 is less than 1"),
         (["bench", "--dataset", "nothing"], "nothing"),
         (["fidelity", "--num-perturbed", "0"], "num_perturbed=0"),
+        (["fidelity", "--epochs", "1"], "epochs=1 is less than 2"),
         (["fidelity", "--seeds", "0"], "seeds=0 is less than 1"),
     ],
 )
