@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from aat_explore import datasets
 from aat_explore.algorithm import ResNet18, StdCNN
+from aat_explore.engine.batches import ImageSet
 
 
 @cache
@@ -16,6 +17,12 @@ def mini(count: int = 2000) -> tuple[Tensor, Tensor]:
     split = datasets.load("fashion-mini").train
     images = torch.from_numpy(split.images(slice(0, count)).copy()).float() / 255
     return images, torch.from_numpy(split.labels[:count].astype("int64"))
+
+
+def mini_set(start: int, stop: int) -> ImageSet:
+    """The same samples as the engine holds them: uint8 images and labels."""
+    images, labels = mini()
+    return ImageSet((images[start:stop] * 255).round().byte(), labels[start:stop])
 
 
 def fresh(name: str) -> nn.Module:

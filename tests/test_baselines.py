@@ -7,20 +7,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import mini
+from networks import mini_set
 from torch.utils.data import DataLoader
 
 from aat_explore.algorithm import fgsm, gradient_norms, pgd
 from aat_explore.config import AttackConfig, RunConfig, preset
+from aat_explore.engine.baseline_attacks import foolbox_attack, textbook_attack, torchattacks_attack
 from aat_explore.engine.baselines import (
     BASELINES,
     ARTTrainer,
     Baseline,
     TextbookAAT,
-    foolbox_attack,
-    starting_network,
-    textbook_attack,
-    torchattacks_attack,
+    textbook_network,
 )
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.networks import weights_of
@@ -35,8 +33,7 @@ RANDOM_FGSM = {"kind": "fgsm", "random_start": True}
 
 @pytest.fixture(scope="module")
 def training() -> ImageSet:
-    images, labels = mini()
-    return ImageSet((images[:T] * 255).round().byte(), labels[:T])
+    return mini_set(0, T)
 
 
 @pytest.fixture(autouse=True)
@@ -218,7 +215,7 @@ def test_textbook_with_n_zero_is_standard_training(training, optimizer):
     for _ in range(2):
         assert baseline.run_epoch().keys() == {"train"}
 
-    network = starting_network(config, training, 10).train()
+    network = textbook_network(config, training, 10).train()
     if optimizer == "adam":
         step = torch.optim.Adam(network.parameters(), lr=0.01, weight_decay=1e-4)
     else:
@@ -241,7 +238,7 @@ def test_textbook_trains_on_x_adv_in_place_of_x(training):
     baseline = TextbookAAT(config, training, 10)
     phases = baseline.run_epoch()
     assert phases.keys() == {"scoring", "draw", "perturb", "train"}
-    network = starting_network(config, training, 10)
+    network = textbook_network(config, training, 10)
     K = torch.tensor(sorted(baseline.x_adv))
     assert len(K) == 40
     images = training.images.float() / 255

@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 import torch
-from networks import fresh, mini
+from networks import fresh, mini_set
 
 from aat_explore.cli import main
 from aat_explore.cli.arguments import Bench, Fidelity, parse
@@ -23,8 +23,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def training() -> ImageSet:
-    images, labels = mini()
-    return ImageSet((images[:300] * 255).round().byte(), labels[:300])
+    return mini_set(0, 300)
 
 
 # --- measures --------------------------------------------------------------------------------------------------------

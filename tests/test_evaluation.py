@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from networks import Linear, confident, mini
+from networks import Linear, confident, mini_set
 
 from aat_explore.algorithm import pgd
 from aat_explore.algorithm.attacks import pgd_step, uniform_start
@@ -19,8 +19,7 @@ GRID = (0.0, 0.01, 0.03, 0.1)
 
 @pytest.fixture(scope="module")
 def data() -> ImageSet:
-    images, labels = mini()
-    return ImageSet((images[:400] * 255).round().byte(), labels[:400])
+    return mini_set(0, 400)
 
 
 def attack(epsilon: float, *, steps: int = 10, random_start: bool = True) -> ResolvedAttack:

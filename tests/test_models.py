@@ -6,28 +6,22 @@ from torch import nn
 
 from aat_explore.algorithm import ResNet18, StdCNN
 from aat_explore.algorithm.models import FirstConv2d
+from aat_explore.engine.baselines import textbook_stdcnn
 
 
 def test_stdcnn_has_the_papers_23010_parameters():
     assert sum(parameter.numel() for parameter in StdCNN().parameters()) == 23_010
 
 
-def papers_stack(network: StdCNN) -> nn.Sequential:
-    """The layers in the paper's order, none of them in place, with the same weights."""
-    plain = nn.Sequential(
-        network[0], nn.Conv2d(1, 10, 3), nn.ReLU(), nn.Conv2d(10, 10, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(10, 20, 3), nn.ReLU(), nn.Conv2d(20, 20, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(320, 50), nn.ReLU(), nn.Dropout(0.5), nn.Linear(50, 10),
-    )  # fmt: skip
-    plain.load_state_dict(network.state_dict())
-    return plain
-
-
 def test_stdcnn_is_the_papers_stack_of_layers():
     """To the bit: logits, and the gradients of every parameter, in training mode with the same dropout."""
     network, images = StdCNN(), torch.rand(50, 1, 28, 28)
+    plain = textbook_stdcnn(network, 0.5)
+    convolutions = ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d"]
+    kinds = [type(layer).__name__ for layer in plain][1:]
+    assert kinds == [*convolutions, *convolutions, "Flatten", "Linear", "ReLU", "Dropout", "Linear"]
     found = []
-    for net in (network, papers_stack(network)):
+    for net in (network, plain):
         torch.manual_seed(0)
         logits = net(images)
         net.zero_grad()

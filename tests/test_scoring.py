@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from networks import mini
+from networks import mini_set
 from scipy.stats import spearmanr
 
 from aat_explore.algorithm import fgsm, gradient_norms
@@ -22,14 +22,12 @@ STILL = {"optimizer": "sgd", "lr": 1e-30, "dropout": 0.0}  # a network that does
 
 @pytest.fixture(scope="module")
 def training() -> ImageSet:
-    images, labels = mini()
-    return ImageSet((images[:T] * 255).round().byte(), labels[:T])
+    return mini_set(0, T)
 
 
 @pytest.fixture(scope="module")
 def validation() -> ImageSet:
-    images, labels = mini()
-    return ImageSet((images[1000:1050] * 255).round().byte(), labels[1000:1050])
+    return mini_set(1000, 1050)
 
 
 def carrying(**fields) -> RunConfig:

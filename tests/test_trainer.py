@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import mini
+from networks import mini_set
 
 from aat_explore.algorithm import draw, fgsm, gradient_norms, probabilities
 from aat_explore.config import RunConfig, preset
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch, chunk_size
-from aat_explore.engine.networks import build_network, load_weights, placed, weights_of
+from aat_explore.engine.networks import load_weights, placed, starting_network, weights_of
 from aat_explore.engine.scoring import Scorer
 from aat_explore.engine.streams import global_stream, stream
 from aat_explore.engine.trainer import Trainer, train
@@ -24,14 +24,12 @@ T = 256
 
 @pytest.fixture(scope="module")
 def training() -> ImageSet:
-    images, labels = mini()
-    return ImageSet((images[:T] * 255).round().byte(), labels[:T])
+    return mini_set(0, T)
 
 
 @pytest.fixture(scope="module")
 def validation() -> ImageSet:
-    images, labels = mini()
-    return ImageSet((images[1000:1100] * 255).round().byte(), labels[1000:1100])
+    return mini_set(1000, 1100)
 
 
 def small(**fields) -> RunConfig:
@@ -43,8 +41,7 @@ def run(config: RunConfig, training: ImageSet, validation: ImageSet) -> list[Epo
 
 
 def network_of(config: RunConfig, training: ImageSet, weights=None) -> torch.nn.Module:
-    mean, sd = training.channel_statistics()
-    network = build_network(config, (1, 28, 28), 10, mean=mean, sd=sd)
+    network = starting_network(config, training, 10)
     if weights is not None:
         load_weights(network, weights)
     return placed(network, training.images.device)

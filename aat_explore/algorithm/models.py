@@ -96,8 +96,8 @@ class StdCNN(nn.Sequential):
     """The paper's StdCNN: four valid 3×3 convolutions, two poolings, two dense layers; 23,010 parameters at 28×28.
 
     Takes (B, in_channels, image_size, image_size) in [0, 1], returns logits (B, num_classes). The paper's closing
-    softmax is part of the loss here (cross-entropy on logits). Its ReLUs stand before the poolings; a maximum and a
-    ReLU can change places without changing a bit of outputs or gradients, and after them a ReLU has a quarter to do.
+    softmax is part of the loss here (cross-entropy on logits). The paper's ReLUs stand before the
+    poolings; after them they have a quarter to do, and not a bit of outputs or gradients is another.
     """
 
     def __init__(

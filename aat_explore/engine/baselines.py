@@ -5,7 +5,6 @@ images through a `DataLoader`, one sample at a time in the bookkeeping, `loss.it
 and numpy's global random numbers like any script, so their runs repeat only if the caller seeds them.
 """
 
-import importlib
 import io
 import math
 import os
@@ -22,15 +21,20 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 
 from aat_explore.algorithm.models import StdCNN
-from aat_explore.config import ResolvedAttack, RunConfig
+from aat_explore.config import RunConfig
+from aat_explore.engine.baseline_attacks import (
+    Attack,
+    foolbox_attack,
+    imported,
+    is_fgsm,
+    textbook_attack,
+    torchattacks_attack,
+)
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch
-from aat_explore.engine.networks import build_network
+from aat_explore.engine.networks import starting_network
 from aat_explore.engine.trainer import check_num_perturbed
 from aat_explore.errors import AATError
-
-Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""From a network in eval mode, images float32 (B, C, H, W) in [0, 1] and labels (B,) to x′ (B, C, H, W)."""
 
 PLAIN = {
     "scoring": "epoch-start",
@@ -65,22 +69,19 @@ def check_plain(config: RunConfig, num_train: int) -> None:
         raise AATError(f"attack.label={config.attack.label} is beyond the baselines; use attack.label=true")
 
 
-def starting_network(config: RunConfig, training: ImageSet, num_classes: int) -> nn.Module:
+def textbook_network(config: RunConfig, training: ImageSet, num_classes: int) -> nn.Module:
     """Return the network that our trainer starts from, weight for weight, as one writes it down."""
-    channels, height, width = training.images.shape[1:]
-    mean, sd = training.channel_statistics() if config.normalize else (None, None)
-    network = build_network(config, (channels, height, width), num_classes, mean=mean, sd=sd)
+    network = starting_network(config, training, num_classes)
     if isinstance(network, StdCNN):
-        layers = textbook_layers(network, channels, num_classes, config.dropout)
-        layers.load_state_dict(network.state_dict())
-        network = layers
+        network = textbook_stdcnn(network, config.dropout)
     return network.to(training.images.device)
 
 
-def textbook_layers(network: StdCNN, channels: int, num_classes: int, dropout: float) -> nn.Sequential:
-    """Return the paper's stack of layers, in its order and of torch's own classes."""
-    features = next(layer.in_features for layer in network if isinstance(layer, nn.Linear))
-    return nn.Sequential(
+def textbook_stdcnn(network: StdCNN, dropout: float) -> nn.Sequential:
+    """Return the paper's stack of layers, in its order and of torch's own classes, with the weights of `network`."""
+    weights = network.state_dict()
+    channels, features = (weights[name].shape[1] for name in ("1.weight", "12.weight"))
+    layers = nn.Sequential(
         network[0],
         nn.Conv2d(channels, 10, 3),
         nn.ReLU(),
@@ -96,8 +97,10 @@ def textbook_layers(network: StdCNN, channels: int, num_classes: int, dropout: f
         nn.Linear(features, 50),
         nn.ReLU(),
         nn.Dropout(dropout),
-        nn.Linear(50, num_classes),
+        nn.Linear(50, len(weights["15.bias"])),
     )
+    layers.load_state_dict(weights)
+    return layers
 
 
 def usual_optimizer(config: RunConfig, network: nn.Module) -> torch.optim.Optimizer:
@@ -165,111 +168,6 @@ def usual_augmentation(config: RunConfig, side: int) -> transforms.Compose:
     return transforms.Compose(moves if config.augment else [])
 
 
-# --- the attacks: written out, or a library's ------------------------------------------------------------------------
-
-
-def textbook_fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, epsilon: float) -> Tensor:
-    """Return clip(x + ε·sign(∇ₓJ)), by `backward` to the parameters too, as tutorials have it."""
-    x = images.clone().detach().requires_grad_()
-    loss = nn.CrossEntropyLoss()(model(x), labels)
-    model.zero_grad()
-    loss.backward()
-    assert x.grad is not None
-    return (x + epsilon * x.grad.sign()).clamp(0, 1).detach()
-
-
-def textbook_pgd(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    epsilon: float,
-    steps: int,
-    step_size: float,
-    random_start: bool,
-) -> Tensor:
-    """Return the last PGD iterate, each step by `backward` to the parameters too."""
-    x_adv = images.clone().detach()
-    if random_start:
-        x_adv = (x_adv + torch.empty_like(x_adv).uniform_(-epsilon, epsilon)).clamp(0, 1)
-    for _ in range(steps):
-        x_adv.requires_grad_()
-        loss = nn.CrossEntropyLoss()(model(x_adv), labels)
-        model.zero_grad()
-        loss.backward()
-        assert x_adv.grad is not None
-        moved = x_adv.detach() + step_size * x_adv.grad.sign()
-        delta = (moved - images).clamp(-epsilon, epsilon)
-        x_adv = (images + delta).clamp(0, 1)
-    return x_adv
-
-
-def textbook_attack(attack: ResolvedAttack) -> Attack:
-    """Return the attack written out by hand."""
-    if is_fgsm(attack):
-        return partial(textbook_fgsm, epsilon=attack.epsilon)
-    return partial(
-        textbook_pgd,
-        epsilon=attack.epsilon,
-        steps=attack.steps,
-        step_size=attack.step_size,
-        random_start=attack.random_start,
-    )
-
-
-def foolbox_attack(attack: ResolvedAttack) -> Attack:
-    """Return the attack by foolbox; its `__call__` spends one more forward pass to see which samples were fooled."""
-    foolbox = imported("foolbox", "pip install 'aat-explore[eval]'")
-    if is_fgsm(attack):
-        made = foolbox.attacks.LinfFastGradientAttack()
-    else:
-        made = foolbox.attacks.LinfPGD(
-            steps=attack.steps, abs_stepsize=attack.step_size, random_start=attack.random_start
-        )
-
-    def perturb(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
-        x_adv: Tensor
-        _, x_adv, _ = made(wrapped, images, labels, epsilons=attack.epsilon)
-        return x_adv.detach()
-
-    return perturb
-
-
-def torchattacks_attack(attack: ResolvedAttack) -> Attack:
-    """Return the attack by torchattacks, which asks for the gradient of the images alone."""
-    torchattacks = imported("torchattacks", "pip install --no-deps torchattacks")
-
-    def perturb(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        if is_fgsm(attack):
-            made = torchattacks.FGSM(model, eps=attack.epsilon)
-        else:
-            made = torchattacks.PGD(
-                model,
-                eps=attack.epsilon,
-                alpha=attack.step_size,
-                steps=attack.steps,
-                random_start=attack.random_start,
-            )
-        x_adv: Tensor = made(images, labels)
-        return x_adv
-
-    return perturb
-
-
-def imported(library: str, remedy: str) -> Any:
-    """Return an optional library; AATError says how to get it."""
-    try:
-        return importlib.import_module(library)
-    except ImportError as error:
-        raise AATError(f"{library} cannot be imported ({error}); {remedy}") from None
-
-
-def is_fgsm(attack: ResolvedAttack) -> bool:
-    """Whether libraries call it FGSM; with a random start it is one step of their PGD."""
-    return attack.kind == "fgsm" and not attack.random_start
-
-
 # --- the trainers ----------------------------------------------------------------------------------------------------
 
 
@@ -293,7 +191,7 @@ class TextbookAAT:
         self.name, self.config, self.num_train = name, config, len(training)
         self.device = training.images.device
         self.attack = attack or textbook_attack(config.resolved_attack)
-        self.network = starting_network(config, training, num_classes)
+        self.network = textbook_network(config, training, num_classes)
         self.optimizer = usual_optimizer(config, self.network)
         self.schedule = usual_schedule(config, self.optimizer)
         self.random = np.random.default_rng(config.seed)
@@ -399,7 +297,7 @@ class ARTTrainer:
         attacks, defences = imported("art.attacks.evasion", remedy), imported("art.defences.trainer", remedy)
         classification = imported("art.estimators.classification", remedy)
         self.config, self.device = config, training.images.device
-        self.network = starting_network(config, training, num_classes)
+        self.network = textbook_network(config, training, num_classes)
         optimizer = usual_optimizer(config, self.network)
         self.schedule = usual_schedule(config, optimizer)
         self.x = training.images.cpu().numpy().astype(np.float32) / 255

@@ -17,13 +17,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from aat_explore.algorithm.attacks import predicted_labels
-from aat_explore.algorithm.gradients import pixels
 from aat_explore.config import AttackConfig, EvaluationConfig, ResolvedAttack, RunConfig, checked, checked_config
-from aat_explore.engine.baselines import BASELINES, Attack, foolbox_attack
+from aat_explore.engine.baseline_attacks import Attack, foolbox_attack
+from aat_explore.engine.baselines import BASELINES
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch, describe, versions
-from aat_explore.engine.evaluation import correct_at
+from aat_explore.engine.evaluation import correct_after, correct_at
 from aat_explore.engine.measures import Counts, copy_rate, counted, matrix_rate, processor
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.trainer import Trainer
@@ -210,7 +209,7 @@ def _curves(network: nn.Module, test: ImageSet, base: RunConfig) -> tuple[list[C
         found.append(Contender(f"PGD-40 curve, {name}", "curve", config.model_dump(mode="json"), run))
     left_out = {}
     attacks = [AttackConfig(kind="pgd", steps=40).resolve(epsilon) for epsilon in grid if epsilon > 0]
-    whole = Curve(lambda: (_last_iterate_correct(network, test, own_attack(attack)) for attack in attacks))
+    whole = Curve(lambda: (_last_iterate_correct(network, test, _own_attack(attack)) for attack in attacks))
     found.append(Contender("PGD-40 curve, every image to the end", "curve", {}, whole))
     try:
         theirs = [foolbox_attack(attack) for attack in attacks]
@@ -222,7 +221,7 @@ def _curves(network: nn.Module, test: ImageSet, base: RunConfig) -> tuple[list[C
     return found, left_out
 
 
-def own_attack(attack: ResolvedAttack) -> Attack:
+def _own_attack(attack: ResolvedAttack) -> Attack:
     """Return our PGD as a function of network, images and labels."""
     generator = torch.Generator().manual_seed(0)
     return lambda network, images, labels: perturb(network, images, labels, attack, generator)
@@ -230,12 +229,7 @@ def own_attack(attack: ResolvedAttack) -> Attack:
 
 def _last_iterate_correct(network: nn.Module, test: ImageSet, attack: Attack) -> Tensor:
     network.eval()
-    return torch.cat(
-        [
-            predicted_labels(network, attack(network, pixels(chunk.images), chunk.labels)) == chunk.labels
-            for _, chunk in test.chunks()
-        ]
-    )
+    return correct_after(network, test, attack)
 
 
 def _library_versions() -> dict[str, str]:

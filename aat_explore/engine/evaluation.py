@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 
 import torch
@@ -30,8 +31,15 @@ def fgsm_correct(network: nn.Module, data: ImageSet, epsilon: float) -> Tensor:
     Unlike `robust_correct` this counts an image that was wrong before and is right after: FGSM accuracy above clean
     accuracy is the mark of label leaking.
     """
+    return correct_after(network, data, partial(fgsm, epsilon=epsilon))
+
+
+def correct_after(
+    network: nn.Module, data: ImageSet, perturbed: Callable[[nn.Module, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Return which images are classified correctly as `perturbed`(network, images, labels) leaves them, bool (N,)."""
     return _collected(
-        predicted_labels(network, fgsm(network, pixels(chunk.images), chunk.labels, epsilon=epsilon)) == chunk.labels
+        predicted_labels(network, perturbed(network, pixels(chunk.images), chunk.labels)) == chunk.labels
         for _, chunk in data.chunks()
     )
 
@@ -47,9 +55,7 @@ def robust_correct(
     survives = clean_correct(network, data)
     for rows, chunk in data.chunks():
         images = pixels(chunk.images)
-        for _ in range(restarts):
-            start = uniform_start(images, attack.epsilon, generator) if attack.random_start else images
-            _attack(network, images, chunk.labels, attack, start, survives[rows])
+        _attempt(network, images, chunk.labels, attack, restarts, generator, survives[rows])
     return survives
 
 
@@ -71,11 +77,26 @@ def robust_curve(
             images = pixels(chunk.images)
             if WARM_STEPS:
                 _attack(network, images, chunk.labels, across, x_adv[rows], survives[rows])
-            for _ in range(restarts):
-                start = uniform_start(images, attack.epsilon, generator) if attack.random_start else images
-                x_adv[rows] = _attack(network, images, chunk.labels, attack, start, survives[rows])
+            x_adv[rows] = _attempt(network, images, chunk.labels, attack, restarts, generator, survives[rows])
         reached = attack.epsilon
         yield survives.clone()
+
+
+def _attempt(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    attack: ResolvedAttack,
+    restarts: int,
+    generator: torch.Generator,
+    survives: Tensor,
+) -> Tensor:
+    """Attack what survives from each of the attack's own starts; `survives` and result as in `_attack`."""
+    last = images
+    for _ in range(restarts):
+        start = uniform_start(images, attack.epsilon, generator) if attack.random_start else images
+        last = _attack(network, images, labels, attack, start, survives)
+    return last
 
 
 def _attack(

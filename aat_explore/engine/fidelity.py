@@ -5,18 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aat_explore.algorithm.gradients import gradient_norms
 from aat_explore.algorithm.sampling import draw, probabilities
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.device import Stopwatch, chunk_size
+from aat_explore.engine.device import Stopwatch
 from aat_explore.engine.evaluation import clean_correct, correct_at
 from aat_explore.engine.trainer import Trainer
 from aat_explore.records import ScoringEpoch, ScoringRun
 
 NUM_DRAWS = 8  # pairs of draws that an overlap is the mean of
-
-
 WAYS: dict[str, dict[str, Any]] = {
     "epoch-start": {},
     "every 2nd epoch": {"score_every": 2},
@@ -44,11 +41,9 @@ def compare_scoring(way: str, config: RunConfig, training: ImageSet, test: Image
 
 
 def _compared_epoch(trainer: Trainer, epoch: int) -> ScoringEpoch:
-    config, training = trainer.config, trainer.training
-    size = chunk_size(training.images.device)
-    norms = gradient_norms(trainer.network, training.images, training.labels, batch_size=size)
+    norms, _ = trainer.scorer.pass_over_all()
     picks, _ = trainer.algorithm_1(epoch, Stopwatch(trainer.device))
-    exact, used = probabilities(norms, norm_power=max(1.0, config.norm_power)), picks.probabilities
+    exact, used = probabilities(norms, norm_power=trainer.config.norm_power or 1.0), picks.probabilities
     assert used is not None, "only runs that draw are compared"
     return ScoringEpoch(
         epoch=epoch,

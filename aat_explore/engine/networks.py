@@ -10,6 +10,7 @@ from torch import nn
 
 from aat_explore.algorithm.models import ResNet18, StdCNN
 from aat_explore.config import Precision, RunConfig
+from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays
@@ -41,6 +42,13 @@ def build_network(
                 sd=sd,
             )
         return ResNet18(in_channels=channels, num_classes=num_classes, mean=mean, sd=sd)
+
+
+def starting_network(config: RunConfig, training: ImageSet, num_classes: int) -> nn.Module:
+    """Return the network that a run on these samples starts from, on the CPU: its first layer standardises by them."""
+    channels, height, width = training.images.shape[1:]
+    mean, sd = training.channel_statistics() if config.normalize else (None, None)
+    return build_network(config, (channels, height, width), num_classes, mean=mean, sd=sd)
 
 
 def placed(network: nn.Module, device: torch.device, *, precision: Precision = "float32") -> nn.Module:

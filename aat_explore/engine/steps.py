@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aat_explore.algorithm.gradients import l2_norms, pixels, wide
+from aat_explore.algorithm.gradients import l2_norms, wide
 from aat_explore.config import RunConfig
 from aat_explore.engine.batches import Augmentation, Batch, ImageSet, clean_pixels, epoch_batches
 from aat_explore.engine.capture import Captured
@@ -126,7 +126,7 @@ class TrainingPass:
 
     def _step(self, rows: Tensor, slots: Tensor, *augmentation: Tensor, mixed: bool, collect: bool) -> None:
         """Take one step with x′ in the place of x, where the epoch has any (`mixed`). All shapes are fixed."""
-        images, drawn = pixels(self.training.images[rows]), slots >= 0
+        images, drawn = clean_pixels(self.training, rows), slots >= 0
         if mixed:
             images = torch.where(drawn[:, None, None, None], self._x_adv[slots.clamp(min=0)], images)
         if augmentation:

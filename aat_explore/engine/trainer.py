@@ -13,7 +13,7 @@ from aat_explore.config import AttackConfig, RunConfig
 from aat_explore.engine.batches import ImageSet, clean_pixels
 from aat_explore.engine.device import Stopwatch, chunk_size, describe
 from aat_explore.engine.evaluation import clean_correct, fgsm_correct, robust_correct
-from aat_explore.engine.networks import build_network, load_state, load_weights, placed, state_of, weights_of
+from aat_explore.engine.networks import load_state, load_weights, placed, starting_network, state_of, weights_of
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.scoring import Scorer
 from aat_explore.engine.steps import Trained, TrainingPass
@@ -74,9 +74,7 @@ class Trainer:
         self.config, self.training, self.validation = config, training, validation
         self.device = training.images.device
         self.attack = config.resolved_attack
-        channels, height, width = training.images.shape[1:]
-        mean, sd = training.channel_statistics() if config.normalize else (None, None)
-        network = build_network(config, (channels, height, width), num_classes, mean=mean, sd=sd)
+        network = starting_network(config, training, num_classes)
         self.network = placed(network, self.device, precision=config.precision)
         self.optimizer = self._make_optimizer()
         self.scorer = Scorer(config, self.network, training)
