@@ -11,7 +11,7 @@ from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine import evaluation, trainer
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.device import choose_device, fixed_threads, keep_freed_memory, repeatable
+from aat_explore.engine.device import computing
 from aat_explore.engine.networks import build_network, load_weights, placed
 from aat_explore.errors import AATError
 from aat_explore.records import EpochMetrics, EpochRecord, Evaluation
@@ -52,24 +52,23 @@ def train(
     `evaluate_with` is None. Raises AATError: unknown data, n > T, a diverged network, a run that is being trained.
     """
     listener = listener or Listener()
-    place = choose_device(device)
-    keep_freed_memory()
-    data = datasets.load(config.dataset, cache_dir=cache_dir)
-    trainer.check_num_perturbed(config, len(data.train))
     store = Store(cache_dir)
-    with fixed_threads(threads), repeatable(place), store.writer(config) as writer:
-        listener.began(config, writer.epoch, place)
-        if writer.epoch < config.epochs:
-            records = trainer.train(
-                config,
-                image_set(data.train, place),
-                image_set(data.validation, place),
-                num_classes=data.num_classes,
-                resume=_resume(writer),
-            )
-            _keep(records, writer, listener)
-        if evaluate_with is not None:
-            _evaluate(writer, evaluate_with, config.epochs, data, place, listener)
+    with computing(device, threads) as place:
+        data = datasets.load(config.dataset, cache_dir=cache_dir)
+        trainer.check_num_perturbed(config, len(data.train))
+        with store.writer(config) as writer:
+            listener.began(config, writer.epoch, place)
+            if writer.epoch < config.epochs:
+                records = trainer.train(
+                    config,
+                    image_set(data.train, place),
+                    image_set(data.validation, place),
+                    num_classes=data.num_classes,
+                    resume=_resume(writer),
+                )
+                _keep(records, writer, listener)
+            if evaluate_with is not None:
+                _evaluate(writer, evaluate_with, config.epochs, data, place, listener)
     return store.open(config.run_id)
 
 
@@ -95,9 +94,7 @@ def evaluate(
         raise AATError(f"run={run_id} is a renamed copy, which is only read; rename it back to {run.config.run_id}")
     epoch = run.epoch if epoch is None else epoch
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
-    place = choose_device(device)
-    keep_freed_memory()
-    with fixed_threads(threads), repeatable(place), Store(cache_dir).writer(run.config) as writer:
+    with computing(device, threads) as place, Store(cache_dir).writer(run.config) as writer:
         return _evaluate(writer, config, epoch, data, place, listener or Listener())
 
 

@@ -15,14 +15,7 @@ from aat_explore.config import PRESETS, RunConfig, checked_config, preset_of
 from aat_explore.engine import trainer
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.bench import measure
-from aat_explore.engine.device import (
-    choose_device,
-    describe,
-    fixed_threads,
-    keep_freed_memory,
-    repeatable,
-    versions,
-)
+from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.fidelity import WAYS, compare_scoring
 from aat_explore.errors import AATError
 from aat_explore.experiment import image_set
@@ -42,14 +35,13 @@ def bench(
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Benchmark:
     """Time epochs, robustness curves and the writing of records on a data set; see `engine.bench.measure`."""
-    place, data = choose_device(device), datasets.load(dataset, cache_dir=cache_dir)
     for name, value in (("samples", num_samples), ("images", num_images)):
         if value is not None and value < 1:
             raise AATError(f"{name}={value} is less than 1; leave it out for the usual")
-    keep_freed_memory()
     base = PRESETS[preset_of(dataset)].model_copy(update={"epochs": 9999})
-    training = image_set(data.train, place).first(num_samples or len(data.train))
-    with fixed_threads(threads), repeatable(place):
+    with computing(device, threads) as place:
+        data = datasets.load(dataset, cache_dir=cache_dir)
+        training = image_set(data.train, place).first(num_samples or len(data.train))
         test = image_set(data.test, place).first(num_images)
         report = measure(base, training, test, num_classes=data.num_classes, rounds=rounds, progress=progress)
         written = _time_commits(base, training, data.num_classes, cache_dir, rounds)
@@ -61,7 +53,7 @@ def _time_commits(base: RunConfig, training: ImageSet, num_classes: int, cache_d
     few = training.first(min(1000, len(training)))
     config = base.model_copy(update={"num_perturbed": min(100, len(few)), "val_attack_steps": 1})
     record = next(trainer.train(config, few, few.first(10), num_classes=num_classes))
-    p = np.resize(record.probabilities if record.probabilities is not None else [], len(training)).astype(np.float32)
+    p = np.full(len(training), 1 / len(training), dtype=np.float32)
     seconds = []
     Path(cache_dir).mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache_dir, prefix="bench-") as folder, Store(folder).writer(config) as writer:
@@ -95,32 +87,29 @@ def fidelity(
         raise AATError(f"epochs={epochs} is less than 2; in the first every way of scoring is the same")
     if seeds < 1:
         raise AATError(f"seeds={seeds} is less than 1; use 3 or more to tell chance from effect")
-    place, data = choose_device(device), datasets.load(dataset, cache_dir=cache_dir)
     base = PRESETS[preset_of(dataset)].model_dump() | {
         "num_perturbed": num_perturbed, "epsilon": epsilon, "epochs": epochs
     }  # fmt: skip
-    attacks = ({"kind": "fgsm"}, {"kind": "pgd"})
     configs = [
-        (name, checked_config(base | change | {"attack": attack, "seed": seed}))
-        for attack in attacks
+        (name, checked_config(base | change | {"attack": {"kind": kind}, "seed": seed}))
+        for kind in ("fgsm", "pgd")
         for seed in range(seeds)
         for name, change in WAYS.items()
     ]
-    keep_freed_memory()
-    training, test = image_set(data.train, place), image_set(data.test, place)
     runs = []
-    with fixed_threads(threads), repeatable(place):
+    with computing(device, threads) as place:
+        data = datasets.load(dataset, cache_dir=cache_dir)
+        training, test = image_set(data.train, place), image_set(data.test, place)
         for done, (name, config) in enumerate(configs):
             progress(f"{name}, {config.attack.kind}, seed {config.seed}", done, len(configs))
             runs.append(compare_scoring(name, config, training, test, num_classes=data.num_classes))
-        num_threads = torch.get_num_threads()
-    return ScoringReport(
-        dataset=dataset,
-        num_train=len(training),
-        num_test=len(test),
-        device=describe(place),
-        num_threads=num_threads,
-        versions=versions(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        runs=tuple(runs),
-    )
+        return ScoringReport(
+            dataset=dataset,
+            num_train=len(training),
+            num_test=len(test),
+            device=describe(place),
+            num_threads=torch.get_num_threads(),
+            versions=versions(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            runs=tuple(runs),
+        )

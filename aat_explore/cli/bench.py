@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import BaseModel
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from aat_explore.cli.tables import print_frame
 from aat_explore.errors import AATError
-from aat_explore.views import charts, speed
+from aat_explore.views import speed
 
 if TYPE_CHECKING:
     from aat_explore.cli.arguments import Bench, Fidelity
 
-QUICK_SAMPLES, QUICK_IMAGES, QUICK_ROUNDS = 600, 60, 5
+QUICK: dict[str, Any] = {"dataset": "fashion-mini", "samples": 600, "images": 60, "rounds": 5}
 
 
 def bench(asked: Bench) -> int:
     """Measure, print the tables, write the JSON and, if asked for, the chart."""
+    from aat_explore import measurement  # torch, and for charts Altair, which other commands need not wait for
+    from aat_explore.views import charts
+
     if asked.plot is not None:
         charts.check_picture(asked.plot)
-    from aat_explore import measurement
+    if asked.quick:
+        asked = replace(asked, **QUICK)
 
     with _Steps() as steps:
         report = measurement.bench(
-            "fashion-mini" if asked.quick else asked.dataset,
-            num_samples=QUICK_SAMPLES if asked.quick else asked.samples,
-            num_images=QUICK_IMAGES if asked.quick else asked.images,
-            rounds=QUICK_ROUNDS if asked.quick else asked.rounds,
+            asked.dataset,
+            num_samples=asked.samples,
+            num_images=asked.images,
+            rounds=asked.rounds,
             cache_dir=asked.cache_dir,
             device=asked.device,
             threads=asked.threads,
@@ -44,7 +48,7 @@ def bench(asked: Bench) -> int:
     console = Console()
     console.print(speed.setting(report), highlight=False, soft_wrap=True)
     for frame in (speed.epochs(report), speed.curves(report), speed.targets(report)):
-        _print(console, frame)
+        _print(frame)
     for name, reason in report.left_out.items():
         console.print(f"left out {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
     if asked.plot is not None:
@@ -72,7 +76,7 @@ def fidelity(asked: Fidelity) -> int:
         )
     path = _write(report, asked.out or _place(asked.cache_dir, "scoring"))
     console = Console()
-    _print(console, speed.fidelity(report))
+    _print(speed.fidelity(report))
     console.print(f"in {path}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -116,10 +120,6 @@ def _write(report: BaseModel, path: Path) -> Path:
     return path
 
 
-def _print(console: Console, frame: pd.DataFrame) -> None:
-    table = Table()
-    for name in frame.columns:
-        table.add_column(name, justify="right" if pd.api.types.is_numeric_dtype(frame[name]) else "left")
-    for row in frame.itertuples(index=False):
-        table.add_row(*[escape(speed.cell(value)) for value in row])
-    (console if console.is_terminal else Console(width=200)).print(table)
+def _print(frame: pd.DataFrame) -> None:
+    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    print_frame(frame, lambda name, value: speed.cell(value), left=texts)

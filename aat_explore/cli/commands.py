@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 import aat_explore
 from aat_explore.cli import printable
+from aat_explore.cli.tables import print_frame
 from aat_explore.config import PRESETS, EvaluationConfig, RunConfig, checked, checked_config, preset
 from aat_explore.errors import AATError
 from aat_explore.records import Evaluation
@@ -76,7 +76,7 @@ def list_runs(cache_dir: Path, *, as_json: bool) -> int:
         print(f"no runs in {cache_dir}; `aat demo` makes four, `aat train --help` says how to make others")
     else:
         columns = ["run_id", "epochs_done", "epochs", "status", "clean_accuracy", "robust_accuracy", "seconds_an_epoch"]
-        _print_frame(pd.DataFrame(rows)[[*columns, "flag"]])
+        print_frame(pd.DataFrame(rows)[[*columns, "flag"]], _cell, left=("run_id", "status", "flag"))
     return 0
 
 
@@ -132,7 +132,7 @@ def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
         "shortfall",
     ]
     seconds = metrics.filter(like="seconds_").sum(axis=1).rename("seconds")
-    _print_frame(pd.concat([metrics[columns], seconds], axis=1).tail(20))
+    print_frame(pd.concat([metrics[columns], seconds], axis=1).tail(20), _cell, left=())
     for evaluation in evaluations:
         _print_evaluation(console, evaluation)
     if not evaluations:
@@ -218,25 +218,12 @@ def _print_evaluation(console: Console, evaluation: Evaluation) -> None:
     console.print(table)
 
 
-def _print_frame(frame: pd.DataFrame) -> None:
-    """Print a frame as a table; elsewhere than on a terminal, as wide as it needs."""
-    table = Table()
-    for name in frame.columns:
-        table.add_column(
-            name.replace("_", " "), overflow="fold", justify="left" if name in ("run_id", "status", "flag") else "right"
-        )
-    for row in frame.itertuples(index=False):
-        table.add_row(*[_cell(name, value) for name, value in zip(frame.columns, row, strict=True)])
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=200).print(table)
-
-
 def _cell(name: str, value: object) -> str:
     if pd.isna(value):  # type: ignore[call-overload]
         return "–"
     if "accuracy" in name:
         return f"{value:.1%}"
-    return f"{value:.3g}" if isinstance(value, float) else escape(printable(str(value)))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _json(value: object) -> str:

@@ -79,6 +79,15 @@ def keep_freed_memory() -> None:
         mallopt(parameter, value)
 
 
+@contextmanager
+def computing(name: str | None, threads: int | None) -> Iterator[torch.device]:
+    """Choose the device, and hold to what makes this process fast and repeatable there; AATError as from its parts."""
+    device = choose_device(name)
+    keep_freed_memory()
+    with fixed_threads(threads), repeatable(device):
+        yield device
+
+
 def chunk_size(device: torch.device) -> int:
     """Return how many images to push through a network at once when no batch size is asked for.
 

@@ -3,6 +3,7 @@
 import io
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +120,11 @@ class RunWriter:
             buffer = io.BytesIO()
             pq.write_table(pa.table(columns), buffer)
             self._put("metrics.parquet", buffer.getvalue(), suffix=".next")
-        for folder in self._unsynced:  # once each, and before HEAD lists what is in them
-            _sync_folder(folder)
+        _sync_folders(self._unsynced)  # once each, and before HEAD lists what is in them
         self._unsynced.clear()
         head = Head(schema_version=SCHEMA_VERSION, epoch=self.epoch, files=self._files)
         _write(self.path / "HEAD.json", head.model_dump_json().encode())
-        _sync_folder(self.path)
+        _sync_folders([self.path])
         if metrics:
             (self.path / "metrics.parquet.next").replace(self.path / "metrics.parquet")
 
@@ -154,7 +154,7 @@ def _write(path: Path, content: bytes) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise AATError(f"{path} cannot be written ({error.strerror}); free space or set another --cache-dir") from None
+        raise _unwritable(path, error) from None
 
 
 def make_folder(path: Path) -> None:
@@ -165,9 +165,21 @@ def make_folder(path: Path) -> None:
         _sync_folder(path.parent)
 
 
+def _sync_folders(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        try:
+            _sync_folder(folder)
+        except OSError as error:
+            raise _unwritable(folder, error) from None
+
+
 def _sync_folder(path: Path) -> None:
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _unwritable(path: Path, error: OSError) -> AATError:
+    return AATError(f"{path} cannot be written ({error.strerror}); free space or set another --cache-dir")
