@@ -2,10 +2,11 @@
 
     diagnostics.py   the arithmetic on p and K: numpy in, numbers out
     evaluations.py   which evaluations of a run count
-    frames.py        runs → tidy pandas frames: one run, one of its epochs, or many runs for the paper's figures
+    protocols.py     what views need of a run and of a data set
+    frames/          runs → tidy pandas frames, a file a subject
     recipes.py       names of settings and attacks, and which runs may be averaged or compared
-    charts.py        frames → Altair charts
+    charts/          frames → Altair charts, a file a subject
     gallery.py       uint8 images → one contact-sheet PNG
 
-A run is anything with the attributes of `frames.Run`; views open no file and never import torch.
+A run is anything with the attributes of `protocols.Run`; views open no file and never import torch.
 """

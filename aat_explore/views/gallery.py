@@ -10,14 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from aat_explore.errors import AATError
 from aat_explore.views import frames
-from aat_explore.views.frames import Dataset, Run
-
-UInt8 = NDArray[np.uint8]
+from aat_explore.views.protocols import Dataset, Run, UInt8
 
 FONT_SIZE = 13
 LINE = 16  # pixels a line of text

@@ -1,0 +1,65 @@
+"""Charts of one epoch: p of all and of the drawn, and their classes."""
+
+import altair as alt
+import pandas as pd
+
+from aat_explore.views.charts.style import GROUP_COLOURS, PERCENT, Chart, sized
+
+
+def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
+    """`frames.p_histogram` on a log axis of p: shares of all T and of the drawn, with a rule at the uniform p = 1/T."""
+    colours = GROUP_COLOURS[dark]
+    labels = {"all": "all T samples", "drawn": "the drawn samples"}
+    data = frame.assign(group=frame["group"].map(labels))
+    log = alt.Scale(type="log", nice=False)
+    room = alt.Scale(domain=[0, 1.15 * max(data["share"].max(), 0.01)])  # above the bars, for the rule's label
+    bars = (
+        alt.Chart(data)
+        .mark_bar(opacity=0.6)
+        .encode(
+            x=alt.X("p_low:Q", scale=log, title="p (log scale)", axis=alt.Axis(format=".0e", tickCount=5)),
+            x2="p_high:Q",
+            y=alt.Y("share:Q", title="share of its group", axis=PERCENT, stack=None, scale=room),
+            y2=alt.datum(0),
+            color=alt.Color(
+                "group:N",
+                title=None,
+                legend=alt.Legend(orient="top"),
+                scale=alt.Scale(domain=list(labels.values()), range=[colours["all"], colours["drawn"]]),
+            ),
+            tooltip=[
+                "group",
+                alt.Tooltip("p_low:Q", format=".2e", title="p from"),
+                alt.Tooltip("p_high:Q", format=".2e", title="to"),
+                alt.Tooltip("count:Q", format=",", title="samples"),
+                alt.Tooltip("share:Q", format=".2%"),
+            ],
+        )
+    )
+    uniform = alt.Chart(pd.DataFrame({"p": frame["uniform"].head(1), "what": "uniform p = 1/T"}))
+    rule = uniform.mark_rule(strokeDash=[4, 3], color="#808495").encode(x=alt.X("p:Q", scale=log), tooltip="what")
+    text = uniform.mark_text(align="right", dx=-4, y=8, color="#808495").encode(x="p:Q", text="what")
+    return sized(bars + rule + text, 400, 340)
+
+
+def class_mix(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
+    """`frames.class_mix` as pairs of bars: each class's share of all T samples and of the drawn."""
+    labels = {"all": "all T samples", "drawn": "the drawn samples"}
+    colours = GROUP_COLOURS[dark]
+    chart = (
+        alt.Chart(frame.assign(group=frame["group"].map(labels)))
+        .mark_bar()
+        .encode(
+            y=alt.Y("class:N", sort=list(frame["class"].unique()), title=None, axis=alt.Axis(labelLimit=140)),
+            yOffset=alt.YOffset("group:N", sort=list(labels.values())),
+            x=alt.X("share:Q", title="share of its group", axis=PERCENT),
+            color=alt.Color(
+                "group:N",
+                title=None,
+                legend=alt.Legend(orient="top"),
+                scale=alt.Scale(domain=list(labels.values()), range=[colours["all"], colours["drawn"]]),
+            ),
+            tooltip=["class", "group", alt.Tooltip("count:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
+        )
+    )
+    return sized(chart, 400, 340)

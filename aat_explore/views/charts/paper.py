@@ -1,0 +1,124 @@
+"""The paper's figures: accuracy against ε and against n."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from aat_explore.views.charts.style import (
+    LINES,
+    PAPER_COLOURS,
+    PERCENT,
+    SERIES,
+    Chart,
+    n_colour,
+    n_dash,
+    panel_width,
+    sized,
+)
+
+
+def robustness(runs: pd.DataFrame, means: pd.DataFrame, test: str, *, dark: bool = False) -> Chart:
+    """Fig. 1–3: accuracy against ε, a panel a norm: mean over seeds as a line, ± sd as a band, single runs as points.
+
+    `runs`: `frames.robustness`; `means`: the same through `frames.over_seeds` by panel, n and epsilon.
+    """
+    style = {"color": n_colour(list(runs["n"]), dark), "strokeDash": n_dash(list(runs["n"]))}
+    return _against_epsilon(runs, means, style, ["panel", "n"], test)
+
+
+def pgd_on_all(runs: pd.DataFrame, means: pd.DataFrame, test: str) -> Chart:
+    """Fig. 5: the same for networks trained with PGD on all samples, a panel a data set, a colour a recipe."""
+    style = {
+        "color": alt.Color("recipe:N", title="trained with", legend=LINES, scale=alt.Scale(range=SERIES)),
+        "strokeDash": alt.StrokeDash("recipe:N", title="trained with", legend=LINES),
+    }
+    return _against_epsilon(runs, means, style, ["panel", "recipe"], test)
+
+
+def _against_epsilon(
+    runs: pd.DataFrame, means: pd.DataFrame, style: dict[str, Any], groups: list[str], test: str
+) -> Chart:
+    panels = list(dict.fromkeys(runs["panel"]))
+    width = panel_width(min(2, len(panels)))
+    rows = []
+    for panel in panels:
+        x = alt.X("epsilon:Q", title="ε (pixel units)", axis=alt.Axis(tickCount=8), scale=alt.Scale(nice=False))
+        y_title = f"robust accuracy ({test.split(',')[0]}, ε)"
+        mean = alt.Chart(means[means["panel"] == panel], title=panel).encode(x=x, **style)
+        y = alt.Y("mean:Q", title=y_title, axis=PERCENT, scale=alt.Scale(domain=[0, 1]))
+        told: list[Any] = [
+            *groups[1:],
+            alt.Tooltip("epsilon:Q", format=".3g"),
+            alt.Tooltip("mean:Q", format=".1%", title="mean accuracy"),
+            alt.Tooltip("sd:Q", format=".1%"),
+            "seeds",
+        ]
+        band = mean.mark_area(opacity=0.15, strokeWidth=0).encode(
+            y=alt.Y("low:Q", title=y_title), y2="high:Q", strokeDash=alt.Undefined
+        )
+        line = mean.mark_line(strokeWidth=2).encode(y=y, tooltip=told)
+        single = (
+            alt.Chart(runs[runs["panel"] == panel])
+            .mark_point(filled=True, size=20, opacity=0.6)
+            .encode(
+                x=x,
+                y=alt.Y("accuracy:Q", title=y_title),
+                color=style["color"],
+                tooltip=[
+                    "run",
+                    "seed",
+                    alt.Tooltip("epsilon:Q", format=".3g"),
+                    alt.Tooltip("accuracy:Q", format=".1%"),
+                ],
+            )
+        )
+        rows.append(sized(band + line + single, width, 320))
+    return alt.concat(*rows, columns=2)
+
+
+def accuracy_against_n(runs: pd.DataFrame, means: pd.DataFrame, title: str, *, dark: bool = False) -> Chart:
+    """Fig. 4: accuracy against n on a symlog axis, a column a data set, a row a norm: mean ± sd, single runs behind.
+
+    `runs`: `frames.accuracy_against_n`; `means`: the same through `frames.over_seeds` by dataset, panel, n, position.
+    """
+    ink = PAPER_COLOURS[dark]["0"]
+    names = sorted(runs["dataset"].unique())
+    panels = list(dict.fromkeys(runs.sort_values("norm_power", kind="stable")["panel"]))
+    cells = []
+    for panel in panels:
+        for name in names:
+            mine, spread = runs[runs["dataset"] == name], means[means["dataset"] == name]
+            low, high = (
+                min(mine["accuracy"].min(), spread["low"].min()),
+                max(mine["accuracy"].max(), spread["high"].max()),
+            )
+            # One scale a data set, so that its norms can be compared.
+            room = 0.002 + 0.06 * (high - low)
+            inside = alt.Scale(domain=[max(0, low - room), min(1, high + room)], nice=False, zero=False)
+            y = alt.Y(
+                "accuracy:Q", title=title if name == names[0] else None, axis=alt.Axis(format=".3~p"), scale=inside
+            )
+            chart = _n_panel(mine[mine["panel"] == panel], spread[spread["panel"] == panel], y, ink)
+            width = panel_width(len(names))
+            cells.append(sized(chart.properties(title=alt.Title(f"{name}: {panel}", limit=width + 60)), width, 240))
+    return alt.concat(*cells, columns=len(names))
+
+
+def _n_panel(runs: pd.DataFrame, means: pd.DataFrame, y: alt.Y, ink: str) -> Chart:
+    ticks = dict(sorted(zip(means["position"].astype(int), means["n"], strict=True)))
+    words = "".join(f"datum.value === {at} ? 'all' : " for at, name in ticks.items() if name == "all")
+    axis = alt.Axis(values=list(ticks), labelExpr=f"{words}format(datum.value, ',')")
+    # Linear up to 50, logarithmic above: 0 stands apart without taking half of the axis.
+    scale = alt.Scale(type="symlog", constant=50, padding=8, nice=False)
+    x = alt.X("position:Q", title="n, perturbed an epoch", axis=axis, scale=scale)
+    single = alt.Chart(runs).mark_point(opacity=0.4, size=30, color=ink)
+    told: list[Any] = ["n", alt.Tooltip("mean:Q", format=".2%"), alt.Tooltip("sd:Q", format=".2%"), "seeds"]
+    mean = alt.Chart(means).encode(x=x, y="mean:Q", tooltip=told)
+    bars = alt.Chart(means).mark_rule(strokeWidth=2, color=ink).encode(x=x, y="low:Q", y2="high:Q")
+    return (
+        single.encode(x=x, y=y, tooltip=["run", "n", "seed", alt.Tooltip("accuracy:Q", format=".2%")])
+        + bars
+        + mean.mark_line(color=ink, strokeWidth=1.5)
+        + mean.mark_point(filled=True, size=60, color=ink, opacity=1)
+    )

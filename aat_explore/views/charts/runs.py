@@ -1,0 +1,53 @@
+"""Charts of one run's metrics, and of what epochs cost."""
+
+import altair as alt
+import pandas as pd
+
+from aat_explore.views.charts.style import LINES, PERCENT, SERIES, WIDTH, Chart, sized
+
+
+def epoch_metrics(frame: pd.DataFrame, kind: str) -> Chart:
+    """Losses (`kind` loss) or validation accuracies (`accuracy`) of `frames.epoch_metrics` against the epoch."""
+    data = frame[frame["kind"] == kind]
+    accuracy = kind == "accuracy"
+    y = alt.Y(
+        "value:Q",
+        title="validation accuracy" if accuracy else "training loss, nats",
+        axis=PERCENT if accuracy else alt.Undefined,
+        scale=alt.Scale(domain=[0, 1]) if accuracy else alt.Scale(zero=True),
+    )
+    base = alt.Chart(data).encode(
+        x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
+        y=y,
+        color=alt.Color("measure:N", title=None, legend=LINES, sort=None, scale=alt.Scale(range=SERIES)),
+        strokeDash=alt.StrokeDash("measure:N", title=None, legend=LINES, sort=None),
+        tooltip=["epoch", "measure", alt.Tooltip("value:Q", format=".1%" if accuracy else ".4f")],
+    )
+    return sized(base.mark_line() + base.mark_point(filled=True, size=18, shape="circle"), 380, 300)
+
+
+def speed(frame: pd.DataFrame) -> Chart:
+    """Seconds of an epoch by phase, one bar a contender (`speed.epochs`); what has no phases is all one."""
+    phases = ["scoring", "perturb", "train"]
+    parts = frame[["epoch of", "seconds", *phases]].copy()
+    parts["train"] = parts["train"].fillna(parts["seconds"])
+    long = parts.melt(["epoch of", "seconds"], phases, var_name="phase", value_name="share").fillna({"share": 0.0})
+    bars = (
+        alt.Chart(long)
+        .mark_bar()
+        .encode(
+            x=alt.X("share:Q", title="seconds an epoch, median").stack("zero"),
+            y=alt.Y("epoch of:N", title=None, sort=None, axis=alt.Axis(labelLimit=0)),
+            color=alt.Color(
+                "phase:N", scale=alt.Scale(domain=phases, range=SERIES[:3]), legend=alt.Legend(orient="top")
+            ),
+            order=alt.Order("order:Q"),
+        )
+        .transform_calculate(order="indexof(['scoring', 'perturb', 'train'], datum.phase)")
+    )
+    said = (
+        alt.Chart(frame)
+        .mark_text(align="left", dx=4, color="#7d8494")
+        .encode(x="seconds:Q", y=alt.Y("epoch of:N", sort=None), text=alt.Text("seconds:Q", format=".3~g"))
+    )
+    return sized(bars + said, WIDTH - 250, 22 * len(frame))

@@ -1,0 +1,63 @@
+"""What all charts share: the paper's colours for n, dash patterns, axes, sizes."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import altair as alt
+
+Chart: TypeAlias = Any  # one of Altair's five chart classes; their own types promise less than they do
+
+PAPER_COLOURS = {
+    False: {"0": "#000000", "100": "#1f4fd8", "1000": "#d62728", "10000": "#1a8f2e", "all": "#8b4513"},
+    True: {"0": "#f2f2f2", "100": "#6ea0ff", "1000": "#ff6b6b", "10000": "#4cd36a", "all": "#c98a5a"},
+}
+OTHER_COLOURS = {
+    False: ("#7b7f8c", "#9467bd", "#e08a00", "#17a2b8", "#d35fa8", "#6b8e00"),
+    True: ("#a9adba", "#c3a1e6", "#ffb347", "#54d1e3", "#f29ad0", "#b5d44a"),
+}
+OTHER_DASHES = ([10, 2], [1, 4], [5, 5], [6, 2, 1, 2, 1, 2], [12, 2, 2, 2], [3, 7])
+PAPER_DASHES = {"0": [1, 0], "100": [7, 3], "1000": [2, 2], "10000": [8, 3, 2, 3], "all": [12, 4]}
+GROUP_COLOURS = {False: {"all": "#9aa0ad", "drawn": "#d62728"}, True: {"all": "#7d8494", "drawn": "#ff6b6b"}}
+SERIES = ["#4c8bf5", "#e08a00", "#e0526a", "#3fae6a", "#9a6fd0", "#8d93a1"]  # to be seen on light and dark
+PERCENT = alt.Axis(format=".0%")
+LINES = alt.Legend(
+    orient="top", symbolType="stroke", symbolOpacity=1, symbolSize=400, symbolStrokeWidth=2, labelLimit=0
+)
+WIDTH = 820  # of a whole figure, in pixels: what a 1280-pixel window leaves beside Streamlit's sidebar
+
+
+def order_of_n(names: Sequence[str]) -> list[str]:
+    """n's names from 0 upwards, `all` last."""
+    return sorted(set(names), key=lambda name: float("inf") if name == "all" else float(name))
+
+
+def n_styles(names: Sequence[str], *, dark: bool = False) -> tuple[list[str], list[str], list[list[int]]]:
+    """n's names in order with a colour and a dash pattern each: the paper's, or others, of which there are six."""
+    ordered = order_of_n(names)
+    spare = itertools.cycle(OTHER_COLOURS[dark])
+    colours = [PAPER_COLOURS[dark].get(name) or next(spare) for name in ordered]
+    free = itertools.cycle(OTHER_DASHES)
+    return ordered, colours, [PAPER_DASHES.get(name) or next(free) for name in ordered]
+
+
+def n_colour(names: Sequence[str], dark: bool) -> alt.Color:
+    """The colour channel of charts with a line an n."""
+    ordered, colours, _ = n_styles(names, dark=dark)
+    return alt.Color("n:N", scale=alt.Scale(domain=ordered, range=colours), sort=ordered, title="n", legend=LINES)
+
+
+def n_dash(names: Sequence[str]) -> alt.StrokeDash:
+    """The dash channel of charts with a line an n."""
+    ordered, _, dashes = n_styles(names)
+    return alt.StrokeDash("n:N", scale=alt.Scale(domain=ordered, range=dashes), sort=ordered, title="n", legend=LINES)
+
+
+def panel_width(panels: int) -> int:
+    """Width of a plot, less its axis, in a row of that many."""
+    return max(120, WIDTH // panels - 95)
+
+
+def sized(chart: Chart, width: int, height: int) -> Chart:
+    """The chart with the width and height of its plot in pixels."""
+    return chart.properties(width=width, height=height)

@@ -1,0 +1,148 @@
+"""Many runs: the test accuracies behind the paper's figures."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aat_explore.views import evaluations
+from aat_explore.views.protocols import Run
+from aat_explore.views.recipes import Recipe, norm_name, recipe
+
+BASELINES = ("0", "all")  # drawn from no p, so of every norm
+EVALUATED = [
+    *("epsilon", "accuracy", "run", "dataset", "n", "position", "norm_power", "seed", "recipe", "attack"),
+    *("training_epsilon", "test", "images", "epoch", "epochs"),
+]
+
+
+def evaluated(runs: Sequence[Run]) -> pd.DataFrame:
+    """Every accuracy of the tests that count, see `evaluations.counting`: one row a run, test and ε.
+
+    `position` places n on a number line (T for all); `test` names attack and images, of which there are `images`;
+    `epoch` is the one tested.
+    """
+    parts = []
+    for run in runs:
+        config = run.config
+        position = int(run.metrics()["num_drawn"].max()) if config.num_perturbed == "all" else config.num_perturbed
+        for test, evaluation in evaluations.counting(run.evaluations()).items():
+            part = pd.DataFrame({"epsilon": evaluation.epsilons, "accuracy": evaluation.accuracies})
+            parts.append(
+                part.assign(
+                    run=run.id,
+                    dataset=config.dataset,
+                    n=str(config.num_perturbed),
+                    position=position,
+                    norm_power=config.norm_power,
+                    seed=config.seed,
+                    recipe=np.array([recipe(config)] * len(part), dtype=object),
+                    attack=config.attack.kind,
+                    training_epsilon=config.epsilon,
+                    test=test,
+                    images=evaluation.num_images,
+                    epoch=evaluation.epoch,
+                    epochs=config.epochs,
+                )
+            )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=EVALUATED)
+
+
+def untested(frame: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
+    """Ids of the runs that an `evaluated` frame has no row of."""
+    found = set(frame["run"])
+    return [run.id for run in runs if run.id not in found]
+
+
+def datasets(frame: pd.DataFrame) -> list[str]:
+    """Data sets of an `evaluated` frame, by name."""
+    return sorted(frame["dataset"].unique())
+
+
+def tests(frame: pd.DataFrame) -> list[str]:
+    """Tests of an `evaluated` frame, the one of most runs first, of these the one on most images, then the hardest.
+
+    FGSM, which proves nothing alone, comes after all others.
+    """
+    trained = (frame["epsilon"] - frame["training_epsilon"]).abs() < 1e-6
+    left = frame[trained].groupby("test")["accuracy"].mean()
+    found = frame.groupby("test").agg(runs=("run", "nunique"), images=("images", "max"))
+    order = found.assign(fgsm=found.index.str.startswith("FGSM"), left=left).sort_values(
+        ["fgsm", "runs", "images", "left"], ascending=[True, False, False, True], kind="stable"
+    )
+    return list(order.index)
+
+
+def recipes(frame: pd.DataFrame, dataset: str) -> list[Recipe]:
+    """Recipes of one data set that are not merely the baseline of another, the one with most runs first."""
+    found = frame[frame["dataset"] == dataset].groupby("recipe", sort=False)["run"].nunique()
+    whole = [one for one in found.index if not any(other != one and other.covers(one) for other in found.index)]
+    return sorted(whole, key=lambda one: (-found[one], str(one)))
+
+
+def of_recipe(
+    frame: pd.DataFrame, dataset: str, chosen: Recipe, powers: Collection[float] | None = None
+) -> pd.DataFrame:
+    """The rows of one data set that belong to a recipe, with `panel` (norm name): baselines stand in every panel.
+
+    `powers` are the norm powers with a panel; None: those that the recipe's runs have.
+    """
+    mine: pd.DataFrame = frame[(frame["dataset"] == dataset) & frame["recipe"].map(chosen.covers)]
+    mine = mine.assign(recipe=str(chosen))
+    baseline = mine["n"].isin(BASELINES)
+    if (mine["n"] != "0").any():  # n = 0 never used its own ε
+        mine = mine.assign(training_epsilon=mine.loc[mine["n"] != "0", "training_epsilon"].iloc[0])
+    panels: list[pd.DataFrame] = []
+    for power in _panel_powers(mine) if powers is None else powers:
+        panels.append(mine[baseline | (mine["norm_power"] == power)].assign(panel=norm_name(power)))
+    return pd.concat(panels, ignore_index=True)
+
+
+def _panel_powers(frame: pd.DataFrame) -> list[float]:
+    """Norm powers of the runs that sample: Norm, Squared Norm, then others, the uniform control last."""
+    powers = frame.loc[~frame["n"].isin(BASELINES), "norm_power"].unique()
+    return sorted(powers, key=lambda power: (power == 0, power)) or [1.0]
+
+
+def robustness(frame: pd.DataFrame, dataset: str, chosen: Recipe, test: str) -> pd.DataFrame:
+    """Fig. 1–3: accuracy against ε, one row a run, ε and panel."""
+    return of_recipe(frame[frame["test"] == test], dataset, chosen)
+
+
+def pgd_on_all(frame: pd.DataFrame, test: str) -> pd.DataFrame:
+    """Fig. 5: accuracy against ε of networks trained with PGD on all samples; the panel is the data set."""
+    mine = frame[(frame["n"] == "all") & (frame["attack"] == "pgd") & (frame["test"] == test)]
+    shown: pd.DataFrame = mine.assign(panel=mine["dataset"], recipe=mine["recipe"].map(str))
+    return shown.reset_index(drop=True)
+
+
+def accuracy_against_n(
+    frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str, *, robust: bool = False
+) -> pd.DataFrame:
+    """Fig. 4: clean accuracy (or robust accuracy at the training ε) against n, one row a run and panel."""
+    frame = frame[frame["test"] == test]
+    members = [of_recipe(frame, dataset, one) for dataset, one in chosen.items()]
+    powers = _panel_powers(pd.concat(members))
+    mine = pd.concat([of_recipe(frame, dataset, one, powers) for dataset, one in chosen.items()], ignore_index=True)
+    wanted: Any = mine["training_epsilon"] if robust else 0.0
+    tested: pd.DataFrame = mine[(mine["epsilon"] - wanted).abs() < 1e-6]
+    return tested.reset_index(drop=True)
+
+
+def over_seeds(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Mean accuracy, its standard deviation over seeds (missing for one seed), low, high = mean ∓ sd, and seeds.
+
+    Runs of one seed, which differ in no more than bookkeeping, count as one: their mean.
+    """
+    each = frame.groupby([*by, "seed"], sort=True, dropna=False)["accuracy"].mean().reset_index()
+    groups = each.groupby(list(by), sort=True, dropna=False)
+    spread = groups.agg(mean=("accuracy", "mean"), sd=("accuracy", "std"), seeds=("seed", "size")).reset_index()
+    sd = spread["sd"].fillna(0)
+    return spread.assign(low=(spread["mean"] - sd).clip(lower=0), high=(spread["mean"] + sd).clip(upper=1))
+
+
+def unfinished(frame: pd.DataFrame) -> list[str]:
+    """Runs of an `evaluated` frame that were tested before their last epoch, as `run (epoch 3 of 10)`."""
+    early = frame[frame["epoch"] < frame["epochs"]].drop_duplicates("run")
+    return [f"{row.run} (epoch {row.epoch} of {row.epochs})" for row in early.itertuples()]

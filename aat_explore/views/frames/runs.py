@@ -1,0 +1,91 @@
+"""What became of runs: one row a run, and one run's metrics over its epochs."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pandas as pd
+
+from aat_explore.views import evaluations
+from aat_explore.views.protocols import Run
+from aat_explore.views.recipes import attack_name
+
+COLLAPSED = (
+    0.5  # ours: of ten classes more wrong than right; plain training gets 78 % even on fashion-mini, the smallest
+)
+COST_PHASES = ("seconds_scoring", "seconds_draw", "seconds_perturb", "seconds_train")
+MEASURES = {
+    "loss": ("loss", "all"),
+    "loss_drawn": ("loss", "perturbed"),
+    "loss_rest": ("loss", "unperturbed"),
+    "clean_accuracy_val": ("accuracy", "clean"),
+    "fgsm_accuracy_val": ("accuracy", "robust (FGSM)"),
+    "robust_accuracy_val": ("accuracy", "robust (PGD)"),
+}
+
+
+def summary(run: Run, training: bool = False) -> dict[str, Any]:
+    """One row of `runs_table`; raises if the run's metrics or evaluations are damaged."""
+    config, metrics = run.config, run.metrics()
+    clean, robust, tested_with = evaluations.headline(run.evaluations(), config.epsilon)
+    return {
+        "run": run.id,
+        "n": str(config.num_perturbed),
+        "norm power": f"{config.norm_power:g}" if config.samples else "",
+        "clean accuracy": clean,
+        "robust accuracy": robust,
+        "flag": ", ".join(flags(metrics, complete=run.complete)),
+        "tested with": tested_with,
+        "status": status(run, training),
+        "epochs": f"{run.epoch}/{config.epochs}",
+        "dataset": config.dataset,
+        "attack": f"{attack_name(config.resolved_attack)}, ε {config.epsilon:g}" if config.num_perturbed != 0 else "",
+        "seed": config.seed,
+        "seconds an epoch": metrics[list(COST_PHASES)].sum(axis=1).median(),
+        "total seconds": metrics.filter(like="seconds_").sum().sum(),
+    }
+
+
+def status(run: Run, training: bool) -> str:
+    """`training`, `showcase`, `complete` or `cut off`."""
+    if training:
+        return "training"
+    if run.showcase:
+        return "showcase" if run.complete else "showcase, cut off"
+    return "complete" if run.complete else "cut off"
+
+
+def flags(metrics: pd.DataFrame, *, complete: bool) -> list[str]:
+    """What is wrong with the last epoch of `Run.metrics()`; nothing is said of a run that has not yet learnt."""
+    last = metrics.iloc[-1]
+    learnt = complete or bool(metrics["clean_accuracy_val"].max() >= COLLAPSED)
+    found = []
+    if learnt and last["clean_accuracy_val"] < COLLAPSED:
+        found.append("clean accuracy collapsed")
+    fgsm, pgd = last["fgsm_accuracy_val"], last["robust_accuracy_val"]
+    if fgsm > last["clean_accuracy_attacked"]:
+        found.append("label leaking")
+    # Wong, Rice, Kolter 2020 ("Fast is better than free"): accuracy under PGD falls to nothing while FGSM's stays. The
+    # two margins are ours. Networks that were not trained on x′ resist neither attack, and overfit to none.
+    if last["num_drawn"] > 0 and fgsm - pgd > 0.15 and pgd < fgsm / 2:
+        found.append("catastrophic overfitting")
+    return found
+
+
+def runs_table(runs: Sequence[Run], training: Collection[str] = ()) -> pd.DataFrame:
+    """One row a run; `training` holds the ids of runs whose trainer is at work."""
+    return pd.DataFrame([summary(run, run.id in training) for run in runs])
+
+
+def epoch_metrics(run: Run) -> pd.DataFrame:
+    """Losses and validation accuracies: epoch, kind (`loss` or `accuracy`), measure, value."""
+    long = run.metrics().melt("epoch", list(MEASURES), "name", "value").dropna(subset="value")
+    long["kind"] = long["name"].map({name: kind for name, (kind, _) in MEASURES.items()})
+    long["measure"] = long["name"].map({name: measure for name, (_, measure) in MEASURES.items()})
+    return long[["epoch", "kind", "measure", "value"]].reset_index(drop=True)
+
+
+def last_losses(run: Run) -> dict[str, float]:
+    """Training loss of the last epoch in nats over all, perturbed and unperturbed samples, where there are any."""
+    last = run.metrics().iloc[-1]
+    losses = {measure: last[name] for name, (kind, measure) in MEASURES.items() if kind == "loss"}
+    return {measure: float(loss) for measure, loss in losses.items() if pd.notna(loss)}

@@ -1,0 +1,53 @@
+"""What views need of a cached run and of a data set; `store.Run` and `datasets.Dataset` are such."""
+
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aat_explore.config import RunConfig
+from aat_explore.records import Evaluation
+
+Array: TypeAlias = NDArray[Any]
+UInt8: TypeAlias = NDArray[np.uint8]
+Frame: TypeAlias = pd.DataFrame  # for pages, which hand frames on without importing pandas
+
+
+class Run(Protocol):
+    """What views need of a cached run; see `store.Run` for shapes."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def config(self) -> RunConfig: ...  # noqa: D102
+    @property
+    def epoch(self) -> int: ...  # noqa: D102
+    @property
+    def complete(self) -> bool: ...  # noqa: D102
+    @property
+    def showcase(self) -> bool: ...  # noqa: D102
+    def metrics(self) -> pd.DataFrame: ...  # noqa: D102
+    def probabilities(self, epoch: int) -> Array | None: ...  # noqa: D102
+    def drawn(self, epoch: int) -> Array: ...  # noqa: D102
+    def x_adv(self, epoch: int) -> Array: ...  # noqa: D102
+    def evaluations(self) -> list[Evaluation]: ...  # noqa: D102
+
+
+class Split(Protocol):
+    """What views need of the training split; see `datasets.Split` for shapes."""
+
+    @property
+    def labels(self) -> NDArray[np.uint8]: ...  # noqa: D102
+    def images(self, indices: Array) -> NDArray[np.uint8]: ...  # noqa: D102
+
+
+class Dataset(Protocol):
+    """What views need of a data set."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def train(self) -> Split: ...  # noqa: D102
