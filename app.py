@@ -12,5 +12,6 @@ PAGES = [
 ]
 
 st.set_page_config(page_title="AAT explore", page_icon="🎯", layout="wide")
+page.know_pages(PAGES)
 with page.messages():
     st.navigation(PAGES).run()

@@ -1,6 +1,10 @@
 """The dashboard: one module a page, each a function `show` that chooses, loads and shows.
 
-    page.py         what every page is made of: the cache, choices in the URL, frames computed once, messages
+    page.py         what every page is made of: the cache, frames computed once, messages
+    choices.py      choices kept in the URL and from page to page
+    downloads.py    charts and tables that can be taken away
+    sheet.py        a sheet of images to click on
+    text.py         text out of files, shown as it is
     runs.py         all runs, and one of them live
     picks.py        what one epoch drew: images, p, classes
     figures.py      what the two pages of figures share

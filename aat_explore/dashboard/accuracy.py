@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import figures, page
+from aat_explore.dashboard import choices, figures, page
 from aat_explore.views import charts, frames
 
 MEASURES = ("clean accuracy", "robust accuracy")
@@ -20,7 +20,7 @@ def show() -> None:
         "over seeds, bars reach one standard deviation up and down. Baselines n = 0 and n = all stand in both rows.",
     )
     measured, test = figures.measured(page.readable_runs())
-    robust = page.switch("Measure", MEASURES, "measure") == "robust accuracy"
+    robust = choices.switch("Measure", MEASURES, "measure") == "robust accuracy"
     chosen = {name: figures.choose_recipe(measured, name) for name in frames.datasets(measured)}
     runs = frames.accuracy_against_n(measured, chosen, test, robust=robust)
     if runs.empty:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from aat_explore.dashboard import page
+from aat_explore.dashboard import choices, page
 from aat_explore.store import Run
 from aat_explore.views import frames
 from aat_explore.views.frames import Frame
@@ -33,13 +33,13 @@ def measured(runs: Sequence[Run]) -> tuple[Frame, str]:
     if frame.empty:
         st.info("No run in this cache has been evaluated on test images yet, so there is nothing to draw.")
         st.stop()
-    return frame, page.choose("Tested with", frames.tests(frame), "test")
+    return frame, choices.choose("Tested with", frames.tests(frame), "test")
 
 
 def choose_recipe(frame: Frame, dataset: str) -> Recipe:
     """The settings to compare within, if the runs of a data set have several."""
     by_name = {str(recipe): recipe for recipe in frames.recipes(frame, dataset)}
-    return by_name[page.choose(f"Settings for {page.plain(dataset)}", list(by_name), f"settings-{dataset}")]
+    return by_name[choices.choose(f"Settings for {page.plain(dataset)}", list(by_name), f"settings-{dataset}")]
 
 
 def say_what_was_tested(runs: Frame, test: str) -> None:

@@ -1,19 +1,20 @@
-"""What every page is made of: the cache, choices kept in the URL, frames computed once, and messages.
+"""What every page is made of: the cache, frames computed once, the way to other pages, and messages.
 
 Text that comes out of files (data sets, class names, reasons of damage) goes through `plain` before Streamlit sees it.
 """
 
 import argparse
-import re
 import shlex
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import streamlit as st
 
 from aat_explore import datasets
+from aat_explore.dashboard import choices
+from aat_explore.dashboard.text import plain as plain
 from aat_explore.errors import AATError
 from aat_explore.store import Run, RunMovedOnError, Store, default_cache
 from aat_explore.views import frames
@@ -67,6 +68,24 @@ def readable_runs() -> list[Run]:
     return runs
 
 
+def picked_runs() -> list[Run]:
+    """The readable runs that were picked on the Runs page (`runs` in the URL), else all of them."""
+    runs = readable_runs()
+    wanted = (choices.param("runs") or "").split(",")
+    picked = [run for run in runs if run.id in wanted]
+    if not picked:
+        if any(wanted):
+            st.caption(":material/link_off: None of the runs that the address picks is in this cache; offering all.")
+        return runs
+    with st.sidebar:
+        st.caption(f"{len(picked)} of {len(runs)} runs picked on the Runs page")
+        if st.button("Offer all runs", icon=":material/filter_alt_off:"):
+            choices.set_param("runs", None)
+            st.rerun()
+    linked = st.session_state.get("going", {}).get("run", st.query_params.get("run"))
+    return picked + [run for run in runs if run.id == linked and run not in picked]
+
+
 def dataset_of(run: Run) -> datasets.Dataset | None:
     """The run's images, or None and a message that says how to get them; reads only what is prepared."""
     try:
@@ -92,6 +111,18 @@ def remembered(compute: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) 
     return result
 
 
+def held(compute: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+    """Like `remembered`, for a few big results: not copied, so nobody may change them, and soon forgotten."""
+    key = (compute.__module__, compute.__qualname__, _key(args), _key(tuple(sorted(kwargs.items()))))
+    result: Result = _held(key, lambda: compute(*args, **kwargs))
+    return result
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _held(key: tuple[Any, ...], _compute: Callable[[], Any]) -> Any:
+    return _compute()
+
+
 @st.cache_data(max_entries=128, show_spinner=False)
 def _remembered(key: tuple[Any, ...], _compute: Callable[[], Any]) -> Any:
     return _compute()
@@ -115,55 +146,21 @@ def _key(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no key: pass the run or data set that it comes from")
 
 
-# --- Choices, kept in the URL and from page to page ----------------------------------------------------------------
+# --- Pages ---------------------------------------------------------------------------------------------------------
 
 
-def choose(label: str, options: Sequence[str], key: str, *, help: str | None = None) -> str:  # noqa: A002
-    """One of `options` (not empty), kept in the URL under `key`; what is not an option falls back to the first."""
-    if len(options) == 1:
-        return options[0]
-    _carry_over(key, options)
-    chosen = st.selectbox(label, options, key=key, bind="query-params", help=help)
-    return _kept(key, chosen if chosen in options else options[0])
+def know_pages(pages: Sequence[Any]) -> None:
+    """Let `open_page` find the app's pages by the name in their address."""
+    st.session_state["pages"] = {one.url_path or "runs": one for one in pages}
 
 
-def switch(label: str, options: Sequence[str], key: str) -> str:
-    """One of a few short `options` that are Markdown of ours, side by side; kept in the URL like `choose`."""
-    _carry_over(key, options)
-    chosen = st.segmented_control(label, options, default=options[0], required=True, key=key, bind="query-params")
-    return _kept(key, chosen if chosen in options else options[0])
-
-
-def choose_run(runs: Sequence[Run]) -> Run:
-    """The run in the URL's `run`, else the first that draws samples."""
-    by_id = {run.id: run for run in sorted(runs, key=lambda run: (not run.config.samples, run.id))}
-    return by_id[
-        choose("Run", list(by_id), "run", help="Data set, n, norm power, attack, seed, digest of the settings.")
-    ]
-
-
-def choose_epoch(run: Run) -> int:
-    """The epoch in the URL's `epoch`, else the last; beyond the run's end means the last."""
-    if run.epoch == 1:
-        st.caption("This run has one epoch so far.")
-        return 1
-    _carry_over("epoch", range(1, run.epoch + 1))
-    return _kept("epoch", int(st.slider("Epoch", 1, run.epoch, run.epoch, key="epoch", bind="query-params")))
-
-
-def _carry_over(key: str, options: Container[Any]) -> None:
-    """Give a widget what was chosen on the page before: Streamlit forgets widgets, and their URL, from page to page."""
-    before = None if key in st.query_params else st.session_state.get(f"kept {key}")
-    chosen = st.session_state.get(key, before)
-    if chosen in options:
-        st.session_state[key] = chosen  # assigned even if it is there: else the next page's widget ignores it
-    elif key in st.session_state:
-        del st.session_state[key]
-
-
-def _kept(key: str, chosen: Result) -> Result:
-    st.session_state[f"kept {key}"] = chosen
-    return chosen
+def open_page(name: str, **params: str | int) -> NoReturn:
+    """Show another page (or this one) with these choices, by their names in the URL."""
+    st.session_state["going"] = params
+    pages = st.session_state.get("pages", {})
+    if name in pages:
+        st.switch_page(pages[name])
+    st.rerun()
 
 
 def dark() -> bool:
@@ -172,11 +169,6 @@ def dark() -> bool:
 
 
 # --- Text ----------------------------------------------------------------------------------------------------------
-
-
-def plain(text: str) -> str:
-    """Text as Markdown that shows exactly this text, in one line: every mark is escaped."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
 
 
 def heading(title: str, sentence: str, equation: str, explanation: str) -> None:

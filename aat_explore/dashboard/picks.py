@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import page
+from aat_explore.dashboard import choices, page
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames, gallery
@@ -22,13 +22,13 @@ def show() -> None:
         "images are drawn from p and perturbed by the run's attack A: FGSM takes one step x + ε sign(∇ₓJ), PGD several "
         "smaller ones. The effective sample size is 1/Σp².",
     )
-    run = page.choose_run(page.readable_runs())
+    run = choices.choose_run(page.readable_runs())
     if run.config.num_perturbed == 0:
         st.info("n = 0 is standard training: this run picked and perturbed nothing. Choose another run.")
         return
     attack = attack_name(run.config.resolved_attack)
     st.caption(f"Here x′ is made by {attack} at ε = {run.config.epsilon:g}, {when_perturbed(run.config)}.")
-    epoch = page.choose_epoch(run)
+    epoch = choices.choose_epoch(run)
     dataset = page.dataset_of(run)
     _numbers(run, epoch)
     _sheet(run, epoch, dataset)
@@ -56,9 +56,9 @@ def _numbers(run: Run, epoch: int) -> None:
 def _sheet(run: Run, epoch: int, dataset: Dataset | None) -> None:
     left, right = st.columns(2)
     with left:
-        order = page.switch("Order", ORDERS, "order")
+        order = choices.switch("Order", ORDERS, "order")
     with right:
-        count = int(page.switch("Images", ("24", "48", "100"), "images"))
+        count = int(choices.switch("Images", ("24", "48", "100"), "images"))
     sheet = page.remembered(gallery.picked_sheet, run, epoch, dataset, order=order, count=count, dark=page.dark())
     if sheet is None:
         st.info(f"Epoch {epoch} recorded no image (warm-up, or num_recorded = 0).")

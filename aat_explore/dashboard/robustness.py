@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import figures, page
+from aat_explore.dashboard import choices, figures, page
 from aat_explore.views import charts, frames
 
 AAT, PGD = FIGURES = ("Fig. 1–3: adaptive training", "Fig. 5: PGD on all samples")
@@ -20,8 +20,8 @@ def show() -> None:
         "them fail. Lines are means over seeds, bands one standard deviation, points single runs.",
     )
     measured, test = figures.measured(page.readable_runs())
-    if page.switch("Figure", FIGURES, "figure") == AAT:
-        dataset = page.choose("Data set", frames.datasets(measured), "dataset")
+    if choices.switch("Figure", FIGURES, "figure") == AAT:
+        dataset = choices.choose("Data set", frames.datasets(measured), "dataset")
         runs = frames.robustness(measured, dataset, figures.choose_recipe(measured, dataset), test)
         means = frames.over_seeds(runs, ["panel", "position", "n", "epsilon"])
         chart = charts.robustness(runs, means, test, dark=page.dark())

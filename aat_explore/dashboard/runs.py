@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import page
+from aat_explore.dashboard import choices, page
 from aat_explore.errors import AATError
 from aat_explore.store import Run, Store
 from aat_explore.views import charts, frames
@@ -46,7 +46,7 @@ def show() -> None:
     training = sorted(run.id for run in runs if run.training)
     table = page.remembered(frames.runs_table, runs, training)
     st.dataframe(table, hide_index=True, column_config=COLUMNS, alt="All runs of the cache")
-    run = page.choose_run(runs)
+    run = choices.choose_run(runs)
     _one_run(run, training)
     followed = {followed.id: followed.revision for followed in runs if followed.id in training or followed is run}
     _follow(followed, training, Store(page.cache_dir()).run_ids())

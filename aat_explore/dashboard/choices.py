@@ -1,0 +1,219 @@
+"""Choices kept in the URL and from page to page: widgets bound to it, and state that has no widget.
+
+Every function takes `key`, the name in the URL. What the URL says and does not fit falls back to the default, with a
+note. A chart's callback may set `st.session_state[key]` of a widget that the next run of the script draws.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from aat_explore.dashboard.text import plain
+from aat_explore.store import Run
+
+Chosen = TypeVar("Chosen")
+Number = TypeVar("Number", int, float)
+Fitting = Callable[[Any], Any]  # what a widget may be given for a value of any origin; None: it does not fit
+
+
+# --- Widgets -------------------------------------------------------------------------------------------------------
+
+
+def choose(
+    label: str,
+    options: Sequence[str],
+    key: str,
+    *,
+    help: str | None = None,  # noqa: A002
+    default: str | None = None,
+) -> str:
+    """One of `options` (not empty); `default` is the first of them, unless another is named."""
+    first = default if default is not None and default in options else options[0]
+    _prepare(key, _one_of(options), f"showing {plain(first)}")
+    if len(options) == 1:
+        return first
+    chosen = st.selectbox(label, options, index=options.index(first), key=key, bind="query-params", help=help)
+    return _kept(key, chosen if chosen in options else first)
+
+
+def switch(label: str, options: Sequence[str], key: str) -> str:
+    """One of a few short `options` that are Markdown of ours, side by side; the first is the default."""
+    _prepare(key, _one_of(options), f"showing {plain(options[0])}")
+    chosen = st.segmented_control(label, options, default=options[0], required=True, key=key, bind="query-params")
+    return _kept(key, chosen if chosen in options else options[0])
+
+
+def choose_many(
+    label: str,
+    options: Sequence[str],
+    key: str,
+    *,
+    help: str | None = None,  # noqa: A002
+    at_most: int | None = None,
+    default: Sequence[str] = (),
+) -> list[str]:
+    """Any of `options`, in the order chosen; where it is a filter, none chosen means no filter."""
+
+    def fitting(value: Any) -> list[str] | None:
+        named = [value] if isinstance(value, str) else list(value)
+        known = [one for one in named if one in options][:at_most]
+        return known if known or not named else None
+
+    _prepare(key, fitting, "choosing as usual")
+    given = [one for one in default if one in options]
+    chosen = st.multiselect(
+        label, options, default=given, key=key, bind="query-params", help=help, max_selections=at_most
+    )
+    return _kept(key, list(chosen))
+
+
+def number(
+    label: str,
+    low: Number,
+    high: Number,
+    default: Number,
+    key: str,
+    *,
+    step: float = 1,
+    help: str | None = None,  # noqa: A002
+) -> Number:
+    """A slider from `low` to `high`, both of them possible; whole if `default` is."""
+    if low == high:
+        return low
+    _prepare(key, _within(low, high, type(default)), f"showing {default}")
+    chosen: Any = st.slider(label, low, high, default, step=step, key=key, bind="query-params", help=help)
+    return _kept(key, type(default)(chosen))
+
+
+def whole(
+    label: str,
+    low: int,
+    high: int,
+    default: int,
+    key: str,
+    *,
+    help: str | None = None,  # noqa: A002
+) -> int:
+    """A whole number to be typed, from `low` to `high`."""
+    _prepare(key, _within(low, high, int), f"showing {default}")
+    chosen = st.number_input(label, low, high, default, step=1, key=key, bind="query-params", help=help)
+    return _kept(key, int(chosen))
+
+
+def between(
+    label: str,
+    low: float,
+    high: float,
+    key: str,
+    *,
+    step: float | None = None,
+    format: str | None = None,  # noqa: A002
+    help: str | None = None,  # noqa: A002
+) -> tuple[float, float]:
+    """Two ends of a range within `low` and `high`; the whole of it by default."""
+    one = _within(low, high, float)
+
+    def fitting(value: Any) -> tuple[float, float] | None:
+        ends = [one(end) for end in value] if isinstance(value, list | tuple) else []
+        return (ends[0], ends[1]) if len(ends) == 2 and None not in ends and ends[0] <= ends[1] else None
+
+    _prepare(key, fitting, "showing the whole range")
+    ends = st.slider(label, low, high, (low, high), step=step, format=format, key=key, bind="query-params", help=help)
+    return _kept(key, (float(ends[0]), float(ends[1])))
+
+
+def toggle(label: str, key: str, *, default: bool = False) -> bool:
+    """On or off; `true` or `false` in the URL."""
+    names = {"true": True, "false": False, True: True, False: False}
+    _prepare(key, lambda value: names.get(value.lower() if isinstance(value, str) else value), "as usual")
+    return _kept(key, bool(st.toggle(label, default, key=key, bind="query-params")))
+
+
+def choose_run(runs: Sequence[Run]) -> Run:
+    """The run in the URL's `run`, else the first that draws samples."""
+    by_id = {run.id: run for run in sorted(runs, key=lambda run: (not run.config.samples, run.id))}
+    return by_id[
+        choose("Run", list(by_id), "run", help="Data set, n, norm power, attack, seed, digest of the settings.")
+    ]
+
+
+def choose_epoch(run: Run) -> int:
+    """The epoch in the URL's `epoch`, else the last; beyond the run's end means the last."""
+    if run.epoch == 1:
+        st.caption("This run has one epoch so far.")
+        return 1
+    return number("Epoch", 1, run.epoch, run.epoch, "epoch")
+
+
+# --- State without a widget ----------------------------------------------------------------------------------------
+
+
+def param(key: str) -> str | None:
+    """What the URL, else an earlier page, says of `key`; not checked."""
+    going = st.session_state.get("going", {})
+    if key in going:
+        set_param(key, str(going.pop(key)))
+    value = st.query_params.get(key, st.session_state.get(f"kept {key}"))
+    set_param(key, value)
+    return value
+
+
+def set_param(key: str, value: str | None) -> None:
+    """Write `key` to the URL and keep it for the pages to come; None removes it."""
+    st.session_state[f"kept {key}"] = value
+    if value is None:
+        if key in st.query_params:
+            del st.query_params[key]
+    elif st.query_params.get(key) != value:
+        st.query_params[key] = value
+
+
+# --- Between a widget, the URL and the page before -----------------------------------------------------------------
+
+
+def _prepare(key: str, fitting: Fitting, instead: str) -> None:
+    """Give a widget what was chosen elsewhere: Streamlit forgets widgets, and their URL, from page to page.
+
+    In this order: what `page.open_page` asked for, what the widget holds, the URL, the page before.
+    """
+    going = st.session_state.get("going", {})
+    asked = going.pop(key, None)
+    linked = list(st.query_params.get_all(key)) if key in st.query_params else None
+    if asked is None and key not in st.session_state and linked is not None:
+        value = linked if len(linked) != 1 else linked[0]
+        fits = fitting(value)
+        if fits is None:
+            st.caption(
+                f":material/link_off: The address says {plain(key)} = {plain(', '.join(linked)[:80])}, "
+                f"which does not fit here; {instead}."
+            )
+        return
+    value = asked if asked is not None else st.session_state.get(key, st.session_state.get(f"kept {key}"))
+    if value is None:
+        return
+    fits = fitting(value)
+    if fits is not None:
+        st.session_state[key] = fits  # assigned even if it is there: else the next page's widget ignores it
+    elif key in st.session_state:
+        del st.session_state[key]
+
+
+def _one_of(options: Sequence[str]) -> Fitting:
+    return lambda value: value if value in options else None
+
+
+def _within(low: Any, high: Any, kind: type) -> Fitting:
+    def fitting(value: Any) -> Any:
+        try:
+            read = kind(value)
+        except (TypeError, ValueError):
+            return None
+        return read if low <= read <= high else None
+
+    return fitting
+
+
+def _kept(key: str, chosen: Chosen) -> Chosen:
+    st.session_state[f"kept {key}"] = chosen
+    return chosen

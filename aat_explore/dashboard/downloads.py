@@ -1,0 +1,58 @@
+"""Charts and tables that can be taken away: CSV, and with vl-convert PNG and SVG at print size."""
+
+import importlib.util
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from aat_explore.views import charts
+from aat_explore.views.frames import Frame
+
+PRINT_SCALE = 3  # pixels of the file for one on the screen: a figure 860 wide prints at 300 dpi in 22 cm
+
+
+def chart(
+    drawn: charts.Chart,
+    frame: Frame,
+    name: str,
+    *,
+    alt: str,
+    key: str | None = None,
+    on_select: Any = "ignore",
+    selection_mode: str | Sequence[str] | None = None,
+) -> Any:
+    """Draw a chart of `frame`, with its numbers and pictures to be downloaded under `name`; `st.altair_chart`'s answer.
+
+    The files are made when they are asked for, not before.
+    """
+    answer = st.altair_chart(
+        drawn, width="content", alt=alt, key=key, on_select=on_select, selection_mode=selection_mode
+    )
+    with st.popover("Download", icon=":material/download:", type="tertiary"):
+        _button("Numbers, CSV", lambda: frame.to_csv(index=False).encode(), name, "csv", "text/csv")
+        if importlib.util.find_spec("vl_convert") is None:
+            st.caption("`pip install 'aat-explore[export]'` adds PNG and SVG.")
+        else:
+            _button("Picture, PNG", lambda: _picture(drawn, "png"), name, "png", "image/png")
+            _button("Picture, SVG", lambda: _picture(drawn, "svg"), name, "svg", "image/svg+xml")
+    return answer
+
+
+def table(frame: Frame, name: str, *, alt: str, column_config: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+    """Show a table, with its CSV to be downloaded from the toolbar over it; `st.dataframe`'s answer."""
+    return st.dataframe(frame, hide_index=True, column_config=column_config, alt=alt, **kwargs)
+
+
+def _button(label: str, make: Callable[[], bytes], name: str, ending: str, kind: str) -> None:
+    st.download_button(
+        label, make, f"{name}.{ending}", kind, key=f"download {name}.{ending}", on_click="ignore", width="stretch"
+    )
+
+
+def _picture(drawn: charts.Chart, kind: str) -> bytes:
+    file = io.BytesIO() if kind == "png" else io.StringIO()
+    drawn.save(file, format=kind, **({"scale_factor": PRINT_SCALE} if kind == "png" else {}))
+    content = file.getvalue()
+    return content if isinstance(content, bytes) else content.encode()

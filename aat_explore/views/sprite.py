@@ -1,0 +1,53 @@
+"""uint8 images → one PNG that a browser cuts into tiles."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from aat_explore.errors import AATError
+from aat_explore.views.protocols import UInt8
+
+GAP = 1  # transparent pixels between the images of a tile
+PER_ROW = 25  # tiles; keeps a sheet of 1,000 within the 16,384 pixels a side that browsers draw
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """k tiles of `width` × `height` pixels, `per_row` a row, in one PNG at the data's own resolution."""
+
+    png: bytes
+    width: int
+    height: int
+    per_row: int
+    rows: int
+
+
+def sprite(images: Mapping[str, UInt8]) -> Sprite:
+    """Put the i-th image of every column side by side into tile i; lossless.
+
+    `images`: heading → uint8 (k, C, H, W) of one shape, k > 0, C = 1 or 3; AATError otherwise.
+    """
+    shapes = {array.shape for array in images.values()}
+    if len(shapes) != 1 or len(shape := next(iter(shapes))) != 4 or shape[0] == 0 or shape[1] not in (1, 3):
+        raise AATError(
+            f"images of shapes {sorted(shapes)} make no sheet; all must be one (k, C, H, W), k > 0, C 1 or 3"
+        )
+    k, channels, height, width = shape
+    rows, wide = -(-k // PER_ROW), len(images) * (width + GAP) - GAP
+    tiles = np.zeros((rows * PER_ROW, height, wide, channels + 1), dtype=np.uint8)
+    for column, array in enumerate(images.values()):
+        left = column * (width + GAP)
+        tiles[:k, :, left : left + width, :channels] = array.transpose(0, 2, 3, 1)
+        tiles[:k, :, left : left + width, channels] = 255
+    sheet = (
+        tiles.reshape(rows, PER_ROW, height, wide, -1).transpose(0, 2, 1, 3, 4).reshape(rows * height, -1, channels + 1)
+    )
+    buffer = io.BytesIO()
+    # Level 3 was as quick as 1 and smaller: 1,000 Fashion-MNIST images 430 kB in 25 ms.
+    Image.fromarray(np.ascontiguousarray(sheet), "LA" if channels == 1 else "RGBA").save(
+        buffer, "PNG", compress_level=3
+    )
+    return Sprite(buffer.getvalue(), wide, height, PER_ROW, rows)
