@@ -40,7 +40,7 @@ def chart(
     return answer
 
 
-def table(frame: Frame, name: str, *, alt: str, column_config: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+def table(frame: Frame, *, alt: str, column_config: dict[str, Any] | None = None, **kwargs: Any) -> Any:
     """Show a table, with its CSV to be downloaded from the toolbar over it; `st.dataframe`'s answer."""
     return st.dataframe(frame, hide_index=True, column_config=column_config, alt=alt, **kwargs)
 

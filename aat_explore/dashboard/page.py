@@ -154,9 +154,15 @@ def know_pages(pages: Sequence[Any]) -> None:
     st.session_state["pages"] = {one.url_path or "runs": one for one in pages}
 
 
+def ask(key: str, value: str | int) -> None:
+    """Have the next choice of this name be `value`, whatever it is now."""
+    st.session_state["going"] = {**st.session_state.get("going", {}), key: value}
+
+
 def open_page(name: str, **params: str | int) -> NoReturn:
     """Show another page (or this one) with these choices, by their names in the URL."""
-    st.session_state["going"] = params
+    for key, value in params.items():
+        ask(key, value)
     pages = st.session_state.get("pages", {})
     if name in pages:
         st.switch_page(pages[name])

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, page
+from aat_explore.dashboard import choices, downloads, page
 from aat_explore.errors import AATError
 from aat_explore.store import Run, Store
 from aat_explore.views import charts, frames
@@ -32,8 +32,20 @@ COLUMNS = {
 }
 
 
+TEXTS = ("dataset", "n", "norm power", "attack", "seed", "status", "flag", "tested with", "epochs")
+NUMBERS = ("clean accuracy", "robust accuracy", "seconds an epoch", "total seconds")
+PROGRESS = {
+    "run": st.column_config.TextColumn(width=270),
+    "done": st.column_config.ProgressColumn(format="percent"),
+    "training loss": st.column_config.LineChartColumn("training loss, nats", y_min=0),
+    "clean accuracy": st.column_config.LineChartColumn("clean accuracy, validation", y_min=0, y_max=1),
+    "robust accuracy (PGD)": st.column_config.LineChartColumn("robust accuracy (PGD), validation", y_min=0, y_max=1),
+    "minutes left": st.column_config.NumberColumn(format="%.1f", help="At the pace of the last ten epochs"),
+}
+
+
 def show() -> None:
-    """Table of all runs; below it one run's progress, losses and validation accuracies."""
+    """Table of all runs to filter and pick from; what is in training; one run's losses and validation accuracies."""
     page.heading(
         "Runs",
         "Every run in the cache, with what it cost and how it stood the test; below, how one of them learnt.",
@@ -45,11 +57,62 @@ def show() -> None:
     runs = page.readable_runs()
     training = sorted(run.id for run in runs if run.training)
     table = page.remembered(frames.runs_table, runs, training)
-    st.dataframe(table, hide_index=True, column_config=COLUMNS, alt="All runs of the cache")
+    opened = _table(_filtered(table), len(table))
+    _in_training([run for run in runs if run.id in training])
+    if opened is not None:
+        page.ask("run", opened)
     run = choices.choose_run(runs)
     _one_run(run, training)
     followed = {followed.id: followed.revision for followed in runs if followed.id in training or followed is run}
     _follow(followed, training, Store(page.cache_dir()).run_ids())
+
+
+def _filtered(table: frames.Frame) -> frames.Frame:
+    """The table's rows that pass the filters of those columns that the user asks to filter by."""
+    columns = choices.choose_many("Filter by", [*TEXTS, *NUMBERS], "by")
+    texts = {one: choices.choose_many(one, frames.values(table, one), f"by-{one}") for one in columns if one in TEXTS}
+    ranges = {}
+    for one in columns:
+        if one in NUMBERS and (ends := frames.extent(table, one)) is not None:
+            # Rounded outwards by the slider's own steps, or the extreme runs would fall out of the whole range.
+            ranges[one] = choices.between(one, ends[0], ends[1], f"by-{one}", step=(ends[1] - ends[0]) / 200)
+    return frames.filtered(table, texts, ranges)
+
+
+def _table(table: frames.Frame, total: int) -> str | None:
+    """Show the table; rows ticked are picked for all pages; the run whose cell was clicked is returned."""
+    shown = list(table["run"])
+    picked = (choices.param("runs") or "").split(",")
+    ticked = [at for at, run_id in enumerate(shown) if run_id in picked]
+    key = f"table {','.join(shown)}"  # another choice of rows is another table: ticks are row numbers
+    answer = downloads.table(
+        table,
+        alt="Runs of the cache",
+        column_config=COLUMNS,
+        key=key,
+        on_select="rerun",
+        selection_mode=["multi-row", "single-cell"],
+        selection_default={"selection": {"rows": ticked}},
+    )["selection"]
+    hidden = [run_id for run_id in picked if run_id and run_id not in shown]
+    chosen = [*hidden, *(shown[at] for at in answer["rows"] if at < len(shown))]
+    choices.set_param("runs", ",".join(chosen) or None)
+    word = "the other pages offer these" if chosen else "tick rows to offer only those on the other pages"
+    st.caption(
+        f"Showing {len(shown)} of {total} runs; {len(chosen)} picked: {word}. Click a cell to open its run below."
+    )
+    cells = [tuple(cell) for cell in answer["cells"]]
+    before, st.session_state["cell opened"] = st.session_state.get("cell opened"), (key, cells)
+    if not cells or before == (key, cells):
+        return None
+    return shown[int(cells[0][0])] if int(cells[0][0]) < len(shown) else None
+
+
+def _in_training(runs: list[Run]) -> None:
+    if not runs:
+        return
+    st.subheader("In training")
+    downloads.table(page.remembered(frames.progress, runs), alt="Runs in training", column_config=PROGRESS)
 
 
 def _one_run(run: Run, training: list[str]) -> None:
@@ -64,8 +127,10 @@ def _one_run(run: Run, training: list[str]) -> None:
         st.code(page.command(f"evaluate {run.id}"), language="bash")
     metrics = page.remembered(frames.epoch_metrics, run)
     left, right = st.columns(2)
-    left.altair_chart(charts.epoch_metrics(metrics, "loss"), alt=f"Training loss of {run.id} by epoch")
-    right.altair_chart(charts.epoch_metrics(metrics, "accuracy"), alt=f"Validation accuracies of {run.id} by epoch")
+    for kind, where, words in (("loss", left, "Training loss"), ("accuracy", right, "Validation accuracies")):
+        with where:
+            chart = charts.epoch_metrics(metrics, kind)
+            downloads.chart(chart, metrics, f"{run.id}-{kind}", alt=f"{words} of {run.id} by epoch")
     st.caption(
         "Validation accuracies at the training ε, on validation images. FGSM accuracy alone proves nothing: a network "
         "can learn to hide from FGSM, which PGD then shows."

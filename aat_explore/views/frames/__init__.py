@@ -24,11 +24,15 @@ from aat_explore.views.frames.paper import (
 from aat_explore.views.frames.runs import (
     COLLAPSED,
     epoch_metrics,
+    extent,
+    filtered,
     flags,
     last_losses,
+    progress,
     runs_table,
     status,
     summary,
+    values,
 )
 from aat_explore.views.protocols import Frame
 
@@ -43,12 +47,15 @@ __all__ = [
     "draw_statistics",
     "epoch_metrics",
     "evaluated",
+    "extent",
+    "filtered",
     "flags",
     "last_losses",
     "over_seeds",
     "p_histogram",
     "pgd_on_all",
     "picked",
+    "progress",
     "recipes",
     "robustness",
     "runs_table",
@@ -57,4 +64,5 @@ __all__ = [
     "tests",
     "unfinished",
     "untested",
+    "values",
 ]

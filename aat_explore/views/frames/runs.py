@@ -1,6 +1,6 @@
 """What became of runs: one row a run, and one run's metrics over its epochs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -74,6 +74,61 @@ def flags(metrics: pd.DataFrame, *, complete: bool) -> list[str]:
 def runs_table(runs: Sequence[Run], training: Collection[str] = ()) -> pd.DataFrame:
     """One row a run; `training` holds the ids of runs whose trainer is at work."""
     return pd.DataFrame([summary(run, run.id in training) for run in runs])
+
+
+def values(table: pd.DataFrame, column: str) -> list[str]:
+    """The different values of a column of `runs_table`, as text; an empty cell reads `none`."""
+    return sorted(_as_text(table[column]).unique())
+
+
+def extent(table: pd.DataFrame, column: str) -> tuple[float, float] | None:
+    """The least and the largest number of a column of `runs_table`; None if there are not two."""
+    low, high = table[column].min(), table[column].max()
+    return (float(low), float(high)) if low < high else None
+
+
+def filtered(
+    table: pd.DataFrame, texts: Mapping[str, Collection[str]], ranges: Mapping[str, tuple[float, float]]
+) -> pd.DataFrame:
+    """Rows of `runs_table` with one of these texts (none given: any) and a number in this range, ends included.
+
+    A missing number is in the whole range of its column and in no smaller one.
+    """
+    keep = pd.Series(True, index=table.index)
+    for column, wanted in texts.items():
+        if wanted:
+            keep &= _as_text(table[column]).isin(wanted)
+    for column, (low, high) in ranges.items():
+        whole = low <= table[column].min() and table[column].max() <= high
+        keep &= table[column].between(low, high) | (table[column].isna() & whole)
+    return table[keep].reset_index(drop=True)
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    return column.astype(str).replace("", "none")
+
+
+def progress(runs: Sequence[Run], recent: int = 10) -> pd.DataFrame:
+    """Runs in training: run, epochs, share done, loss and validation accuracies by epoch (lists), minutes left.
+
+    Minutes left: the remaining epochs at the median of the last `recent`, with validation and recording.
+    """
+    rows = []
+    for run in runs:
+        metrics = run.metrics()
+        seconds = metrics.filter(like="seconds_").sum(axis=1).tail(recent).median()
+        rows.append(
+            {
+                "run": run.id,
+                "epochs": f"{run.epoch}/{run.config.epochs}",
+                "done": run.epoch / run.config.epochs,
+                "training loss": metrics["loss"].tolist(),
+                "clean accuracy": metrics["clean_accuracy_val"].tolist(),
+                "robust accuracy (PGD)": metrics["robust_accuracy_val"].tolist(),
+                "minutes left": (run.config.epochs - run.epoch) * seconds / 60,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def epoch_metrics(run: Run) -> pd.DataFrame:
