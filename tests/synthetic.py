@@ -51,13 +51,19 @@ def make_evaluation(config: RunConfig, epoch: int, **fields: object) -> Evaluati
 
 
 def make_run(
-    store: Store, *, epochs: int = 4, committed: int | None = None, evaluated: bool = True, **fields: object
+    store: Store,
+    *,
+    epochs: int = 4,
+    committed: int | None = None,
+    evaluated: bool = True,
+    num_train: int = 5000,
+    **fields: object,
 ) -> Run:
     """Write a run of made-up epochs through the store and open it."""
     config = preset("mini", epochs=epochs, **fields)
     with store.writer(config) as writer:
         for epoch in range(writer.epoch + 1, (epochs if committed is None else committed) + 1):
-            writer.commit(make_record(config, epoch))
+            writer.commit(make_record(config, epoch, num_train))
         if evaluated:
             writer.add_evaluation(make_evaluation(config, writer.epoch))
     return store.open(config.run_id)

@@ -76,29 +76,69 @@ def tab(address):
 
 def test_moving_the_epoch_slider_changes_the_picture_and_the_link(tab, chosen):
     tab.goto(f"/picks?run={chosen.id}&epoch=2")
-    first = _picture(tab, "images picked in epoch 2")
-    tab.get_by_role("slider").press("ArrowRight")
-    second = _picture(tab, "images picked in epoch 3")
-    assert first != second
+    first = _sheet(tab)
+    tab.get_by_role("slider", name="Epoch").press("ArrowRight")
     tab.wait_for_url("**epoch=3**")
+    second = _sheet(tab, first)
+    tab.keyboard.press("Shift+ArrowLeft")
+    tab.wait_for_url("**epoch=2**")
+    assert _sheet(tab, second) == first
 
 
-def _picture(tab, alt: str) -> bytes:
-    """The PNG shown under an alternative text, once it can be seen."""
-    picture = tab.get_by_alt_text(alt)
-    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 500
-    content = tab.request.get(picture.get_attribute("src")).body()
-    assert content.startswith(b"\x89PNG")
-    return content
+def _sheet(tab, other: str = "none") -> str:
+    """The hash of the sheet of images shown, once it is not `other` and its picture can be seen."""
+    tiles = tab.locator(f".tiles[data-stamp]:not([data-stamp='{other}'])")
+    tiles.locator("button").first.wait_for()
+    width = tiles.evaluate(
+        "async tiles => { const image = new Image(); "
+        "image.src = getComputedStyle(tiles).getPropertyValue('--sheet').slice(4, -1).replaceAll('\"', ''); "
+        "await image.decode(); return image.naturalWidth; }"
+    )
+    assert width > 500
+    return tiles.get_attribute("data-stamp")
+
+
+def test_playing_steps_through_the_epochs_to_the_last_and_stops(tab, chosen):
+    tab.goto(f"/picks?run={chosen.id}&epoch=2")
+    _sheet(tab)
+    tab.get_by_role("button", name="Play Shortcut P").click()
+    tab.wait_for_url(lambda url: "epoch=" not in url or "epoch=5" in url)  # the last is the default
+    tab.get_by_role("button", name="Play Shortcut P").wait_for()
+    assert tab.get_by_role("slider", name="Epoch").evaluate("it => it.ariaValueNow ?? it.value") == "5"
+
+
+def test_dragging_across_the_histogram_narrows_the_range_of_p_and_the_sheet(tab, chosen):
+    tab.goto(f"/picks?run={chosen.id}&epoch=2")
+    before = _sheet(tab)
+    box = tab.get_by_test_id("stVegaLiteChart").first.locator("svg, canvas").first.bounding_box()
+    tab.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.4 * box["height"])
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    tab.mouse.up()
+    tab.wait_for_url("**p=-**")
+    assert _sheet(tab, before) != before
+    assert tab.get_by_text("shown below").count() == 2
+
+
+def test_clicking_a_class_shows_that_class_alone(tab, chosen):
+    tab.goto(f"/picks?run={chosen.id}&epoch=2")
+    before = _sheet(tab)
+    bars = tab.get_by_test_id("stVegaLiteChart").nth(1).locator("path[aria-label*='class: Bag']")
+    bars.first.click()
+    tab.wait_for_url("**class=Bag**")
+    _sheet(tab, before)
+    titles = tab.locator(".tiles button").evaluate_all("tiles => tiles.map(tile => tile.title)")
+    assert titles
+    assert all("Bag" in title for title in titles)
 
 
 def test_the_chosen_run_and_epoch_are_kept_from_page_to_page(tab, chosen):
     tab.goto(f"/picks?run={chosen.id}&epoch=2")
-    tab.get_by_alt_text("images picked in epoch 2").wait_for()
+    shown = _sheet(tab)
     for page in ("Runs", "Accuracy vs n", "Robustness vs ε"):
         tab.get_by_role("link", name=page).click()
         tab.get_by_role("heading", name=page, exact=True).wait_for()
         tab.locator("canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
         assert tab.get_by_test_id("stException").count() == 0
     tab.get_by_role("link", name="Picks").click()
-    tab.get_by_alt_text(f"images picked in epoch 2 of {chosen.id}").wait_for()
+    assert _sheet(tab) == shown

@@ -1,5 +1,6 @@
 """Every page of the dashboard on normal, empty, partial and damaged caches, by Streamlit's own test runner."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -103,8 +104,8 @@ def said(app: AppTest) -> str:
 
 
 def pictures(app: AppTest) -> list[str]:
-    """Addresses of the pictures shown: a hash of their bytes."""
-    return [image.url for element in app.get("image") for image in element.proto.imgs]
+    """A hash of each sheet of images shown."""
+    return [json.loads(element.proto.json)["stamp"] for element in app.get("bidi_component")]
 
 
 # --- Every page, every cache -----------------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ def test_without_the_data_set_adversarial_images_are_shown_and_the_way_to_get_it
     app = opened("picks", run=run.id)
     assert pictures(app)
     assert page.plain("AAT_DATA") in said(app)
-    assert "clean" not in app.get("image")[0].proto.imgs[0].caption
+    assert "Each: adversarial." in said(app)
     assert len(app.get("vega_lite_chart")) == 1  # p, but no classes
 
 
@@ -364,7 +365,7 @@ assert app.title[0].value == "Runs"
 from aat_explore.dashboard import accuracy, picks, robustness, runs
 from aat_explore.views import gallery
 picks_app = AppTest.from_string("from aat_explore.dashboard import picks; picks.show()", default_timeout=60).run()
-assert picks_app.get("image")
+assert picks_app.get("bidi_component")
 assert "torch" not in sys.modules, "torch was imported"
 """
     subprocess.run([sys.executable, "-c", script, str(APP)], check=True, cwd=APP.parent, timeout=120)

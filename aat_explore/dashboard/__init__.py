@@ -3,6 +3,7 @@
     page.py         what every page is made of: the cache, frames computed once, messages
     choices.py      choices kept in the URL and from page to page
     downloads.py    charts and tables that can be taken away
+    player.py       one epoch slider, with buttons to step and to play
     sheet.py        a sheet of images to click on
     text.py         text out of files, shown as it is
     runs.py         all runs, and one of them live

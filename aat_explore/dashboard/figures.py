@@ -19,6 +19,15 @@ MEAN_COLUMNS = {
     "position": None,
     "panel": "norm",
     "epsilon": st.column_config.NumberColumn("ε", format="%.4g"),
+    "seconds": st.column_config.NumberColumn(format="%.4g", help="Of training, mean over runs, without validation"),
+    "lower": None,
+    "upper": None,
+}
+CLAIM = {
+    "panel": "norm",
+    "within": st.column_config.TextColumn("within 0.5 points", help="Of clean accuracy at n = 0, by the means"),
+    "by": st.column_config.NumberColumn("by, points", format="%+.2f", help="Mean clean accuracy less that of n = 0"),
+    **{f"{name}{of}": PERCENT for name in ("mean", "sd") for of in ("", " of n = 0")},
 }
 
 

@@ -154,7 +154,7 @@ def know_pages(pages: Sequence[Any]) -> None:
     st.session_state["pages"] = {one.url_path or "runs": one for one in pages}
 
 
-def ask(key: str, value: str | int) -> None:
+def ask(key: str, value: Any) -> None:
     """Have the next choice of this name be `value`, whatever it is now."""
     st.session_state["going"] = {**st.session_state.get("going", {}), key: value}
 

@@ -2,17 +2,20 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, page
+from aat_explore.dashboard import choices, downloads, page, player, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames, gallery
 from aat_explore.views.recipes import attack_name, when_perturbed
 
-ORDERS = ("as drawn", "by p", "by class")
+CLEAN, ADVERSARIAL, DIFFERENCE = "clean", "adversarial", "difference"
+MODES = ("side by side", CLEAN, ADVERSARIAL, DIFFERENCE)
+SIZES = ("24", "48", "100", "200", "1000")
+EXPONENTS = (-12.0, 0.0)  # of p, on the slider; its low end stands for everything beneath
 
 
 def show() -> None:
-    """One epoch of one run: contact sheet, histogram of p, class mix."""
+    """One epoch of one run: badges, histogram of p and class mix to select from, and a sheet of what is selected."""
     page.heading(
         "Picks",
         "Which training images an epoch picked, what the attack made of them, and how they differ from the rest.",
@@ -22,82 +25,148 @@ def show() -> None:
         "images are drawn from p and perturbed by the run's attack A: FGSM takes one step x + ε sign(∇ₓJ), PGD several "
         "smaller ones. The effective sample size is 1/Σp².",
     )
-    run = choices.choose_run(page.readable_runs())
+    run = choices.choose_run(page.picked_runs())
     if run.config.num_perturbed == 0:
         st.info("n = 0 is standard training: this run picked and perturbed nothing. Choose another run.")
         return
     attack = attack_name(run.config.resolved_attack)
     st.caption(f"Here x′ is made by {attack} at ε = {run.config.epsilon:g}, {when_perturbed(run.config)}.")
-    epoch = choices.choose_epoch(run)
+    epoch = player.choose_epoch(run)
     dataset = page.dataset_of(run)
-    _numbers(run, epoch)
-    _sheet(run, epoch, dataset)
-    _distributions(run, epoch, dataset)
+    _badges(run, epoch)
+    shown = _selected(run, epoch, dataset)
+    _distributions(run, epoch, dataset, shown)
+    _sheet(run, epoch, dataset, shown)
 
 
-def _numbers(run: Run, epoch: int) -> None:
+def _badges(run: Run, epoch: int) -> None:
     found = page.remembered(frames.draw_statistics, run, epoch)
     if found is None:
         return
-    columns = st.columns(5)
+    columns = st.columns(6)
     columns[0].metric("Drawn", f"{found.num_drawn:,}", help=f"Distinct images, of T = {found.num_train:,}")
     columns[1].metric(
-        "Effective sample size", f"{found.effective_sample_size:,.0f}", help=f"1/Σp²; uniform: {found.num_train:,}"
+        "Shortfall",
+        f"{found.shortfall:,}",
+        help="How many fewer than n were drawn, because too few had p > 0",
     )
-    columns[2].metric("Top 1 % hold", f"{found.top_mass:.0%}", help="Probability of the most likely 1 % of images")
-    columns[3].metric("Gini", f"{found.gini:.2f}", help="0: uniform p, 1: one image has it all")
-    columns[4].metric(
-        "Overlap (Jaccard)",
+    columns[2].metric(
+        "Effective size", f"{found.effective_sample_size:,.0f}", help=f"1/Σp²; uniform: {found.num_train:,}"
+    )
+    columns[3].metric("Top 1 % hold", f"{found.top_mass:.0%}", help="Probability of the most likely 1 % of images")
+    columns[4].metric("Gini", f"{found.gini:.2f}", help="0: uniform p, 1: one image has it all")
+    columns[5].metric(
+        "Overlap",
         "–" if found.overlap is None else f"{found.overlap:.0%}",
-        help="Of K with the epoch before: |K ∩ K′| / |K ∪ K′|, in both of those in either",
+        help="Jaccard, of K with the epoch before: |K ∩ K′| / |K ∪ K′|, in both of those in either",
     )
 
 
-def _sheet(run: Run, epoch: int, dataset: Dataset | None) -> None:
+def _selected(run: Run, epoch: int, dataset: Dataset | None) -> frames.Frame:
+    """What passes the filters, in the order asked for; of n = all and warm-up there is no p to filter by."""
+    order = choices.switch("Order", tuple(frames.ORDERS), "order")
     left, right = st.columns(2)
     with left:
-        order = choices.switch("Order", ORDERS, "order")
-    with right:
-        count = int(choices.switch("Images", ("24", "48", "100"), "images"))
-    sheet = page.remembered(gallery.picked_sheet, run, epoch, dataset, order=order, count=count, dark=page.dark())
-    if sheet is None:
-        st.info(f"Epoch {epoch} recorded no image (warm-up, or num_recorded = 0).")
-        return
-    st.image(
-        sheet.png,
-        output_format="PNG",
-        caption=_caption(sheet, run, epoch),
-        alt=f"{sheet.num_images} images picked in epoch {epoch} of {run.id}, clean, adversarial, difference",
-    )
+        classes = [] if dataset is None else choices.choose_many("Classes", dataset.class_names, "class")
+    exponents = None
+    if run.probabilities(epoch) is not None:
+        with right:
+            low, high = choices.between("log₁₀ p", *EXPONENTS, "p", step=0.1, help="Or drag across the histogram of p")
+            exponents = (low if low > EXPONENTS[0] else float("-inf"), high)
+    every = page.remembered(frames.drawn, run, epoch, dataset)
+    return frames.selected(every, classes=classes, exponents=exponents, order=order)
 
 
-def _caption(sheet: gallery.PickedSheet, run: Run, epoch: int) -> str:
-    said = f"{sheet.num_images} of the images picked in epoch {epoch}, with p and its rank among all T."
-    if sheet.factor is None or sheet.largest is None:
-        return said
-    return (
-        f"{said} |Difference| is amplified {sheet.factor} times; the largest is {sheet.largest:.3g}, "
-        f"ε is {run.config.epsilon:g}."
-    )
-
-
-def _distributions(run: Run, epoch: int, dataset: Dataset | None) -> None:
+def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -> None:
     left, right = st.columns(2)
     histogram = page.remembered(frames.p_histogram, run, epoch)
+    whole = len(shown) == len(run.drawn(epoch))
     with left:
-        st.subheader("p of all and of the drawn")
         if histogram is None:
             st.info("This epoch drew from no distribution (n = all, or warm-up), so there is no p.")
         else:
-            st.altair_chart(
-                charts.p_histogram(histogram, dark=page.dark()),
-                alt=f"Histogram of p in epoch {epoch}: all samples against the drawn",
+            st.markdown("**p of all and of the drawn** (drag across it to select)")
+            data = histogram if whole else frames.with_shown(histogram, shown)
+            downloads.chart(
+                charts.p_histogram(data, dark=page.dark()),
+                data,
+                f"p-{run.id}-{epoch}",
+                alt=f"Histogram of p in epoch {epoch}: all samples, the drawn and those shown",
+                key="histogram",
+                on_select=_brushed,
+                selection_mode=charts.BRUSH,
             )
     if dataset is not None:
         with right:
-            st.subheader("Classes of the drawn")
+            st.markdown("**Classes of the drawn** (click to select, shift-click for more)")
             mix = page.remembered(frames.class_mix, run, epoch, dataset)
-            st.altair_chart(
+            mix = mix if whole else frames.with_shown(mix, shown)
+            downloads.chart(
                 charts.class_mix(mix, dark=page.dark()),
+                mix,
+                f"classes-{run.id}-{epoch}",
                 alt=f"Share of each class among all samples and among those drawn in epoch {epoch}",
+                key="classes",
+                on_select=_clicked,
+                selection_mode=charts.CLICK,
             )
+
+
+def _brushed() -> None:
+    """Give the range dragged across the histogram to the slider of p; a cleared one frees it."""
+    ends = st.session_state["histogram"]["selection"].get(charts.BRUSH, {}).get("p_low")
+    page.ask("p", frames.exponents(ends[0], ends[1], *EXPONENTS) if ends else EXPONENTS)
+
+
+def _clicked() -> None:
+    """Give the classes whose bars were clicked to the class filter."""
+    points = st.session_state["classes"]["selection"].get(charts.CLICK, [])
+    page.ask("class", list(dict.fromkeys(point["class"] for point in points)))
+
+
+def _sheet(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -> None:
+    left, middle, right = st.columns([37, 28, 15])
+    with left:
+        mode = ADVERSARIAL if dataset is None else choices.switch("Show", MODES, "show")
+    with middle:
+        size = int(choices.switch("Images a sheet", SIZES, "images"))
+    total = len(shown)
+    if mode != CLEAN:  # of every drawn image there is the clean one, but x′ only of the recorded
+        shown = shown[shown["recorded"]]
+    pages = max(1, -(-len(shown) // size))
+    with right:
+        number = choices.number("Sheet", 1, pages, 1, "sheet")
+    here = shown.iloc[(number - 1) * size : number * size]
+    recorded = "" if mode == CLEAN else f"; of these, {len(shown):,} have their adversarial image recorded"
+    first = (number - 1) * size + 1 if len(here) else 0
+    st.caption(
+        f"Showing {first:,}–{max(0, first + len(here) - 1):,} of {len(shown):,}: {total:,} drawn images pass the "
+        f"filters{recorded}. Click an image to see it over all epochs."
+    )
+    if here.empty:
+        st.info(
+            f"Epoch {epoch} recorded no image (warm-up, or num_recorded = 0)."
+            if total and mode != CLEAN
+            else "No drawn image passes these filters; widen log₁₀ p or clear the classes."
+        )
+        return
+    picture = gallery.picked_images(run, epoch, here, dataset, None if mode == MODES[0] else mode)
+    clicked = sheet.show(
+        picture.images,
+        frames.captions(here) if size <= 200 else [],
+        frames.titles(here),
+        "picks",
+        scale=2 if mode == MODES[0] else 3 if size <= 200 else 1,
+    )
+    st.caption(" · ".join([f"Each: {', '.join(picture.images)}.", *_differences(run, picture)]))
+    if clicked is not None:
+        page.open_page("sample", run=run.id, image=int(here["image"].iloc[clicked]))
+
+
+def _differences(run: Run, picture: gallery.PickedImages) -> list[str]:
+    if picture.factor is None:
+        return []
+    return [
+        f"|Difference| is amplified {picture.factor} times; the largest here is {picture.largest:.3g}, "
+        f"ε is {run.config.epsilon:g}."
+    ]

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, figures, page
+from aat_explore.dashboard import choices, downloads, figures, page
 from aat_explore.views import charts, frames
 
 AAT, PGD = FIGURES = ("Fig. 1–3: adaptive training", "Fig. 5: PGD on all samples")
@@ -19,7 +19,7 @@ def show() -> None:
         "x′ is what the attack found within ε of the test image; with several restarts an image counts only if all of "
         "them fail. Lines are means over seeds, bands one standard deviation, points single runs.",
     )
-    measured, test = figures.measured(page.readable_runs())
+    measured, test = figures.measured(page.picked_runs())
     if choices.switch("Figure", FIGURES, "figure") == AAT:
         dataset = choices.choose("Data set", frames.datasets(measured), "dataset")
         runs = frames.robustness(measured, dataset, figures.choose_recipe(measured, dataset), test)
@@ -33,7 +33,6 @@ def show() -> None:
             st.stop()
         means = frames.over_seeds(runs, ["panel", "recipe", "epsilon"])
         chart = charts.pgd_on_all(runs, means, test)
-    st.altair_chart(chart, width="content", alt=f"Accuracy under {test} against ε")
+    downloads.chart(chart, runs, "robustness-against-epsilon", alt=f"Accuracy under {test} against ε")
     figures.say_what_was_tested(runs, test)
-    with st.expander("The numbers", icon=":material/table:"):
-        st.dataframe(means, hide_index=True, column_config=figures.MEAN_COLUMNS, alt="Mean accuracies")
+    downloads.table(means, alt="Mean accuracies for each ε, over seeds", column_config=figures.MEAN_COLUMNS)

@@ -5,6 +5,7 @@ it Vega's; here the browser cuts one PNG by CSS. Text is set as text: what files
 """
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
@@ -87,7 +88,7 @@ def show(
 def _data(cut: Sprite, captions: Sequence[str], titles: Sequence[str], scale: int) -> dict[str, object]:
     return {
         "png": base64.b64encode(cut.png).decode(),
-        "stamp": f"{hash((cut.png, tuple(captions), tuple(titles), scale)):x}",
+        "stamp": hashlib.sha256(repr((cut.png, captions, titles, scale)).encode()).hexdigest()[:16],
         "width": cut.width,
         "height": cut.height,
         "perRow": cut.per_row,

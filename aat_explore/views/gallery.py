@@ -82,17 +82,36 @@ def largest_difference(clean: UInt8, x_adv: UInt8) -> float:
 
 
 @dataclass(frozen=True)
-class PickedSheet:
-    """A contact sheet as PNG, how many images it shows, and what it says of their differences to the clean ones.
+class PickedImages:
+    """Images of picks, heading → uint8 (k, C, H, W), and what is to be said of their differences to the clean ones.
 
-    `factor` amplifies the differences; `largest` is the largest change of a pixel in [0, 1]; both None without clean
-    images.
+    `factor` amplifies the differences; `largest` is the largest change of a pixel in [0, 1]; both None where no
+    difference is shown.
     """
 
-    png: bytes
-    num_images: int
-    factor: int | None
-    largest: float | None
+    images: dict[str, UInt8]
+    factor: int | None = None
+    largest: float | None = None
+
+
+def picked_images(
+    run: Run, epoch: int, shown: pd.DataFrame, dataset: Dataset | None = None, column: str | None = None
+) -> PickedImages:
+    """Clean and adversarial images and amplified differences of rows of `frames.drawn`; x_adv alone without `dataset`.
+
+    `column` asks for one of the three alone: `clean`, `adversarial` or `difference`. All but `clean` need the rows to
+    be `recorded`.
+    """
+    if dataset is not None and column == "clean":
+        return PickedImages({"clean": dataset.train.images(shown["image"].to_numpy())})
+    x_adv = run.x_adv(epoch)[shown["position"].to_numpy()]
+    if dataset is None or column == "adversarial":
+        return PickedImages({"adversarial": x_adv})
+    clean = dataset.train.images(shown["image"].to_numpy())
+    factor = amplification(run.config.epsilon)
+    apart = {f"|difference| x {factor}": difference(clean, x_adv, factor)}
+    images = apart if column == "difference" else {"clean": clean, "adversarial": x_adv, **apart}
+    return PickedImages(images, factor, largest_difference(clean, x_adv))
 
 
 def picked_sheet(
@@ -103,30 +122,16 @@ def picked_sheet(
     order: str = "as drawn",
     count: int = 24,
     dark: bool = False,
-) -> PickedSheet | None:
-    """The recorded picks of an epoch: clean, adversarial, amplified difference; x_adv alone without `dataset`.
+) -> bytes | None:
+    """The recorded picks of an epoch as one PNG: clean, adversarial, amplified difference; x_adv without `dataset`.
 
     None if the epoch recorded no image. `order` as in `frames.picked`.
     """
     shown = frames.picked(run, epoch, dataset, order).head(count)
     if shown.empty:
         return None
-    x_adv = run.x_adv(epoch)[shown["position"].to_numpy()]
-    captions = [_caption(row) for row in shown.to_dict("records")]
-    if dataset is None:
-        return PickedSheet(contact_sheet({"adversarial": x_adv}, captions, dark=dark), len(shown), None, None)
-    clean = dataset.train.images(shown["image"].to_numpy())
-    factor = amplification(run.config.epsilon)
-    columns = {"clean": clean, "adversarial": x_adv, f"|difference| x {factor}": difference(clean, x_adv, factor)}
-    sheet = contact_sheet(columns, captions, dark=dark)
-    return PickedSheet(sheet, len(shown), factor, largest_difference(clean, x_adv))
-
-
-def _caption(row: dict[Any, Any]) -> str:
-    """Two lines: image and class; p and its rank."""
-    named = "" if pd.isna(row["class"]) else f"  {row['class']}"
-    ranked = "" if pd.isna(row["rank"]) else f"\np {row['p']:.2g}  rank {row['rank']:,}"
-    return f"#{row['image']}{named}{ranked}"
+    picture = picked_images(run, epoch, shown, dataset)
+    return contact_sheet(picture.images, frames.captions(shown), dark=dark)
 
 
 def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, dark: bool = False) -> bytes:

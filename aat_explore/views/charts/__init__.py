@@ -3,33 +3,49 @@
     style.py    colours, dash patterns, axes and sizes of all charts
     runs.py     one run's metrics; what epochs cost
     epoch.py    one epoch: p and classes of all and of the drawn
+    sample.py   one sample over the epochs, and its place among all
+    attack.py   one sample under attack
     paper.py    the paper's figures
+    compare.py  runs beside each other: curves, overlap of what they drew
     files.py    charts in notebooks without a network, and as files
 
 `dark` asks for colours that stay visible on a dark page; charts come with fixed sizes, because Streamlit cannot stretch
 facets.
 """
 
-from aat_explore.views.charts.epoch import class_mix, p_histogram
+from aat_explore.views.charts.attack import attacked_classes, loss_along_epsilon, loss_along_steps
+from aat_explore.views.charts.compare import drawn_overlap, run_curves
+from aat_explore.views.charts.epoch import BRUSH, CLICK, class_mix, p_histogram
 from aat_explore.views.charts.files import PICTURES, check_picture, draw_offline, save
-from aat_explore.views.charts.paper import accuracy_against_n, pgd_on_all, robustness
+from aat_explore.views.charts.paper import accuracy_against_n, accuracy_against_seconds, pgd_on_all, robustness
 from aat_explore.views.charts.runs import epoch_metrics, speed
+from aat_explore.views.charts.sample import sample_history, sample_map
 from aat_explore.views.charts.style import PAPER_COLOURS, Chart, n_styles, order_of_n
 
 __all__ = [
+    "BRUSH",
+    "CLICK",
     "PAPER_COLOURS",
     "PICTURES",
     "Chart",
     "accuracy_against_n",
+    "accuracy_against_seconds",
+    "attacked_classes",
     "check_picture",
     "class_mix",
     "draw_offline",
+    "drawn_overlap",
     "epoch_metrics",
+    "loss_along_epsilon",
+    "loss_along_steps",
     "n_styles",
     "order_of_n",
     "p_histogram",
     "pgd_on_all",
     "robustness",
+    "run_curves",
+    "sample_history",
+    "sample_map",
     "save",
     "speed",
 ]

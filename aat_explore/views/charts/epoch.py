@@ -5,11 +5,22 @@ import pandas as pd
 
 from aat_explore.views.charts.style import GROUP_COLOURS, PERCENT, Chart, sized
 
+BRUSH = "p_brush"  # names of the selections: Streamlit reports what is selected under them
+CLICK = "class_click"
+GROUPS = {"all": "all T samples", "drawn": "drawn", "shown": "shown below"}
+
+
+def _groups(frame: pd.DataFrame, dark: bool) -> tuple[dict[str, str], list[str]]:
+    """Words and colours of the groups that a frame has, in order."""
+    there = set(frame["group"])
+    return {one: words for one, words in GROUPS.items() if one in there}, [
+        colour for one, colour in GROUP_COLOURS[dark].items() if one in there
+    ]
+
 
 def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """`frames.p_histogram` on a log axis of p: shares of all T and of the drawn, with a rule at the uniform p = 1/T."""
-    colours = GROUP_COLOURS[dark]
-    labels = {"all": "all T samples", "drawn": "the drawn samples"}
+    labels, colours = _groups(frame, dark)
     data = frame.assign(group=frame["group"].map(labels))
     log = alt.Scale(type="log", nice=False)
     room = alt.Scale(domain=[0, 1.15 * max(data["share"].max(), 0.01)])  # above the bars, for the rule's label
@@ -25,7 +36,7 @@ def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
                 "group:N",
                 title=None,
                 legend=alt.Legend(orient="top"),
-                scale=alt.Scale(domain=list(labels.values()), range=[colours["all"], colours["drawn"]]),
+                scale=alt.Scale(domain=list(labels.values()), range=colours),
             ),
             tooltip=[
                 "group",
@@ -39,27 +50,35 @@ def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     uniform = alt.Chart(pd.DataFrame({"p": frame["uniform"].head(1), "what": "uniform p = 1/T"}))
     rule = uniform.mark_rule(strokeDash=[4, 3], color="#808495").encode(x=alt.X("p:Q", scale=log), tooltip="what")
     text = uniform.mark_text(align="right", dx=-4, y=8, color="#808495").encode(x="p:Q", text="what")
-    return sized(bars + rule + text, 400, 340)
+    brush = alt.selection_interval(
+        name=BRUSH, encodings=["x"], mark=alt.BrushConfig(fill=colours[-1], fillOpacity=0.15)
+    )
+    return sized(bars.add_params(brush) + rule + text, 400, 300)
 
 
 def class_mix(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """`frames.class_mix` as pairs of bars: each class's share of all T samples and of the drawn."""
-    labels = {"all": "all T samples", "drawn": "the drawn samples"}
-    colours = GROUP_COLOURS[dark]
+    labels, colours = _groups(frame, dark)
     chart = (
         alt.Chart(frame.assign(group=frame["group"].map(labels)))
         .mark_bar()
         .encode(
-            y=alt.Y("class:N", sort=list(frame["class"].unique()), title=None, axis=alt.Axis(labelLimit=140)),
+            y=alt.Y(
+                "class:N",
+                sort=list(frame["class"].unique()),
+                title=None,
+                axis=alt.Axis(labelLimit=140, labelOverlap=False),
+            ),
             yOffset=alt.YOffset("group:N", sort=list(labels.values())),
             x=alt.X("share:Q", title="share of its group", axis=PERCENT),
             color=alt.Color(
                 "group:N",
                 title=None,
                 legend=alt.Legend(orient="top"),
-                scale=alt.Scale(domain=list(labels.values()), range=[colours["all"], colours["drawn"]]),
+                scale=alt.Scale(domain=list(labels.values()), range=colours),
             ),
             tooltip=["class", "group", alt.Tooltip("count:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    return sized(chart, 400, 340)
+    click = alt.selection_point(name=CLICK, fields=["class"])
+    return sized(chart.add_params(click), 400, 300)

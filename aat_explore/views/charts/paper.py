@@ -1,5 +1,6 @@
 """The paper's figures: accuracy against ε and against n."""
 
+from collections.abc import Callable
 from typing import Any
 
 import altair as alt
@@ -13,6 +14,7 @@ from aat_explore.views.charts.style import (
     Chart,
     n_colour,
     n_dash,
+    n_styles,
     panel_width,
     sized,
 )
@@ -83,6 +85,27 @@ def accuracy_against_n(runs: pd.DataFrame, means: pd.DataFrame, title: str, *, d
     `runs`: `frames.accuracy_against_n`; `means`: the same through `frames.over_seeds` by dataset, panel, n, position.
     """
     ink = PAPER_COLOURS[dark]["0"]
+    return _panels(runs, means, title, lambda mine, spread, y: _n_panel(mine, spread, y, ink))
+
+
+def accuracy_against_seconds(runs: pd.DataFrame, means: pd.DataFrame, title: str, *, dark: bool = False) -> Chart:
+    """The same against the seconds of training, n beside each mean in the paper's colour, a line a machine.
+
+    `runs`: `frames.accuracy_against_n`; `means`: the same through `frames.over_seeds_in_time`.
+    """
+    ordered, colours, _ = n_styles(list(runs["n"]), dark=dark)
+    colour = alt.Color("n:N", scale=alt.Scale(domain=ordered, range=colours), legend=None)
+    ink = PAPER_COLOURS[dark]["0"]
+    return _panels(runs, means, title, lambda mine, spread, y: _seconds_panel(mine, spread, y, colour, ink))
+
+
+def _panels(
+    runs: pd.DataFrame,
+    means: pd.DataFrame,
+    title: str,
+    panel_of: Callable[[pd.DataFrame, pd.DataFrame, alt.Y], Chart],
+) -> Chart:
+    """A grid of accuracy plots: a column a data set, a row a norm, with one accuracy axis a data set."""
     names = sorted(runs["dataset"].unique())
     panels = list(dict.fromkeys(runs.sort_values("norm_power", kind="stable")["panel"]))
     cells = []
@@ -99,10 +122,42 @@ def accuracy_against_n(runs: pd.DataFrame, means: pd.DataFrame, title: str, *, d
             y = alt.Y(
                 "accuracy:Q", title=title if name == names[0] else None, axis=alt.Axis(format=".3~p"), scale=inside
             )
-            chart = _n_panel(mine[mine["panel"] == panel], spread[spread["panel"] == panel], y, ink)
+            chart = panel_of(mine[mine["panel"] == panel], spread[spread["panel"] == panel], y)
             width = panel_width(len(names))
             cells.append(sized(chart.properties(title=alt.Title(f"{name}: {panel}", limit=width + 60)), width, 240))
     return alt.concat(*cells, columns=len(names))
+
+
+def _seconds_panel(runs: pd.DataFrame, means: pd.DataFrame, y: alt.Y, colour: alt.Color, ink: str) -> Chart:
+    last = max(runs["seconds"].max(), means["upper"].max())
+    x = alt.X(
+        "seconds:Q",
+        title="seconds of training, without validation",
+        scale=alt.Scale(domain=[0, 1.05 * last], nice=False),
+    )
+    several = runs["machine"].nunique() > 1
+    shape = alt.Shape("machine:N", legend=alt.Legend(orient="bottom", labelLimit=0)) if several else alt.Undefined
+    seconds = alt.Tooltip("seconds:Q", format=",.4~g")
+    single = alt.Chart(runs).mark_point(opacity=0.5, size=30)
+    told: list[Any] = [
+        *("n", alt.Tooltip("mean:Q", format=".2%"), alt.Tooltip("sd:Q", format=".2%"), seconds, "seeds", "machine"),
+    ]
+    mean = alt.Chart(means).encode(x=x, y="mean:Q")
+    line = mean.mark_line(color=ink, strokeWidth=1, opacity=0.5).encode(order="position:Q", detail="machine:N")
+    return (
+        line
+        + single.encode(
+            x=x,
+            y=y,
+            color=colour,
+            shape=shape,
+            tooltip=["run", "n", "seed", alt.Tooltip("accuracy:Q", format=".2%"), seconds, "machine"],
+        )
+        + alt.Chart(means).mark_rule(strokeWidth=2).encode(x=x, y="low:Q", y2="high:Q", color=colour)
+        + alt.Chart(means).mark_rule(strokeWidth=2).encode(x="lower:Q", x2="upper:Q", y="mean:Q", color=colour)
+        + mean.mark_point(filled=True, size=70, opacity=1).encode(color=colour, shape=shape, tooltip=told)
+        + mean.mark_text(align="left", dx=9, dy=-10, fontSize=13).encode(text="n:N", color=colour)
+    )
 
 
 def _n_panel(runs: pd.DataFrame, means: pd.DataFrame, y: alt.Y, ink: str) -> Chart:

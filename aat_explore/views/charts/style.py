@@ -18,7 +18,10 @@ OTHER_COLOURS = {
 }
 OTHER_DASHES = ([10, 2], [1, 4], [5, 5], [6, 2, 1, 2, 1, 2], [12, 2, 2, 2], [3, 7])
 PAPER_DASHES = {"0": [1, 0], "100": [7, 3], "1000": [2, 2], "10000": [8, 3, 2, 3], "all": [12, 4]}
-GROUP_COLOURS = {False: {"all": "#9aa0ad", "drawn": "#d62728"}, True: {"all": "#7d8494", "drawn": "#ff6b6b"}}
+GROUP_COLOURS = {
+    False: {"all": "#9aa0ad", "drawn": "#d62728", "shown": "#1f4fd8"},
+    True: {"all": "#7d8494", "drawn": "#ff6b6b", "shown": "#6ea0ff"},
+}
 SERIES = ["#4c8bf5", "#e08a00", "#e0526a", "#3fae6a", "#9a6fd0", "#8d93a1"]  # to be seen on light and dark
 PERCENT = alt.Axis(format=".0%")
 LINES = alt.Legend(

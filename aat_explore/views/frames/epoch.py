@@ -1,6 +1,8 @@
 """One epoch of one run: what was picked, from which p, of which classes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +12,25 @@ from aat_explore.errors import AATError
 from aat_explore.views import diagnostics
 from aat_explore.views.protocols import Array, Dataset, Run
 
+ORDERS = {
+    "as drawn": ["position"],
+    "by p": ["rank", "position"],
+    "least likely": ["-rank", "position"],
+    "by class": ["label", "position"],
+    "newly picked": ["again", "rank", "position"],
+    "picked again": ["-again", "rank", "position"],
+}
+
 
 @dataclass(frozen=True)
 class DrawStatistics:
-    """How uneven p was in one epoch and how far K moved; `overlap` is None in the first epoch that drew."""
+    """How uneven p was in one epoch and how far K moved; `overlap` is None in the first epoch that drew.
+
+    `shortfall`: how many fewer than n were drawn, because too few had p > 0.
+    """
 
     num_drawn: int
+    shortfall: int
     num_train: int
     effective_sample_size: float
     gini: float
@@ -25,38 +40,67 @@ class DrawStatistics:
 
 def draw_statistics(run: Run, epoch: int) -> DrawStatistics | None:
     """Statistics of an epoch's p and K; None if nothing was drawn from a distribution (n = 0, all, warm-up)."""
-    p, drawn = run.probabilities(epoch), run.drawn(epoch)
+    p, rows = run.probabilities(epoch), run.drawn(epoch)
     if p is None:
         return None
     before = run.drawn(epoch - 1) if epoch > 1 else np.arange(0)
     return DrawStatistics(
-        num_drawn=len(drawn),
+        num_drawn=len(rows),
+        shortfall=int(run.metrics()["shortfall"].iloc[epoch - 1]),
         num_train=len(p),
         effective_sample_size=diagnostics.effective_sample_size(p),
         gini=diagnostics.gini(p),
         top_mass=diagnostics.top_mass(p),
-        overlap=diagnostics.jaccard(drawn, before) if len(before) else None,
+        overlap=diagnostics.jaccard(rows, before) if len(before) else None,
     )
 
 
 def picked(run: Run, epoch: int, dataset: Dataset | None = None, order: str = "as drawn") -> pd.DataFrame:
-    """The recorded images of an epoch: position (row of `x_adv`), image (row i), p, rank of p, label, class.
+    """The recorded images of an epoch: those rows of `drawn` that have an image in `x_adv`, in an order of `ORDERS`."""
+    every = drawn(run, epoch, dataset)
+    return selected(every[every["recorded"]], order=order)
 
-    `order`: `as drawn`, `by p` (largest first) or `by class`. p and rank are missing where n = all; label and class
-    without `dataset`. AATError if an image is not in it.
+
+def drawn(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFrame:
+    """All of an epoch's K: position in the draw, image (row i), p, rank of p, label, class, recorded, again.
+
+    `recorded`: its x_adv is `run.x_adv(epoch)[position]`; `again`: drawn in the epoch before, too. p and rank are
+    missing where n = all; label and class without `dataset`. AATError if an image is not in it.
     """
-    image = run.drawn(epoch)[: len(run.x_adv(epoch))]
-    p = run.probabilities(epoch)
+    image, p = run.drawn(epoch), run.probabilities(epoch)
     frame = pd.DataFrame({"position": np.arange(len(image)), "image": image})
     frame["p"] = np.nan if p is None else p[image].astype(np.float64)
     frame["rank"] = pd.array([pd.NA] * len(image) if p is None else diagnostics.ranks(p)[image], dtype="Int64")
     label = None if dataset is None else _labels(run, dataset, image)
     frame["label"] = pd.array([pd.NA] * len(image) if label is None else label, dtype="Int64")
     frame["class"] = None if dataset is None or label is None else np.array(dataset.class_names)[label]
-    keys = {"as drawn": ["position"], "by p": ["rank", "position"], "by class": ["label", "position"]}
-    if order not in keys:
-        raise AATError(f"order={order} is unknown; choose one of {', '.join(keys)}")
-    return frame.sort_values(keys[order], ignore_index=True)
+    frame["recorded"] = frame["position"] < len(run.x_adv(epoch))
+    frame["again"] = np.isin(image, run.drawn(epoch - 1)) if epoch > 1 else False
+    return frame
+
+
+def selected(
+    frame: pd.DataFrame,
+    *,
+    classes: Collection[str] = (),
+    exponents: tuple[float, float] | None = None,
+    order: str = "as drawn",
+) -> pd.DataFrame:
+    """Rows of `drawn` of these classes (none: of all) and with log10 p in this range, ends included, in an order.
+
+    What has no p is in every range. AATError if `order` is not in `ORDERS`.
+    """
+    if order not in ORDERS:
+        raise AATError(f"order={order} is unknown; choose one of {', '.join(ORDERS)}")
+    if classes:
+        frame = frame[frame["class"].isin(list(classes))]
+    if exponents is not None:
+        low, high = exponents
+        # A float32 p was rounded, and the ends are typed with one digit.
+        frame = frame[frame["p"].isna() | frame["p"].between(10 ** (low - 1e-6), 10 ** (high + 1e-6))]
+    by = ORDERS[order]
+    ascending = [not name.startswith("-") for name in by]
+    return frame.sort_values([name.lstrip("-") for name in by], ascending=ascending, ignore_index=True, kind="stable")
 
 
 def _labels(run: Run, dataset: Dataset, rows: Array) -> NDArray[np.uint8]:
@@ -71,15 +115,53 @@ def p_histogram(run: Run, epoch: int, bins: int = 40) -> pd.DataFrame | None:
 
     None if there is no p; samples with p = 0 are in no bin.
     """
-    p, drawn = run.probabilities(epoch), run.drawn(epoch)
+    p, rows = run.probabilities(epoch), run.drawn(epoch)
     if p is None:
         return None
-    binned = diagnostics.histogram(p, drawn, bins)
+    binned = diagnostics.histogram(p, rows, bins)
     parts = []
-    for group, counts, total in (("all", binned.counts_all, len(p)), ("drawn", binned.counts_drawn, len(drawn))):
+    for group, counts, total in (("all", binned.counts_all, len(p)), ("drawn", binned.counts_drawn, len(rows))):
         part = pd.DataFrame({"p_low": binned.edges[:-1], "p_high": binned.edges[1:], "group": group, "count": counts})
         parts.append(part.assign(share=part["count"] / max(1, total), uniform=1 / len(p)))
     return pd.concat(parts, ignore_index=True)
+
+
+def exponents(p: float, q: float, low: float, high: float) -> tuple[float, float]:
+    """The range of log10 p that holds p and q, rounded outwards to one digit and kept within `low` and `high`."""
+    ends = np.log10(np.sort([max(p, 10**low), max(q, 10**low)]))
+    rounded = np.clip([np.floor(ends[0] * 10) / 10, np.ceil(ends[1] * 10) / 10], low, high)
+    return round(float(rounded[0]), 1), round(float(rounded[1]), 1)
+
+
+def captions(frame: pd.DataFrame) -> list[str]:
+    """Two lines for each row of `drawn`: image and class; p and its rank."""
+    return [_caption(row) for row in frame.to_dict("records")]
+
+
+def _caption(row: dict[Any, Any]) -> str:
+    named = "" if pd.isna(row["class"]) else f"  {row['class']}"
+    ranked = "" if pd.isna(row["rank"]) else f"\np {row['p']:.2g}  rank {row['rank']:,}"
+    return f"#{row['image']}{named}{ranked}"
+
+
+def titles(frame: pd.DataFrame) -> list[str]:
+    """One line for each row of `drawn`, with whether the epoch before had picked it."""
+    lines = (caption.replace("\n", ", ").replace("  ", ", ") for caption in captions(frame))
+    news = ("picked again" if again else "newly picked" for again in frame["again"])
+    return [f"{line}, {new}" for line, new in zip(lines, news, strict=True)]
+
+
+def with_shown(binned: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """`p_histogram` or `class_mix` with a group `shown`: those rows of `drawn`, as a share of all the drawn."""
+    drawn_bins = binned[binned["group"] == "drawn"]
+    total = max(1, int(drawn_bins["count"].sum()))
+    if "class" in binned:
+        counts = shown["class"].value_counts().reindex(drawn_bins["class"], fill_value=0).to_numpy()
+    else:
+        edges = np.append(drawn_bins["p_low"], drawn_bins["p_high"].iloc[-1])
+        p = shown["p"].to_numpy()
+        counts = np.histogram(np.clip(p[p > 0], edges[0], edges[-1]), edges)[0]
+    return pd.concat([binned, drawn_bins.assign(group="shown", count=counts, share=counts / total)], ignore_index=True)
 
 
 def class_mix(run: Run, epoch: int, dataset: Dataset) -> pd.DataFrame:

@@ -1,19 +1,27 @@
 """Many runs: the test accuracies behind the paper's figures."""
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from aat_explore.config import PRESETS, AttackConfig, RunConfig, preset_of
 from aat_explore.views import evaluations
+from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import Recipe, norm_name, recipe
 
+CLAIMED_POINTS = 0.5  # of clean accuracy, that adaptive training costs against n = 0 at most (the paper's first claim)
+CLAIM = [
+    *("dataset", "panel", "n", "within", "by", "mean", "sd", "seeds"),
+    *("mean of n = 0", "sd of n = 0", "seeds of n = 0"),
+]
 BASELINES = ("0", "all")  # drawn from no p, so of every norm
 EVALUATED = [
     *("epsilon", "accuracy", "run", "dataset", "n", "position", "norm_power", "seed", "recipe", "attack"),
-    *("training_epsilon", "test", "images", "epoch", "epochs"),
+    *("training_epsilon", "test", "images", "epoch", "epochs", "seconds", "machine"),
 ]
 
 
@@ -21,13 +29,14 @@ def evaluated(runs: Sequence[Run]) -> pd.DataFrame:
     """Every accuracy of the tests that count, see `evaluations.counting`: one row a run, test and ε.
 
     `position` places n on a number line (T for all); `test` names attack and images, of which there are `images`;
-    `epoch` is the one tested.
+    `epoch` is the one tested; `seconds` were spent to train up to it, without validation, on `machine`.
     """
     parts = []
     for run in runs:
-        config = run.config
-        position = int(run.metrics()["num_drawn"].max()) if config.num_perturbed == "all" else config.num_perturbed
+        config, metrics = run.config, run.metrics()
+        position = int(metrics["num_drawn"].max()) if config.num_perturbed == "all" else config.num_perturbed
         for test, evaluation in evaluations.counting(run.evaluations()).items():
+            trained = metrics[metrics["epoch"] <= evaluation.epoch]
             part = pd.DataFrame({"epsilon": evaluation.epsilons, "accuracy": evaluation.accuracies})
             parts.append(
                 part.assign(
@@ -44,9 +53,20 @@ def evaluated(runs: Sequence[Run]) -> pd.DataFrame:
                     images=evaluation.num_images,
                     epoch=evaluation.epoch,
                     epochs=config.epochs,
+                    seconds=float(trained[list(COST_PHASES)].sum().sum()),
+                    machine=_machine(trained),
                 )
             )
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=EVALUATED)
+
+
+def _machine(metrics: pd.DataFrame) -> str:
+    """Devices and threads that these epochs ran on."""
+    each = metrics[["device", "num_threads"]].drop_duplicates().sort_values(["device", "num_threads"])
+    return ", then ".join(
+        f"{device}, {threads} thread{'s' * (threads != 1)}"
+        for device, threads in each.itertuples(index=False, name=None)
+    )
 
 
 def untested(frame: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
@@ -146,3 +166,75 @@ def unfinished(frame: pd.DataFrame) -> list[str]:
     """Runs of an `evaluated` frame that were tested before their last epoch, as `run (epoch 3 of 10)`."""
     early = frame[frame["epoch"] < frame["epochs"]].drop_duplicates("run")
     return [f"{row.run} (epoch {row.epoch} of {row.epochs})" for row in early.itertuples()]
+
+
+# --- What the claims of the paper come to ----------------------------------------------------------------------------
+
+
+def over_seeds_in_time(frame: pd.DataFrame) -> pd.DataFrame:
+    """`over_seeds` by data set, panel, n and machine, with the mean `seconds` of training, `lower` and `upper` ∓ sd."""
+    by = ["dataset", "panel", "machine", "position", "n"]
+    spread = frame.groupby(by, sort=True)["seconds"].agg(["mean", "std"]).reset_index()
+    sd = spread["std"].fillna(0)
+    seconds = spread[by].assign(
+        seconds=spread["mean"], lower=(spread["mean"] - sd).clip(lower=0), upper=spread["mean"] + sd
+    )
+    return over_seeds(frame, by).merge(seconds, on=by)
+
+
+def claim_check(means: pd.DataFrame, points: float = CLAIMED_POINTS) -> pd.DataFrame:
+    """Whether clean accuracy stays within so many points of n = 0, for each data set, panel and n > 0.
+
+    `means`: clean `accuracy_against_n` through `over_seeds` by dataset, panel, position, n. `by`: points above n = 0.
+    `within` is yes or no by the means; `not known` without n = 0.
+    """
+    of_zero = ["mean", "sd", "seeds"]
+    zero = means.loc[means["n"] == "0", ["dataset", "panel", *of_zero]]
+    zero = zero.rename(columns={name: f"{name} of n = 0" for name in of_zero})
+    table = means[means["n"] != "0"].merge(zero, on=["dataset", "panel"], how="left")
+    by = 100 * (table["mean"] - table["mean of n = 0"])
+    within = np.where(by.isna(), "not known", np.where(by.abs() <= points + 1e-9, "yes", "no"))
+    return table.assign(by=by, within=within)[CLAIM]
+
+
+def verdicts(claims: pd.DataFrame) -> str:
+    """The verdicts of `claim_check` counted, in words."""
+    found = claims["within"].value_counts()
+    said = [f"{word} for {found[word]}" for word in ("yes", "no", "not known") if word in found]
+    return (
+        f"{', '.join(said)} of the {len(claims)} shown; which, and by how much, see below."
+        if said
+        else "None of n > 0."
+    )
+
+
+def baselines_to_train(frame: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
+    """For each data set of an `accuracy_against_n` frame without n = 0, the words of `aat` that train it.
+
+    `runs` are those that the frame is made of; the baseline has the settings of the first of them that it takes.
+    """
+    lacking = [name for name, part in frame.groupby("dataset") if not (part["n"] == "0").any()]
+    by_id = {run.id: run.config for run in runs}
+    return [train_words(by_id[frame.loc[frame["dataset"] == name, "run"].iloc[0]], num_perturbed=0) for name in lacking]
+
+
+def train_words(config: RunConfig, **changes: Any) -> str:
+    """Words of `aat` that train a run like `config` but for these `changes`: `train --preset mini --seed 1`."""
+    wanted = config.model_copy(update=changes).canonical()
+    name = preset_of(wanted.dataset)
+    words = ["train", "--preset", name]
+    usual = PRESETS[name]
+    for field, value in wanted:
+        if value != getattr(usual, field):
+            words += _flags(field, value)
+    return shlex.join(words)
+
+
+def _flags(field: str, value: Any) -> list[str]:
+    flag = "--" + field.replace("_", "-")
+    if isinstance(value, AttackConfig):
+        changed = [(name, part) for name, part in value if part != getattr(AttackConfig(), name)]
+        return [word for name, part in changed for word in (f"--attack.{name.replace('_', '-')}", str(part))]
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{field.replace('_', '-')}"]
+    return [flag, *map(str, value)] if isinstance(value, tuple) else [flag, str(value)]

@@ -1,0 +1,83 @@
+"""Charts of one sample under attack."""
+
+import altair as alt
+import pandas as pd
+
+from aat_explore.views.charts.style import GROUP_COLOURS, LINES, PERCENT, SERIES, WIDTH, Chart, sized
+
+RULE = "#808495"
+DASHES = {"FGSM": [6, 3], "PGD": [1, 0]}
+
+
+def attacked_classes(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
+    """`frames.attacked_classes` as pairs of bars: each class's probability on the clean and the adversarial image."""
+    images = ["clean", "adversarial"]
+    colours = GROUP_COLOURS[dark]
+    chart = (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X(
+                "class:N",
+                sort=list(frame["class"].unique()),
+                title=None,
+                axis=alt.Axis(labelAngle=0, labelLimit=90, labelOverlap=False),
+            ),
+            xOffset=alt.XOffset("image:N", sort=images),
+            y=alt.Y("probability:Q", axis=PERCENT, scale=alt.Scale(domain=[0, 1])),
+            color=alt.Color(
+                "image:N",
+                title=None,
+                legend=alt.Legend(orient="top"),
+                scale=alt.Scale(domain=images, range=[colours["all"], colours["drawn"]]),
+            ),
+            tooltip=["class", "image", alt.Tooltip("probability:Q", format=".2%")],
+        )
+    )
+    return sized(chart, WIDTH, 260)
+
+
+def loss_along_epsilon(frame: pd.DataFrame) -> Chart:
+    """`frames.loss_along_epsilon` as two lines, with a rule at the chosen ε."""
+    base = alt.Chart(frame).encode(
+        x=alt.X("epsilon:Q", title="ε", scale=alt.Scale(nice=False)),
+        y=alt.Y("loss:Q", title="loss J, nats", scale=alt.Scale(zero=True)),
+        color=alt.Color(
+            "attack:N", title=None, legend=LINES, scale=alt.Scale(domain=list(DASHES), range=[SERIES[1], SERIES[0]])
+        ),
+        strokeDash=alt.StrokeDash(
+            "attack:N",
+            title=None,
+            legend=LINES,
+            scale=alt.Scale(domain=list(DASHES), range=list(DASHES.values())),
+        ),
+        tooltip=[
+            "attack",
+            alt.Tooltip("epsilon:Q", title="ε", format=".3g"),
+            alt.Tooltip("loss:Q", format=".4g"),
+        ],
+    )
+    rule = (
+        alt.Chart(frame.head(1).assign(what="the chosen ε"))
+        .mark_rule(strokeDash=[4, 3], color=RULE)
+        .encode(x="chosen:Q", tooltip=["what"])
+    )
+    return sized(rule + base.mark_line() + base.mark_point(filled=True, size=25, shape="circle"), 400, 300)
+
+
+def loss_along_steps(frame: pd.DataFrame) -> Chart:
+    """`frames.loss_along_steps`: PGD's loss after each step, with a rule at FGSM's."""
+    base = alt.Chart(frame).encode(
+        x=alt.X("step:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
+        y=alt.Y("loss:Q", title="loss J, nats", scale=alt.Scale(zero=True)),
+        tooltip=["step", alt.Tooltip("loss:Q", format=".4g")],
+    )
+    one = alt.Chart(frame.head(1).assign(what="FGSM at this ε"))
+    rule = one.mark_rule(strokeDash=DASHES["FGSM"], color=SERIES[1], strokeWidth=2).encode(
+        y="fgsm:Q", tooltip=["what", alt.Tooltip("fgsm:Q", title="loss", format=".4g")]
+    )
+    text = one.mark_text(align="right", dx=-4, dy=10, color=SERIES[1]).encode(
+        x=alt.value("width"), y="fgsm:Q", text="what"
+    )
+    line = base.mark_line(color=SERIES[0]) + base.mark_point(filled=True, size=25, color=SERIES[0])
+    return sized(rule + text + line, 400, 300)

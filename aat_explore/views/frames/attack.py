@@ -1,0 +1,256 @@
+"""One sample under attack: its losses and class probabilities, and the signs of gradient masking in them.
+
+The attacks themselves are run by `attack_lab`, which needs torch; here is what is made of the numbers.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from aat_explore.config import RunConfig
+from aat_explore.errors import AATError
+from aat_explore.views.protocols import UInt8
+
+MARGIN = 0.05  # ours: nats, and share of a rise of the loss, that a sign of gradient masking needs at least
+FLAT = 0.01  # ours: nats that ε can add to the loss by the gradient alone; below it the gradient is called near zero
+UPLOAD_BYTES = 5_000_000
+UPLOAD_PIXELS = 25_000_000
+SHOWN = 250  # pixels on the screen that an image comes near to
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attack to try on one sample: `epsilon` in [0, 1]; PGD's step is `factor`·ε/steps.
+
+    The start and the seed are PGD's: FGSM is the paper's, from the clean image.
+    """
+
+    kind: Literal["FGSM", "PGD"]
+    epsilon: float
+    steps: int
+    factor: float = 2.5
+    random_start: bool = True
+    seed: int = 0
+
+    @property
+    def step_size(self) -> float:
+        """PGD's step α in pixel units."""
+        return self.factor * self.epsilon / self.steps
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attempt made of one sample, and the losses (nats, of class `label`) around it.
+
+    `clean`, `x_adv` float32 (C, H, W) in [0, 1]; `before`, `after` (K,) class probabilities of the two; `epsilons` (G,)
+    from 0 to 2ε, ε in the middle, with the losses of FGSM and of PGD at each; `step_losses` (steps + 1,) along PGD at
+    ε, from its start; `loss_other_start` of PGD at ε from the image if it started at random, and the other way round;
+    `gradient_l1`, `gradient_max` of ∇ₓJ at the clean image, and `gradient_zeros`, the share of its entries that are 0.
+    """
+
+    attempt: Attempt
+    clean: NDArray[np.float32]
+    x_adv: NDArray[np.float32]
+    label: int
+    before: Floats
+    after: Floats
+    epsilons: Floats
+    fgsm_losses: Floats
+    pgd_losses: Floats
+    step_losses: Floats
+    loss_other_start: float
+    gradient_l1: float
+    gradient_max: float
+    gradient_zeros: float
+
+    @property
+    def at_epsilon(self) -> int:
+        """Position of ε in `epsilons`."""
+        return len(self.epsilons) // 2
+
+    @property
+    def largest_change(self) -> float:
+        """‖x′ − x‖∞."""
+        return float(np.abs(self.x_adv.astype(np.float64) - self.clean).max())
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One sign of gradient masking: whether it is seen, and the numbers that say so."""
+
+    name: str
+    seen: bool
+    finding: str
+
+
+# --- Choices ---------------------------------------------------------------------------------------------------------
+
+
+def epsilon_range(config: RunConfig) -> tuple[float, float, float, float]:
+    """Lowest, highest and usual ε of a slider, and its step: around the training ε, which is the usual one."""
+    step = 0.001 if 0 < config.epsilon <= 0.05 else 0.005
+    high = 0.1 if step == 0.001 else 0.5 if config.epsilon <= 0.5 else 1.0
+    return step, high, max(config.epsilon, step), step
+
+
+def uploaded(content: bytes, shape: tuple[int, int, int], *, invert: bool = False) -> tuple[UInt8, str]:
+    """A PNG or JPEG as a data set's image, uint8 (C, H, W), and in words what was done to it.
+
+    The middle square is cut out and resized, over black where it is transparent. AATError for anything else, and for
+    what is too large.
+    """
+    if len(content) > UPLOAD_BYTES:
+        raise AATError(f"the file has {len(content):,} bytes; choose one of at most {UPLOAD_BYTES:,}")
+    try:
+        image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+        if image.width * image.height <= UPLOAD_PIXELS:
+            image.load()
+            rgba = _eight_bits(ImageOps.exif_transpose(image)).convert("RGBA")
+    except Exception:  # a forged file ends in whatever Pillow trips over
+        raise AATError("the file is not a PNG or JPEG that can be read; choose another, or save it anew") from None
+    if image.width * image.height > UPLOAD_PIXELS:
+        raise AATError(
+            f"the image has {image.width:,} × {image.height:,} pixels; choose one of at most {UPLOAD_PIXELS:,}"
+        )
+    channels, height, width = shape
+    mode = "L" if channels == 1 else "RGB"
+    flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "black"), rgba).convert(mode)
+    side = min(flat.size)
+    fitted = np.asarray(ImageOps.fit(flat, (width, height), Image.Resampling.BOX))
+    pixels = fitted[None] if channels == 1 else fitted.transpose(2, 0, 1)
+    done = [
+        f"{image.width} × {image.height} pixels",
+        *([f"the middle {side} × {side} cut out"] if flat.width != flat.height else []),
+        *([f"resized to {width} × {height}"] if side != width else []),
+        *(["turned to grey"] if channels == 1 and image.mode not in ("L", "1") else []),
+        *(["transparency laid on black"] if np.asarray(rgba)[..., 3].min() < 255 else []),
+        *(["inverted"] if invert else []),
+    ]
+    return np.ascontiguousarray(255 - pixels if invert else pixels), ", ".join(done)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Pillow cuts 16 bits off at 255 instead of scaling them."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
+
+
+# --- Pictures --------------------------------------------------------------------------------------------------------
+
+
+def enlarged(image: NDArray[np.float32]) -> UInt8:
+    """An image (C, H, W) in [0, 1], rounded to 8 bits, each pixel a square of whole size: uint8 (H·s, W·s, C)."""
+    scale = max(1, SHOWN // image.shape[-1])
+    grey = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    return np.ascontiguousarray(grey.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+def amplified_difference(result: Attacked) -> tuple[NDArray[np.float32], int]:
+    """|x′ − x| times a whole factor that keeps ε within a pixel, float32 (C, H, W), and the factor: ⌊1/ε⌋."""
+    factor = max(1, int(1 / result.attempt.epsilon + 1e-9)) if result.attempt.epsilon > 0 else 1
+    return np.abs(result.x_adv - result.clean) * np.float32(factor), factor
+
+
+# --- Frames ----------------------------------------------------------------------------------------------------------
+
+
+def attacked_classes(result: Attacked, class_names: Sequence[str]) -> pd.DataFrame:
+    """Class probabilities before and after: label, class, image (`clean` or `adversarial`), probability."""
+    parts = [
+        pd.DataFrame({"label": range(len(p)), "class": list(class_names), "image": image, "probability": p})
+        for image, p in (("clean", result.before), ("adversarial", result.after))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def predictions(result: Attacked, class_names: Sequence[str]) -> dict[str, tuple[str, float]]:
+    """Predicted class and its probability, of `clean` and of `adversarial`."""
+    return {
+        image: (class_names[int(p.argmax())], float(p.max()))
+        for image, p in (("clean", result.before), ("adversarial", result.after))
+    }
+
+
+def loss_along_epsilon(result: Attacked) -> pd.DataFrame:
+    """Losses on the grid of ε from 0 to twice the chosen one: epsilon, attack (`FGSM` or `PGD`), loss, chosen."""
+    parts = [
+        pd.DataFrame({"epsilon": result.epsilons, "attack": attack, "loss": losses})
+        for attack, losses in (("FGSM", result.fgsm_losses), ("PGD", result.pgd_losses))
+    ]
+    return pd.concat(parts, ignore_index=True).assign(chosen=result.attempt.epsilon)
+
+
+def loss_along_steps(result: Attacked) -> pd.DataFrame:
+    """Loss after each step of PGD at ε, 0 its start: step, loss, and for comparison fgsm, FGSM's at the same ε."""
+    fgsm = result.fgsm_losses[result.at_epsilon]
+    return pd.DataFrame({"step": range(len(result.step_losses)), "loss": result.step_losses, "fgsm": fgsm})
+
+
+# --- Gradient masking ------------------------------------------------------------------------------------------------
+
+
+def masking_signs(result: Attacked) -> list[Sign]:
+    """Signs of gradient masking on one sample (Athalye et al. 2018; Carlini et al. 2019; Tramèr et al. 2018).
+
+    None of them proves anything, nor does their absence: they say that these attacks may have missed what is there.
+    """
+    return [_weaker_pgd(result), _falling_loss(result), _flat_gradient(result), _start_needed(result)]
+
+
+def _weaker_pgd(result: Attacked) -> Sign:
+    at, clean = result.at_epsilon, result.fgsm_losses[0]
+    fgsm, pgd = result.fgsm_losses[at], result.pgd_losses[at]
+    seen = _clearly(fgsm - pgd, of=fgsm - clean)
+    return Sign(
+        "PGD is weaker than FGSM", seen, f"at ε the loss is {pgd:.3g} under PGD and {fgsm:.3g} under FGSM, one big step"
+    )
+
+
+def _falling_loss(result: Attacked) -> Sign:
+    """Only up to ε: far beyond, most pixels are clipped and the loss of any network may fall."""
+    losses, epsilons = result.fgsm_losses[: result.at_epsilon + 1], result.epsilons
+    falls = np.maximum.accumulate(losses) - losses
+    end = int(falls.argmax())
+    top = int(losses[: end + 1].argmax())
+    finding = "along the direction of FGSM it never falls before ε"
+    if end > top:
+        finding = (
+            f"along the direction of FGSM it is {losses[top]:.3g} at ε = {epsilons[top]:.3g} and {losses[end]:.3g} "
+            f"at {epsilons[end]:.3g}"
+        )
+    return Sign("The loss falls again as ε grows", _clearly(falls[end], of=losses[top] - losses[0]), finding)
+
+
+def _flat_gradient(result: Attacked) -> Sign:
+    reach = result.attempt.epsilon * result.gradient_l1
+    return Sign(
+        "The input gradient is zero or near zero",
+        reach < FLAT,
+        f"to first order ε adds {reach:.3g} to the loss (ε‖∇ₓJ‖₁); {result.gradient_zeros:.0%} of the gradient's "
+        "entries are exactly 0",
+    )
+
+
+def _start_needed(result: Attacked) -> Sign:
+    chosen, other, clean = result.pgd_losses[result.at_epsilon], result.loss_other_start, result.fgsm_losses[0]
+    at_random, at_image = (chosen, other) if result.attempt.random_start else (other, chosen)
+    seen = bool(at_random - at_image > MARGIN and at_image - clean < (at_random - clean) / 2)
+    return Sign(
+        "PGD needs a random start",
+        seen,
+        f"PGD reaches {at_random:.3g} from a random start and {at_image:.3g} from the image itself",
+    )
+
+
+def _clearly(difference: Any, *, of: Any) -> bool:
+    """Whether a difference of losses is more than rounding and the last steps of an attack account for."""
+    return bool(difference > MARGIN and difference > MARGIN * of)

@@ -1,0 +1,154 @@
+"""Measure the dashboard in headless Chromium on a made-up cache of full size: `python tests/dashboard_speed.py DIR`.
+
+DIR gets the cache (30 runs of 100 epochs, T = 55,000; about 900 MB, made once) and keeps it. AAT_DATA must lead to
+Fashion-MNIST. Prints one line a target; nothing is asserted, for machines differ.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+from playwright.sync_api import Page, sync_playwright
+from synthetic import make_run
+
+from aat_explore.store import Store
+
+ROOT = Path(__file__).parents[1]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PORT = 8790
+ADDRESS = f"http://127.0.0.1:{PORT}"
+EPOCHS, NUM_TRAIN = 100, 55_000
+DRAWN_PICTURE = ".tiles[data-stamp] button, [data-testid=stVegaLiteChart] svg, [data-testid=stVegaLiteChart] canvas"
+
+
+def make_cache(folder: Path) -> None:
+    """30 runs: five of each of six settings; those that exist are left as they are."""
+    store = Store(folder)
+    settings = [(0, 1.0), (100, 1.0), (1000, 1.0), (1000, 2.0), (10_000, 1.0), ("all", 1.0)]
+    done = set(store.run_ids())
+    for seed in range(5):
+        for n, power in settings:
+            fields = {"dataset": "fashion-mnist", "num_perturbed": n, "norm_power": power, "seed": seed}
+            recorded = 1000 if seed == 0 else 100
+            if sum(f"-s{seed}-" in run_id for run_id in done) < len(settings):
+                run = make_run(store, epochs=EPOCHS, num_train=NUM_TRAIN, num_recorded=recorded, **fields)
+                print(run.id, flush=True)
+
+
+def settled(page: Page) -> None:
+    """Wait until the script has run and something is drawn."""
+    page.locator(DRAWN_PICTURE).first.wait_for()
+    page.wait_for_function("!document.querySelector('[data-testid=stApp][data-test-script-state=running]')")
+
+
+def timed(act: Callable[[], object], wait: Callable[[], object]) -> float:
+    """Seconds from the act to the end of the wait."""
+    start = time.perf_counter()
+    act()
+    wait()
+    return time.perf_counter() - start
+
+
+def steps(page: Page, run: str, images: int, number: int) -> list[float]:
+    """Seconds from a press of the key to the new sheet, at random epochs."""
+    page.goto(f"{ADDRESS}/picks?run={run}&epoch=50&images={images}&show=clean")
+    settled(page)
+    page.wait_for_timeout(2000)
+    slider, found = page.get_by_role("slider", name="Epoch"), []
+    keys = np.random.default_rng(0).choice(["ArrowLeft", "ArrowRight"], number)
+    for key in keys:
+        stamp = page.locator(".tiles").get_attribute("data-stamp")
+        new = page.locator(f".tiles[data-stamp]:not([data-stamp='{stamp}'])")
+        found.append(timed(lambda key=key: slider.press(str(key)), new.wait_for))
+        page.wait_for_timeout(300)
+    return found
+
+
+def switches(page: Page, rounds: int) -> dict[str, list[float]]:
+    """Seconds from a click on each page's link to its heading and first picture."""
+    page.goto(ADDRESS)
+    settled(page)
+    names = page.get_by_test_id("stSidebarNavLink").all_inner_texts()
+    names = [name.split("\n")[-1] for name in names if "Attack" not in name]
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name in names[1:] + names[:1]:
+            link = page.get_by_test_id("stSidebarNavLink").filter(has_text=name)
+            there = page.get_by_role("heading", name=name, exact=True)
+            found[name].append(timed(link.click, lambda there=there: (there.wait_for(), settled(page))))
+            page.wait_for_timeout(300)
+    return found
+
+
+def payload(page: Page, path: str) -> int:
+    """Bytes that the server sends over its socket to show a page from nothing."""
+    received = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(len(frame))))
+    page.goto(f"{ADDRESS}/{path}")
+    settled(page)
+    page.wait_for_timeout(1500)
+    return sum(received)
+
+
+def report(what: str, seconds: list[float], target: float) -> None:
+    """One line: median and 95th percentile in milliseconds beside the target."""
+    p95 = float(np.percentile(seconds, 95))
+    print(
+        f"{what}: median {1e3 * statistics.median(seconds):.0f} ms, p95 {1e3 * p95:.0f} ms (target {1e3 * target:.0f})"
+    )
+
+
+def main() -> None:
+    """Make the cache, start the server, measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cache", type=Path)
+    folder = parser.parse_args().cache
+    make_cache(folder)
+    sampled = sorted(run_id for run_id in Store(folder).run_ids() if "-s0-" in run_id and "-n1000-" in run_id)[0]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), f"--server.port={PORT}"]
+    environment = {**os.environ, "AAT_CACHE": str(folder)}
+    start = time.perf_counter()
+    server = subprocess.Popen(
+        [*command, "--server.headless=true"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+            page = browser.new_page(viewport={"width": 1280, "height": 1000})
+            while True:
+                try:
+                    page.goto(ADDRESS)
+                    break
+                except Exception:  # the server does not listen yet
+                    time.sleep(0.05)
+            settled(page)
+            print(f"cold start to first chart: {time.perf_counter() - start:.1f} s (target 4)")
+            report("epoch step, 200 images", steps(page, sampled, 200, 30), 0.4)
+            report("epoch step, 1000 images", steps(page, sampled, 1000, 30), 0.8)
+            for name, seconds in switches(page, 6).items():
+                report(f"switch to {name}, first time {1e3 * seconds[0]:.0f} ms, then", seconds[1:], 1.0)
+            for path in ("", "picks", "sample", "dynamics", "accuracy", "robustness", "compare", "train"):
+                fresh = browser.new_page()
+                print(f"payload of {path or 'runs'}: {payload(fresh, path) / 1e6:.2f} MB (target 2)")
+                fresh.close()
+            steps(page, sampled, 200, 200)
+            process = psutil.Process(server.pid)
+            torch = any("libtorch" in part.path for part in process.memory_maps())
+            print(
+                f"memory after 200 steps: {process.memory_info().rss / 1e6:.0f} MB (target 600); torch loaded: {torch}"
+            )
+            browser.close()
+    finally:
+        server.kill()
+
+
+if __name__ == "__main__":
+    main()

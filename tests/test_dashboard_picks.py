@@ -1,0 +1,159 @@
+"""The Picks page: filters, orders, paging, badges, and what they share with the charts."""
+
+import json
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+from synthetic import make_run
+
+from aat_explore import datasets
+from aat_explore.errors import AATError
+from aat_explore.store import Store
+from aat_explore.views import frames
+
+
+def show_picks():
+    from aat_explore.dashboard import page, picks
+
+    with page.messages():
+        picks.show()
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
+    monkeypatch.delenv("AAT_DATA", raising=False)
+    st.cache_data.clear()
+    return Store(tmp_path)
+
+
+def opened(**query):
+    app = AppTest.from_function(show_picks, default_timeout=30)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception, app.exception[0].message
+    return app
+
+
+def sheet(app):
+    return json.loads(app.get("bidi_component")[0].proto.json)
+
+
+def images(app):
+    """Rows of the training split whose tiles are shown, in order."""
+    return [int(title[1:].split(",")[0]) for title in sheet(app)["titles"]]
+
+
+def captions(app):
+    return "\n".join(part.value for part in app.caption)
+
+
+@pytest.fixture
+def run(store):
+    return make_run(store, num_perturbed=300, num_recorded=60, epochs=3)
+
+
+@pytest.fixture
+def dataset():
+    return datasets.load("fashion-mini")
+
+
+def test_a_sheet_shows_so_many_and_the_next_goes_on(run):
+    drawn = list(run.drawn(3)[:60])
+    assert images(opened()) == drawn[:24]
+    app = opened(sheet="3")
+    assert images(app) == drawn[48:]
+    assert "Showing 49–60 of 60: 300 drawn images pass the filters; of these, 60 have" in captions(app)
+
+
+def test_clean_images_are_shown_of_all_drawn(run):
+    app = opened(show="clean", images="1000")
+    assert images(app) == list(run.drawn(3))
+    assert sheet(app)["captions"] == []
+    assert "Showing 1–300 of 300" in captions(app)
+
+
+def test_classes_and_p_filter_the_sheet(run, dataset):
+    p, drawn = run.probabilities(3), run.drawn(3)
+    middle = round(float(np.log10(np.median(p[drawn]))), 1)
+    app = opened(**{"class": "Bag"}, p=["-12", str(middle)], show="clean", images="1000")
+    label = dataset.class_names.index("Bag")
+    expected = [i for i in drawn if dataset.train.labels[i] == label and p[i] <= 10**middle]
+    assert images(app) == expected
+    assert 0 < len(expected) < len(drawn)
+
+
+def test_filters_that_nothing_passes_are_a_message(run):
+    app = opened(p=["-0.5", "0"])
+    assert "No drawn image passes these filters" in app.info[0].value
+    assert not app.get("bidi_component")
+
+
+def test_junk_filters_are_said_and_not_obeyed(run):
+    app = opened(**{"class": "Unicorn"}, p="x", order="by luck")
+    assert captions(app).count("which does not fit here") == 3
+    assert images(app) == list(run.drawn(3)[:24])
+
+
+def test_the_new_picks_come_before_those_picked_again(run):
+    before = set(run.drawn(2))
+    for order, expected in (("newly picked", False), ("picked again", True)):
+        again = [image in before for image in images(opened(order=order, show="clean", images="1000"))]
+        assert again == sorted(again, reverse=expected)
+        assert set(again) == {False, True}
+
+
+def test_every_order_of_p_is_an_order_of_p(run):
+    p = run.probabilities(3)
+    for order, sign in (("by p", -1), ("least likely", 1)):
+        values = sign * p[images(opened(order=order, show="clean", images="1000"))]
+        assert (np.diff(values) >= 0).all()
+
+
+def test_what_is_filtered_is_counted_in_both_charts(run, dataset):
+    every = frames.drawn(run, 3, dataset)
+    shown = frames.selected(every, classes=["Bag"])
+    for binned in (frames.p_histogram(run, 3), frames.class_mix(run, 3, dataset)):
+        found = frames.with_shown(binned, shown)
+        parts = found[found["group"] == "shown"]
+        assert parts["count"].sum() == len(shown) > 0
+        assert parts["share"].sum() == pytest.approx(len(shown) / 300)
+        drawn = found[found["group"] == "drawn"]
+        assert (parts["count"].to_numpy() <= drawn["count"].to_numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "expected"), [(2e-4, 1e-3, (-3.7, -3.0)), (1e-3, 2e-4, (-3.7, -3.0)), (0.0, 5.0, (-12.0, 0.0))]
+)
+def test_a_brush_becomes_a_range_of_exponents_that_holds_it(p, q, expected):
+    assert frames.exponents(p, q, -12.0, 0.0) == expected
+
+
+def test_an_unknown_order_is_an_error(run):
+    with pytest.raises(AATError, match="order=by luck is unknown"):
+        frames.selected(frames.drawn(run, 3), order="by luck")
+
+
+def test_the_badge_says_the_recorded_shortfall(run, monkeypatch):
+    metrics = run.metrics().assign(shortfall=[0, 7, 0])
+    monkeypatch.setattr(run, "metrics", lambda: metrics)
+    assert [frames.draw_statistics(run, epoch).shortfall for epoch in (1, 2, 3)] == [0, 7, 0]
+
+
+def test_buttons_step_the_epoch_and_stop_at_the_ends(run):
+    app = opened(epoch="2")
+    app.button(key="arrow_back").click().run()
+    assert app.slider(key="epoch").value == 1
+    assert app.button(key="arrow_back").disabled
+    app.button(key="arrow_forward").click().run()
+    assert app.slider(key="epoch").value == 2
+
+
+def test_playing_from_the_last_epoch_starts_at_the_first(run):
+    app = opened()
+    app.button(key="play").click().run()
+    assert app.slider(key="epoch").value == 1
+    assert app.button(key="play").label == "Pause"
