@@ -177,6 +177,7 @@ def _prepare(key: str, fitting: Fitting, instead: str) -> None:
 
     In this order: what `page.open_page` asked for, what the widget holds, the URL, the page before.
     """
+    st.session_state.setdefault("bound", set()).add(key)
     going = st.session_state.get("going", {})
     asked = going.pop(key, None)
     linked = list(st.query_params.get_all(key)) if key in st.query_params else None

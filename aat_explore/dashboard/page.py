@@ -82,7 +82,8 @@ def picked_runs() -> list[Run]:
         if st.button("Offer all runs", icon=":material/filter_alt_off:"):
             choices.set_param("runs", None)
             st.rerun()
-    linked = st.session_state.get("going", {}).get("run", st.query_params.get("run"))
+    opened = st.query_params.get("run", st.session_state.get("kept run"))
+    linked = st.session_state.get("going", {}).get("run", opened)
     return picked + [run for run in runs if run.id == linked and run not in picked]
 
 
@@ -151,6 +152,7 @@ def _key(value: Any) -> Any:
 
 def know_pages(pages: Sequence[Any]) -> None:
     """Let `open_page` find the app's pages by the name in their address."""
+    st.session_state["bound"] = set()
     st.session_state["pages"] = {one.url_path or "runs": one for one in pages}
 
 
@@ -165,7 +167,10 @@ def open_page(name: str, **params: str | int) -> NoReturn:
         ask(key, value)
     pages = st.session_state.get("pages", {})
     if name in pages:
-        st.switch_page(pages[name])
+        # In the URL, too: a widget that is given its value on the way to another page does not write it there. What is
+        # bound to a widget of this page cannot be written, and need not be: it stays.
+        bound = st.session_state.get("bound", ())
+        st.switch_page(pages[name], query_params={key: str(to) for key, to in params.items() if key not in bound})
     st.rerun()
 
 

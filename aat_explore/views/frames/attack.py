@@ -53,7 +53,7 @@ class Attacked:
     `clean`, `x_adv` float32 (C, H, W) in [0, 1]; `before`, `after` (K,) class probabilities of the two; `epsilons` (G,)
     from 0 to 2ε, ε in the middle, with the losses of FGSM and of PGD at each; `step_losses` (steps + 1,) along PGD at
     ε, from its start; `loss_other_start` of PGD at ε from the image if it started at random, and the other way round;
-    `gradient_l1`, `gradient_max` of ∇ₓJ at the clean image, and `gradient_zeros`, the share of its entries that are 0.
+    `gradient_l1` is ‖∇ₓJ‖₁ at the clean image, `gradient_zeros` the share of the gradient's entries that are 0.
     """
 
     attempt: Attempt
@@ -68,7 +68,6 @@ class Attacked:
     step_losses: Floats
     loss_other_start: float
     gradient_l1: float
-    gradient_max: float
     gradient_zeros: float
 
     @property

@@ -1,0 +1,248 @@
+"""One sample attacked live: what changes, what the network then says, and whether the attack can be trusted.
+
+The only page that needs torch, which is loaded when it is first shown.
+"""
+
+import hashlib
+from typing import Any, Literal
+
+import streamlit as st
+
+from aat_explore.dashboard import choices, downloads, page
+from aat_explore.datasets import Dataset, Split
+from aat_explore.store import Run
+from aat_explore.views import charts, frames
+from aat_explore.views.protocols import UInt8
+
+TRAINING, TEST, UPLOAD = SAMPLES = ("training image", "test image", "upload")
+MAX_STEPS = 100
+USUAL_STEPS = {"StdCNN": 20, "ResNet18": 10}  # 75 ms and 4 s on one core of an AMD EPYC
+USUAL_FACTOR = 2.5
+
+Sample = tuple[UInt8, int | None, str]  # pixels (C, H, W), true label if there is one, and a key
+
+
+def show() -> None:
+    """Choose a network, a sample and an attack; see what it does, and the signs of gradient masking."""
+    page.heading(
+        "Attack lab",
+        "One image under an attack of your choosing: what is added to it, what the network then says, and how its "
+        "loss J rises with ε and with each step.",
+        r"x' = \mathrm{clip}\left(x + \varepsilon\,\mathrm{sign}\,\nabla_x J(\theta, x, y)\right),\qquad "
+        r"x' \leftarrow \Pi_\varepsilon\left(x' + \alpha\,\mathrm{sign}\,\nabla_{x} J(\theta, x', y)\right)",
+        "Left FGSM, right a step of PGD: Π goes back to the nearest image within ε of x and within [0, 1], the range "
+        "of a pixel. J is the cross-entropy of the true class, in nats; of the predicted class for an image of yours. "
+        "FGSM is one step of PGD of size ε from the image itself.",
+    )
+    runs = page.picked_runs()
+    left, right = st.columns([3, 1])
+    with left:
+        run = choices.choose_run(runs)
+    dataset = page.dataset_of(run)
+    if dataset is None:
+        st.info("The lab needs them, for the shape of the network and for something to attack. Choose another run.")
+        return
+    kept = [str(epoch) for epoch in reversed(run.checkpoints())]
+    if not kept:
+        st.info("This run has kept no weights yet, so there is no network to attack. Choose another run.")
+        return
+    with right:
+        epoch = int(choices.choose("Weights after epoch", kept, "checkpoint", help="Checkpoints that the run keeps."))
+    sample = _choose_sample(run, dataset)
+    attempt = _choose_attack(run)
+    if sample is None:
+        return
+    result = _attack(run, dataset, epoch, sample, attempt)
+    _say_outcome(result, dataset)
+    _pictures(result)
+    _curves(result, dataset, run)
+    _signs(result)
+
+
+# --- Choices -------------------------------------------------------------------------------------------------------
+
+
+def _choose_sample(run: Run, dataset: Dataset) -> Sample | None:
+    left, right = st.columns(2)
+    with left:
+        kind = choices.switch("Sample", SAMPLES, "sample")
+    if kind == UPLOAD:
+        return _upload(dataset)
+    split, key = (dataset.train, "image") if kind == TRAINING else (dataset.test, "test_image")
+    last = len(split) - 1
+    with right:
+        row = choices.whole(f"Row of the {kind}, 0 to {last:,}", 0, last, 0, key)
+    if kind == TRAINING and st.button("This image over all epochs", icon=":material/timeline:", type="tertiary"):
+        page.open_page("sample", run=run.id, image=row)
+    return _row_of(split, row), int(split.labels[row]), f"{kind} {row}"
+
+
+def _row_of(split: Split, row: int) -> UInt8:
+    image: UInt8 = split.images(slice(row, row + 1))[0]
+    return image
+
+
+def _upload(dataset: Dataset) -> Sample | None:
+    file = st.file_uploader(
+        "An image of yours",
+        type=["png", "jpg", "jpeg"],
+        max_upload_size=frames.UPLOAD_BYTES // 1_000_000,
+        help="PNG or JPEG. It stays in this browser tab's session: it is not written to the cache, nor in the link.",
+    )
+    invert = choices.toggle("Invert: dark strokes on white paper become light on black", "invert")
+    if file is None:
+        st.info("Choose a PNG or JPEG; its middle square becomes an image of the data set's size.")
+        return None
+    content = file.getvalue()
+    image, done = frames.uploaded(content, dataset.image_shape, invert=invert)
+    st.caption(f"What was done to it: {done}. It has no true class here, so the loss of the predicted one is raised.")
+    return image, None, f"upload {hashlib.sha256(content).hexdigest()} {invert}"
+
+
+def _choose_attack(run: Run) -> frames.Attempt:
+    left, right = st.columns(2)
+    low, high, usual, step = frames.epsilon_range(run.config)
+    trained = run.config.resolved_attack
+    with left:
+        fgsm = choices.switch("Attack", ("FGSM", "PGD"), "attack") == "FGSM"
+        epsilon = choices.number(
+            "ε", low, high, usual, "eps", step=step, help=f"The largest change of a pixel; trained with {usual:g}."
+        )
+        start = choices.toggle("PGD starts at random within ε", "random", default=True)
+    with right:
+        steps = choices.number(
+            "PGD's steps",
+            1,
+            MAX_STEPS,
+            trained.steps if trained.kind == "pgd" else USUAL_STEPS[run.config.model],
+            "steps",
+        )
+        factor = choices.number(
+            "PGD's step size α, times ε/steps", 0.5, 10.0, USUAL_FACTOR, "alpha", step=0.5, help="Usual: 2.5 ε/steps"
+        )
+        seed = choices.whole("Seed of the random start", 0, 2**31 - 1, 0, "attack_seed") if start else 0
+    kind: Literal["FGSM", "PGD"] = "FGSM" if fgsm else "PGD"
+    return frames.Attempt(kind, epsilon, steps, factor, start, seed)
+
+
+# --- The attack ----------------------------------------------------------------------------------------------------
+
+
+def _attack(run: Run, dataset: Dataset, epoch: int, sample: Sample, attempt: frames.Attempt) -> frames.Attacked:
+    with st.spinner("Loading PyTorch and the network …", show_time=True):
+        network = _network((run.id, run.revision, epoch), run, dataset)
+    image, label, name = sample
+    return _attacked((run.id, run.revision, epoch, name), attempt, network, image, label)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _network(key: tuple[str, str, int], _run: Run, _dataset: Dataset) -> Any:
+    from aat_explore import attack_lab
+
+    return attack_lab.load_network(_run, _dataset, key[-1])
+
+
+@st.cache_data(max_entries=32, show_spinner="Attacking …")
+def _attacked(
+    key: tuple[str, str, int, str], attempt: frames.Attempt, _network: Any, _image: UInt8, _label: int | None
+) -> frames.Attacked:
+    from aat_explore import attack_lab
+
+    return attack_lab.attack(_network, _image, _label, attempt)
+
+
+# --- What came of it -----------------------------------------------------------------------------------------------
+
+
+def _say_outcome(result: frames.Attacked, dataset: Dataset) -> None:
+    said = frames.predictions(result, dataset.class_names)
+    attempt = result.attempt
+    columns = st.columns(4)
+    columns[0].metric("Class attacked", page.plain(dataset.class_names[result.label]))
+    for column, image in zip(columns[1:], ("clean", "adversarial"), strict=False):
+        name, confidence = said[image]
+        column.metric(f"Predicted, {image}", page.plain(name), f"{confidence:.1%} sure", "off", delta_arrow="off")
+    at = result.at_epsilon
+    loss = (result.fgsm_losses if attempt.kind == "FGSM" else result.pgd_losses)[at]
+    columns[3].metric(
+        "Loss, adversarial",
+        f"{loss:.3g}",
+        f"{result.fgsm_losses[0]:.3g} clean",
+        "off",
+        delta_arrow="off",
+        help="J in nats, of the class attacked",
+    )
+    how = "FGSM" if attempt.kind == "FGSM" else f"PGD, {attempt.steps} steps of α = {attempt.step_size:.3g}"
+    st.caption(f"{how}, ε = {attempt.epsilon:g}; the largest change of a pixel is {result.largest_change:.4g}.")
+
+
+def _pictures(result: frames.Attacked) -> None:
+    difference, factor = frames.amplified_difference(result)
+    columns = st.columns(3)
+    for column, image, caption in zip(
+        columns,
+        (result.clean, result.x_adv, difference),
+        ("clean", "adversarial", f"|difference| × {factor}"),
+        strict=True,
+    ):
+        column.image(
+            frames.enlarged(image),
+            caption=caption,
+            output_format="PNG",
+            alt=f"The {caption} image" if caption in ("clean", "adversarial") else f"The difference, times {factor}",
+        )
+
+
+def _curves(result: frames.Attacked, dataset: Dataset, run: Run) -> None:
+    st.subheader("Class probabilities")
+    classes = frames.attacked_classes(result, dataset.class_names)
+    downloads.chart(
+        charts.attacked_classes(classes, dark=page.dark()),
+        classes,
+        f"{run.id}-attacked-classes",
+        alt="Probability of each class on the clean and on the adversarial image",
+    )
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Loss along ε")
+        along = frames.loss_along_epsilon(result)
+        downloads.chart(
+            charts.loss_along_epsilon(along),
+            along,
+            f"{run.id}-loss-along-epsilon",
+            alt="Loss of FGSM and of PGD against ε, from 0 to twice the chosen one",
+        )
+    with right:
+        st.subheader("Loss along PGD's steps")
+        steps = frames.loss_along_steps(result)
+        downloads.chart(
+            charts.loss_along_steps(steps),
+            steps,
+            f"{run.id}-loss-along-steps",
+            alt="Loss after each step of PGD, with FGSM's for comparison",
+        )
+
+
+def _signs(result: frames.Attacked) -> None:
+    signs = frames.masking_signs(result)
+    seen = sum(sign.seen for sign in signs)
+    st.subheader("Signs of gradient masking")
+    st.write(
+        f"{seen} of {len(signs)} seen on this sample. They are signs, not proof: the network may be less robust than "
+        "these attacks make it look. None seen is no proof either."
+    )
+    for sign in signs:
+        icon = ":orange[:material/flag:]" if sign.seen else ":material/remove:"
+        word = "**Seen**" if sign.seen else "Not seen"
+        st.markdown(f"{icon} {word}: {sign.name}. *Here, {page.plain(sign.finding)}.*")
+    with st.expander("Where these signs come from", icon=":material/menu_book:"):
+        st.write(
+            "Athalye, Carlini, Wagner 2018, *Obfuscated Gradients Give a False Sense of Security*: one step does "
+            "better than many, and a larger ε helps no more. Carlini et al. 2019, *On Evaluating Adversarial "
+            "Robustness*: gradients that are zero. Tramèr et al. 2018, *Ensemble Adversarial Training*: a loss that "
+            "is flat or bent right at the image, past which a random start steps. The limits are ours: "
+            f"a difference counts if it exceeds {frames.MARGIN:g} nats and {frames.MARGIN:.0%} of the loss's rise, the "
+            "fall is looked for up to the chosen ε, a random start is needed if PGD from the image itself gets less "
+            f"than half of the rise, and a gradient is near zero if ε‖∇ₓJ‖₁ < {frames.FLAT:g} nats. A network that is "
+            "simply very sure of a clean image has near-zero gradients too; the sign of them is still good for FGSM."
+        )
