@@ -8,6 +8,7 @@ import pytest
 import tyro
 from synthetic import make_evaluation, make_run
 
+from aat_explore.cli.arguments import Train
 from aat_explore.config import preset
 from aat_explore.store import Store
 from aat_explore.views import charts, frames
@@ -21,7 +22,7 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
-def tested(store, clean, robust, **fields):
+def run_tested(store, clean, robust, **fields):
     """A run with this clean accuracy, and this one at ε = 0.3."""
     run = make_run(store, epochs=1, evaluated=False, **fields)
     counts = {"epsilons": (0.0, 0.3), "num_correct": (round(2000 * clean), round(2000 * robust))}
@@ -51,7 +52,7 @@ def test_attacks_are_compared_as_resolved(store):
 
 @pytest.mark.parametrize(
     ("measure", "column"),
-    zip(frames.CURVES, ("loss", "clean_accuracy_val", "fgsm_accuracy_val", "robust_accuracy_val"), strict=True),
+    list(zip(frames.CURVES, ("loss", "clean_accuracy_val", "fgsm_accuracy_val", "robust_accuracy_val"), strict=True)),
 )
 def test_curves_are_the_runs_metrics(store, measure, column):
     runs = [make_run(store), make_run(store, epochs=2, num_perturbed=100)]
@@ -134,9 +135,11 @@ def test_captions_say_how_often_each_drew():
 
 
 def test_pairs_share_the_seed_and_every_setting_but_those_compared(store):
-    none = [tested(store, 0.8 + 0.01 * seed, 0.1, num_perturbed=0, seed=seed) for seed in (0, 1, 2)]
-    some = [tested(store, 0.79 - 0.01 * seed, 0.3 + 0.02 * seed, num_perturbed=100, seed=seed) for seed in (0, 1, 5)]
-    others = [tested(store, 0.5, 0.5, num_perturbed=100, seed=2, lr=0.1), tested(store, 0.5, 0.5, seed=1)]
+    none = [run_tested(store, 0.8 + 0.01 * seed, 0.1, num_perturbed=0, seed=seed) for seed in (0, 1, 2)]
+    some = [
+        run_tested(store, 0.79 - 0.01 * seed, 0.3 + 0.02 * seed, num_perturbed=100, seed=seed) for seed in (0, 1, 5)
+    ]
+    others = [run_tested(store, 0.5, 0.5, num_perturbed=100, seed=2, lr=0.1), run_tested(store, 0.5, 0.5, seed=1)]
     found = frames.paired_by_seed([*none, *some, *others], none[1], some[0], TEST, 0.3)
     assert found["seed"].tolist() == [0, 1]
     assert found["clean accuracy difference"].tolist() == pytest.approx([-0.01, -0.03])
@@ -148,7 +151,7 @@ def test_pairs_share_the_seed_and_every_setting_but_those_compared(store):
 
 
 def test_runs_of_other_seeds_or_tests_make_no_pair(store):
-    none, some = tested(store, 0.8, 0.1, num_perturbed=0), tested(store, 0.7, 0.2, seed=1)
+    none, some = run_tested(store, 0.8, 0.1, num_perturbed=0), run_tested(store, 0.7, 0.2, seed=1)
     assert frames.paired_by_seed([none, some], none, some, TEST, 0.3).empty
     assert frames.paired_by_seed([none, some], none, none, "PGD-7, 10 test images", 0.3).empty
 
@@ -160,7 +163,7 @@ def test_repetitions_differ_in_seed_and_bookkeeping_only(store):
 
 
 def test_common_tests_are_those_at_budgets_that_both_were_tested_with(store):
-    one, other = make_run(store, epochs=1), tested(store, 0.8, 0.1, seed=1)
+    one, other = make_run(store, epochs=1), run_tested(store, 0.8, 0.1, seed=1)
     assert frames.tested_alike([one, other]) == {TEST: [0.3]}
     assert frames.tested_alike([one])[TEST] == [round(0.05 * k, 2) for k in range(1, 9)]
     assert frames.tested_alike([one, make_run(store, epochs=1, seed=2, evaluated=False)]) == {}
@@ -201,8 +204,6 @@ def test_the_baseline_to_train_is_that_of_the_runs_settings(store):
     frame = frames.accuracy_against_n(measured, {"fashion-mini": frames.recipes(measured, "fashion-mini")[0]}, TEST)
     [words] = frames.baselines_to_train(frame, [run])
     wanted = preset("mini", **fields | {"num_perturbed": 0}).canonical()
-    from aat_explore.cli.arguments import Train
-
     flags = tyro.cli(Train, args=shlex.split(words)[1:]).flags
     assert {name: getattr(flags, name) for name in ("epochs", "lr", "lr_milestones", "normalize", "num_perturbed")} == {
         "epochs": 1, "lr": 0.02, "lr_milestones": (0.5, 0.75), "normalize": False, "num_perturbed": 0,
@@ -260,7 +261,11 @@ def test_every_chart_is_valid_and_no_two_of_15_pairs_look_alike(store):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_accuracy_against_seconds_is_a_valid_chart(store, dark):
-    runs = [tested(store, 0.8, 0.1, num_perturbed=0), tested(store, 0.7, 0.2), tested(store, 0.7, 0.3, seed=1)]
+    runs = [
+        run_tested(store, 0.8, 0.1, num_perturbed=0),
+        run_tested(store, 0.7, 0.2),
+        run_tested(store, 0.7, 0.3, seed=1),
+    ]
     measured = frames.evaluated(runs)
     frame = frames.accuracy_against_n(measured, {"fashion-mini": frames.recipes(measured, "fashion-mini")[0]}, TEST)
     spec = charts.accuracy_against_seconds(frame, frames.over_seeds_in_time(frame), "clean", dark=dark).to_dict()

@@ -27,7 +27,11 @@ CLAIM = {
     "panel": "norm",
     "within": st.column_config.TextColumn("within 0.5 points", help="Of clean accuracy at n = 0, by the means"),
     "by": st.column_config.NumberColumn("by, points", format="%+.2f", help="Mean clean accuracy less that of n = 0"),
-    **{f"{name}{of}": PERCENT for name in ("mean", "sd") for of in ("", " of n = 0")},
+    "mean": PERCENT,
+    "sd": PERCENT,
+    "mean of n = 0": st.column_config.NumberColumn("n = 0", format="percent", help="Mean clean accuracy of n = 0"),
+    "sd of n = 0": st.column_config.NumberColumn("its sd", format="percent", help="Of n = 0, over seeds"),
+    "seeds of n = 0": st.column_config.NumberColumn("its seeds", format="%d", help="Of n = 0"),
 }
 
 

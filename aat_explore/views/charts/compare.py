@@ -43,8 +43,8 @@ def drawn_overlap(frame: pd.DataFrame) -> Chart:
 def _lines(frame: pd.DataFrame, column: str, y: alt.Y, told: list[Any]) -> Chart:
     names = list(dict.fromkeys(frame[column]))
     colours = [SERIES[at % len(SERIES)] for at in range(len(names))]
-    # Six colours: the seventh line has the first one's colour, so it must not have its dashes.
-    dashes = [DASHES[(at + at // len(SERIES)) % len(DASHES)] for at in range(len(names))]
+    # Six colours and seven dash patterns have no common divisor: the first 42 lines all look different.
+    dashes = [DASHES[at % len(DASHES)] for at in range(len(names))]
     legend = alt.Legend(**LINES.to_dict(), columns=6)
     base = alt.Chart(frame).encode(
         x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),

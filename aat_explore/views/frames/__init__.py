@@ -5,6 +5,7 @@
     sample.py   one training image over all epochs
     attack.py   one sample under attack, and the signs of gradient masking
     paper.py    many runs: the test accuracies behind the paper's figures
+    cost.py     what a training will cost, from what others took
     compare.py  runs beside each other: settings, curves, what each drew, pairs by seed
 
 Columns are plain words; accuracies and shares are in [0, 1], ε in pixel units, times in seconds, losses in nats.
@@ -43,6 +44,7 @@ from aat_explore.views.frames.compare import (
     repetitions,
     tested_alike,
 )
+from aat_explore.views.frames.cost import Cost, Pace, cost, pace, passes, total_passes
 from aat_explore.views.frames.epoch import (
     ORDERS,
     DrawStatistics,
@@ -132,9 +134,11 @@ __all__ = [
     "Array",
     "Attacked",
     "Attempt",
+    "Cost",
     "DrawStatistics",
     "Frame",
     "PMatrix",
+    "Pace",
     "PlaceInList",
     "SampleFacts",
     "SampleMap",
@@ -149,6 +153,7 @@ __all__ = [
     "class_of",
     "clean_images",
     "config_differences",
+    "cost",
     "count_captions",
     "curves",
     "datasets",
@@ -185,8 +190,10 @@ __all__ = [
     "overlap",
     "p_histogram",
     "p_matrix",
+    "pace",
     "paired_by_seed",
     "pairs",
+    "passes",
     "pgd_on_all",
     "picked",
     "place_in_list",
@@ -211,6 +218,7 @@ __all__ = [
     "times_drawn",
     "titles",
     "together",
+    "total_passes",
     "unfinished",
     "untested",
     "uploaded",

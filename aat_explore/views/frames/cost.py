@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from aat_explore.config import RunConfig
 from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
@@ -13,12 +15,26 @@ GRADIENT = 2  # forward, backward to the input
 
 @dataclass(frozen=True)
 class Cost:
-    """What an epoch costs: `passes` over T, `seconds` with validation (None: nothing measured), and `source`."""
+    """What an epoch costs in `passes` over T and `seconds` with validation, all epochs in `total_seconds`, and whence.
+
+    Seconds are None where nothing comparable was measured.
+    """
 
     passes: float
     seconds: float | None
     total_seconds: float | None
     source: str
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a run's epochs took: median seconds of scoring to training, and of validation and recording."""
+
+    config: RunConfig
+    device: str
+    num_threads: int
+    seconds: float
+    seconds_validate: float
 
 
 def passes(config: RunConfig, num_train: int) -> float:
@@ -54,44 +70,43 @@ def total_passes(config: RunConfig, num_train: int) -> float:
     return config.warmup_epochs * TRAINING + (config.epochs - config.warmup_epochs) * passes(config, num_train)
 
 
-def cost(config: RunConfig, num_train: int, runs: Sequence[Run]) -> Cost:
+def cost(config: RunConfig, num_train: int, paces: Sequence[Pace]) -> Cost:
     """Estimate from measured epochs of runs with the same data set, network and precision, by their passes.
 
-    Of several machines the one with most such runs counts. Each run gives its median seconds a pass; theirs is the
-    median. Runs are weighed alike, whatever their n, so the estimate is rough: batch size and threads matter too.
+    Of several machines the one with most such runs counts. Each run gives its seconds a pass; theirs is the median,
+    whatever their n, so the estimate is rough: batch size and what else the machine does matter too.
     """
     needed = passes(config, num_train)
     measured: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    for run in runs:
-        like = (run.config.dataset, run.config.model, run.config.precision)
+    for pace in paces:
+        like = (pace.config.dataset, pace.config.model, pace.config.precision)
         if like == (config.dataset, config.model, config.precision):
-            machine, seconds, validation = _pace(run)
-            measured.setdefault(machine, []).append((seconds / passes(run.config, num_train), validation))
+            a_pass = pace.seconds / passes(pace.config, num_train)
+            measured.setdefault((pace.device, pace.num_threads), []).append((a_pass, pace.seconds_validate))
     if not measured:
         return Cost(needed, None, None, "no measurement yet")
-    machine, paces = max(measured.items(), key=lambda item: len(item[1]))
-    a_pass, validation = _median([pace[0] for pace in paces]), _median([pace[1] for pace in paces])
+    (device, threads), found = max(measured.items(), key=lambda item: len(item[1]))
+    a_pass, validation = (float(part) for part in np.median(found, axis=0))
     total = a_pass * total_passes(config, num_train) + config.epochs * validation
     source = (
-        f"{len(paces)} cached {'run' if len(paces) == 1 else 'runs'} of {config.model} on {config.dataset}, "
-        f"{machine[0]}, {machine[1]} {'thread' if machine[1] == 1 else 'threads'}: {a_pass:.3g} s a pass, "
+        f"{len(found)} cached {'run' if len(found) == 1 else 'runs'} of {config.model} on {config.dataset} "
+        f"({device}, {threads} {'thread' if threads == 1 else 'threads'}): {a_pass:.3g} s a pass, "
         f"{validation:.3g} s an epoch for validation"
     )
     return Cost(needed, a_pass * needed + validation, total, source)
 
 
-def _pace(run: Run) -> tuple[tuple[str, int], float, float]:
-    """Machine, median seconds of an epoch after the warm-up (if there is one), and of its validation and recording."""
+def pace(run: Run) -> Pace:
+    """What the epochs of a run took, those after its warm-up if there are any; raises if its metrics are damaged."""
     metrics = run.metrics()
     trained = metrics[metrics["epoch"] > run.config.warmup_epochs]
+    config = run.config if len(trained) else run.config.model_copy(update={"num_perturbed": 0})
     rows = trained if len(trained) else metrics
     last = rows.iloc[-1]
-    validation = rows[["seconds_validate", "seconds_record"]].sum(axis=1).median()
-    machine = (str(last["device"]), int(last["num_threads"]))
-    return machine, float(rows[list(COST_PHASES)].sum(axis=1).median()), float(validation)
-
-
-def _median(values: list[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return Pace(
+        config=config,
+        device=str(last["device"]),
+        num_threads=int(last["num_threads"]),
+        seconds=float(rows[list(COST_PHASES)].sum(axis=1).median()),
+        seconds_validate=float(rows[["seconds_validate", "seconds_record"]].sum(axis=1).median()),
+    )

@@ -1,0 +1,200 @@
+"""Two or more runs beside each other: settings, curves, what each drew, and differences seed by seed."""
+
+import streamlit as st
+
+from aat_explore.dashboard import choices, downloads, page, sheet
+from aat_explore.store import Run
+from aat_explore.views import charts, frames
+from aat_explore.views.frames import Frame
+
+AT_MOST = 6  # runs: as many as there are colours
+A_SHEET = 60  # images: five rows at 1280 px
+PERCENT = st.column_config.NumberColumn(format="percent")
+POINTS = "%+.2f"
+
+
+def show() -> None:
+    """Settings that differ, curves overlaid, overlap of drawn sets, samples of one run alone, pairs by seed."""
+    page.heading(
+        "Compare",
+        "What sets runs apart: their settings, how they learnt, which training samples each of them drew, and what "
+        "the difference buys at equal seeds.",
+        r"\mathrm{overlap}(e) = \frac{|K_e \cap K'_e|}{|K_e \cup K'_e|}",
+        "K and K′ are the sets that two runs drew in epoch e; 1 if they are the same set, 0 if they share no sample. "
+        "Two independent uniform draws of n from T share n²/T samples on average: the table says what overlap that is.",
+    )
+    offered = page.picked_runs()
+    by_id = {run.id: run for run in offered}
+    chosen = choices.choose_many(
+        "Runs",
+        list(by_id),
+        "compare",
+        at_most=AT_MOST,
+        default=frames.first_pair(offered),
+        help="Two to six; the Runs page narrows the list.",
+    )
+    runs = [by_id[run_id] for run_id in chosen]
+    if len(runs) < 2:
+        st.info(
+            "Choose at least two runs to compare."
+            if len(offered) > 1
+            else "One run alone compares with nothing. This trains the same with another seed:"
+        )
+        if len(offered) == 1:
+            st.code(page.command("train --seed 1"), language="bash")
+        st.stop()
+    st.markdown("  \n".join(f"**{name}** {page.plain(run_id)}" for run_id, name in frames.letters(runs).items()))
+    _settings(runs)
+    _curves(runs)
+    st.subheader("What they drew")
+    pairs = frames.pairs(runs)
+    _overlap(runs)
+    st.subheader("Two of them")
+    pair = choices.choose("Pair", list(pairs), "pair", help="First and second of what follows.")
+    first, second = (by_id[run_id] for run_id in pairs[pair])
+    names = (frames.letters(runs)[first.id], frames.letters(runs)[second.id])
+    st.caption(f"First: {names[0]}, {page.plain(first.id)}. Second: {names[1]}, {page.plain(second.id)}.")
+    _paired(offered, first, second, names)
+    _drawn_by_one(first, second, names)
+
+
+def _settings(runs: list[Run]) -> None:
+    st.subheader("Settings that differ")
+    downloads.table(frames.config_differences(runs), alt="Settings in which the runs differ, a column a run")
+    st.caption(
+        "All other settings are equal. Settings of sampling and of the attack stand here for n = 0 too, where they "
+        "have no effect."
+    )
+
+
+def _curves(runs: list[Run]) -> None:
+    st.subheader("How they learnt")
+    measure = choices.switch("Measure", frames.CURVES, "curve")
+    curves = page.remembered(frames.curves, runs, measure)
+    downloads.chart(charts.run_curves(curves, measure), curves, f"compare-{measure}", alt=f"{measure} by epoch, by run")
+    if measure != frames.CURVES[0]:
+        st.caption(
+            "On validation images, after each epoch; robust accuracies at each run's own training ε. FGSM accuracy "
+            "alone proves nothing: a network can learn to hide from FGSM, which PGD then shows."
+        )
+
+
+def _overlap(runs: list[Run]) -> None:
+    if different := sorted({run.config.dataset for run in runs[1:]} - {runs[0].config.dataset}):
+        st.info(
+            f"Runs of {page.plain(runs[0].config.dataset)} and of {page.plain(', '.join(different))} draw from "
+            "different training images: row 7 of one is another picture than row 7 of the other. Overlap and galleries "
+            "are of pairs within one data set only."
+        )
+    overlap = page.remembered(frames.overlap, runs)
+    if overlap.empty:
+        st.info("No two of these runs drew samples of one data set in the same epoch: n = 0 and warm-up draw none.")
+        return
+    downloads.chart(
+        charts.drawn_overlap(overlap), overlap, "compare-overlap", alt="Overlap of the drawn sets by epoch, by pair"
+    )
+    st.caption(
+        "Thin dots: what two independent uniform draws of these sizes would overlap by chance. Runs of one "
+        "seed draw with the same random numbers and so overlap more: where p is the same too, the smaller set lies "
+        "within the larger."
+    )
+    with st.expander("The numbers", icon=":material/table:"):
+        downloads.table(
+            overlap,
+            alt="Overlap of the drawn sets by epoch",
+            column_config={"overlap": PERCENT, "chance": st.column_config.NumberColumn("by chance", format="percent")},
+        )
+
+
+def _paired(offered: list[Run], first: Run, second: Run, names: tuple[str, str]) -> None:
+    st.markdown("**Paired by seed**")
+    if frames.repetitions(first, second):
+        st.info("The two differ in no more than the seed and bookkeeping, so no third setting is compared at one seed.")
+        return
+    tested = page.remembered(frames.tested_alike, [first, second])
+    if not tested:
+        st.info("The two have no test in common on test images. This tests both alike:")
+        st.code("\n".join(page.command(f"evaluate {run.id}") for run in (first, second)), language="bash")
+        return
+    test = choices.choose("Tested with", list(tested), "test")
+    budgets = {f"{epsilon:.4g}": epsilon for epsilon in tested[test]}
+    epsilon = choices.choose("Robust accuracy at ε", list(budgets), "at", default=f"{second.config.epsilon:.4g}")
+    paired = page.remembered(frames.paired_by_seed, offered, first, second, test, budgets[epsilon])
+    if paired.empty:
+        st.info(
+            "There is no seed with a run of both kinds: pairs have the settings of these two, but one seed. Train one "
+            "of them with the other's seed, and evaluate both."
+        )
+        return
+    downloads.table(
+        frames.in_points(paired),
+        alt=f"Clean and robust accuracy of pairs of runs with the same seed, {names[0]} and {names[1]}",
+        column_config=_paired_columns(names),
+    )
+    downloads.table(
+        frames.in_points(frames.mean_differences(paired)),
+        alt="Mean difference over seeds",
+        column_config={
+            "mean difference": st.column_config.NumberColumn("mean difference, points", format=POINTS),
+            "sd": st.column_config.NumberColumn("sd, points", format="%.2f"),
+        },
+    )
+    st.caption(
+        f"Differences in points, {names[1]} less {names[0]}, of every two of the {len(offered)} runs offered that have "
+        f"the settings of {names[0]} and of {names[1]} and share a seed; mean and standard deviation over seeds. "
+        f"Robust accuracy: {page.plain(test)}, ε = {epsilon}; an upper bound, for a stronger attack may find more."
+    )
+
+
+def _paired_columns(names: tuple[str, str]) -> dict[str, object]:
+    columns: dict[str, object] = {"seed": st.column_config.NumberColumn(format="%d")}
+    for kind in ("clean", "robust"):
+        for place, name in zip(("first", "second"), names, strict=True):
+            columns[f"{kind} accuracy {place}"] = st.column_config.NumberColumn(
+                f"{kind} {name}", format="percent", help=f"{kind.capitalize()} accuracy on test images, run {name}"
+            )
+        columns[f"{kind} accuracy difference"] = st.column_config.NumberColumn(
+            f"{kind} {names[1]} − {names[0]}", format=POINTS, help="Points of accuracy"
+        )
+    return columns
+
+
+def _drawn_by_one(first: Run, second: Run, names: tuple[str, str]) -> None:
+    st.markdown("**Samples that only one of them drew**")
+    if first.config.dataset != second.config.dataset:
+        st.info("The two have different training images, so there is no sample that only one of them could have drawn.")
+        return
+    counts = page.remembered(frames.drawn_counts, first, second)
+    kinds = {f"only {names[0]}": "first", f"only {names[1]}": "second", "most unequally": "either"}
+    words = {"first": f"{names[0]} alone", "second": f"{names[1]} alone", "either": "either"}
+    kind = choices.switch("Drawn by", tuple(kinds), "only")
+    ranked, whom = frames.drawn_by_one(counts, kinds[kind]), words[kinds[kind]]
+    epochs = min(first.epoch, second.epoch)
+    if ranked.empty:
+        st.info(f"In epochs 1 to {epochs} no sample was drawn by {whom}.")
+        return
+    sheets = -(-len(ranked) // A_SHEET)
+    at = A_SHEET * (choices.whole("Sheet", 1, sheets, 1, "sheet") - 1) if sheets > 1 else 0
+    part = ranked[at : at + A_SHEET]
+    st.caption(
+        f"Showing {len(part):,} of {len(ranked):,} samples ({at + 1:,} to {at + len(part):,}), drawn by {whom} in "
+        f"epochs 1 to {epochs}, those with the greatest difference first; beneath each, how often {names[0]} "
+        f"and {names[1]} drew it. Click one to follow it through the run that drew it more often."
+    )
+    if not _gallery(part, first, second, names):
+        downloads.table(part, alt="Samples, and how often each run drew them")
+
+
+def _gallery(part: Frame, first: Run, second: Run, names: tuple[str, str]) -> bool:
+    """A sheet of these samples, if the images are on this machine."""
+    dataset = page.dataset_of(first)
+    if dataset is None:
+        return False
+    rows = list(part["image"])
+    tiles = {"clean": dataset.train.images(part["image"].to_numpy())}
+    captions, titles = frames.count_captions(part, names)
+    clicked = sheet.show(tiles, captions, titles, "compare-sheet")
+    if clicked is not None:
+        run = second if part["difference"].iloc[clicked] > 0 else first
+        page.open_page("sample", run=run.id, image=str(rows[clicked]))
+    return True
