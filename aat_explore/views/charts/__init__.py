@@ -15,6 +15,14 @@ facets.
 
 from aat_explore.views.charts.attack import attacked_classes, loss_along_epsilon, loss_along_steps
 from aat_explore.views.charts.compare import drawn_overlap, run_curves
+from aat_explore.views.charts.dynamics import (
+    MAP_BRUSH,
+    data_map,
+    draw_counts,
+    mix_over_epochs,
+    overlaps,
+    unevenness,
+)
 from aat_explore.views.charts.epoch import BRUSH, CLICK, class_mix, p_histogram
 from aat_explore.views.charts.files import PICTURES, check_picture, draw_offline, save
 from aat_explore.views.charts.paper import accuracy_against_n, accuracy_against_seconds, pgd_on_all, robustness
@@ -25,6 +33,7 @@ from aat_explore.views.charts.style import PAPER_COLOURS, Chart, n_styles, order
 __all__ = [
     "BRUSH",
     "CLICK",
+    "MAP_BRUSH",
     "PAPER_COLOURS",
     "PICTURES",
     "Chart",
@@ -33,13 +42,17 @@ __all__ = [
     "attacked_classes",
     "check_picture",
     "class_mix",
+    "data_map",
+    "draw_counts",
     "draw_offline",
     "drawn_overlap",
     "epoch_metrics",
     "loss_along_epsilon",
     "loss_along_steps",
+    "mix_over_epochs",
     "n_styles",
     "order_of_n",
+    "overlaps",
     "p_histogram",
     "pgd_on_all",
     "robustness",
@@ -48,4 +61,5 @@ __all__ = [
     "sample_map",
     "save",
     "speed",
+    "unevenness",
 ]

@@ -1,0 +1,149 @@
+"""The sampler at work over all epochs of a run."""
+
+from typing import Any
+
+import streamlit as st
+
+from aat_explore.dashboard import choices, downloads, page, sheet
+from aat_explore.datasets import Dataset
+from aat_explore.store import Run
+from aat_explore.views import charts, frames
+
+SIZE = 48  # images a gallery
+MOST, NEVER = LISTS = ("most often drawn", "never drawn")
+
+
+def show() -> None:
+    """How uneven p is, how far K moves, the classes it prefers, whom it draws often and never, and the data map."""
+    page.heading(
+        "Sampler dynamics",
+        "The sampler at work over all epochs: how uneven its p is, whether it draws the same samples again, which "
+        "classes it prefers, and whom it never finds.",
+        r"\mathrm{ESS}=\frac{1}{\sum_i p_i^2},\quad H=-\sum_i p_i\ln p_i,\quad "
+        r"\mathrm{Jaccard}(K,K')=\frac{|K\cap K'|}{|K\cup K'|},\quad "
+        r"v_i=\frac{\mathrm{sd}_e\,p_i}{\mathrm{mean}_e\,p_i}",
+        "Dashed rules are what uniform p would give. The data map (after Swayamdipta et al. 2020, with p in place of "
+        "confidence) sets each sample's mean of p over the epochs against its variability v.",
+    )
+    runs = page.picked_runs()
+    run = choices.choose_run(runs)
+    if not page.remembered(frames.draws, run):
+        st.info("No epoch of this run has drawn samples yet (n = 0, or warm-up): choose another run.")
+        return
+    dataset = page.dataset_of(run)
+    _unevenness(run, runs)
+    _overlaps(run)
+    _classes(run, dataset)
+    _counts(run, dataset)
+    _map(run, dataset)
+
+
+def _unevenness(run: Run, runs: list[Run]) -> None:
+    st.subheader("How uneven p is")
+    others = {frames.run_name(one): one for one in runs if one.config.samples and one.id != run.id}
+    named = choices.choose_many(
+        "Against", list(others), "against", at_most=3, help="For instance Norm against Squared Norm and uniform control"
+    )
+    data = frames.together(
+        [page.remembered(frames.unevenness, one) for one in (run, *(others[name] for name in named))]
+    )
+    if data.empty:
+        st.info("This run drew from no distribution (n = all), so there is no p.")
+        return
+    downloads.chart(
+        charts.unevenness(data),
+        data,
+        f"unevenness-{run.id}",
+        alt="Effective sample size, entropy, Gini coefficient and mass of the top 1 % by epoch",
+    )
+
+
+def _overlaps(run: Run) -> None:
+    st.subheader("Whether it draws the same samples again")
+    data = page.remembered(frames.overlaps, run)
+    chance = page.remembered(frames.chance_overlap, run)
+    st.caption(f"Jaccard overlap of the drawn sets of each two epochs; two uniform draws would share {chance:.2%}.")
+    downloads.chart(charts.overlaps(data), data, f"overlap-{run.id}", alt="Overlap of drawn sets, epoch against epoch")
+
+
+def _classes(run: Run, dataset: Dataset | None) -> None:
+    if dataset is None:
+        return
+    st.subheader("Which classes it prefers")
+    data = page.remembered(frames.mix_over_epochs, run, dataset)
+    downloads.chart(
+        charts.mix_over_epochs(data), data, f"classes-{run.id}", alt="Share of each class among the drawn, by epoch"
+    )
+
+
+def _counts(run: Run, dataset: Dataset | None) -> None:
+    st.subheader("How often each sample was drawn")
+    data = page.remembered(frames.draw_counts, run)
+    st.caption("Bars: samples drawn so many times. Diamonds: what uniform draws of the same sizes would give.")
+    downloads.chart(
+        charts.draw_counts(data, dark=page.dark()), data, f"times-{run.id}", alt="Number of samples by times drawn"
+    )
+    name = choices.switch("Gallery", LISTS, "gallery")
+    _gallery(run, dataset, page.held(frames.most_often if name == MOST else frames.never, run), name, "often")
+
+
+def _map(run: Run, dataset: Dataset | None) -> None:
+    found = page.held(frames.sample_map, run)
+    if found is None:
+        return
+    st.subheader("The data map")
+    st.caption("Drag a rectangle over the map to see its images; the link keeps it.")
+    data = frames.map_cells(found, page.held(frames.times_drawn, run))
+    downloads.chart(
+        charts.data_map(data),
+        data,
+        f"map-{run.id}",
+        alt="Mean of p against its variability, coloured by times drawn",
+        key="map",
+        on_select=_brushed,
+        selection_mode=charts.MAP_BRUSH,
+    )
+    ends = _ends(choices.param("region"))
+    if ends is None:
+        return
+    if st.button("Clear the rectangle", icon=":material/close:"):
+        choices.set_param("region", None)
+        st.rerun()
+    rows = frames.inside(found, ends[:2], ends[2:])
+    said = f"mean p {ends[0]:.2g} to {ends[1]:.2g}, variability {ends[2]:.2f} to {ends[3]:.2f}"
+    _gallery(run, dataset, rows, said, "region")
+
+
+def _brushed() -> None:
+    """Keep the rectangle dragged over the map in the URL."""
+    found = st.session_state["map"]["selection"].get(charts.MAP_BRUSH, {})
+    mean, variability = found.get("mean_low"), found.get("variability_low")
+    if mean and variability:
+        choices.set_param("region", "_".join(f"{end:.4g}" for end in (*sorted(mean), *sorted(variability))))
+
+
+def _ends(region: str | None) -> list[float] | None:
+    """Four numbers out of the URL; None, with a note, if it says something else."""
+    if region is None:
+        return None
+    try:
+        ends = [float(part) for part in region.split("_")]
+    except ValueError:
+        ends = []
+    if len(ends) == 4:
+        return ends
+    st.caption(f":material/link_off: The address says region = {page.plain(region[:80])}, which is no rectangle.")
+    return None
+
+
+def _gallery(run: Run, dataset: Dataset | None, rows: Any, said: str, key: str) -> None:
+    here = rows[:SIZE]
+    st.caption(f"Showing {len(here)} of {len(rows):,} samples ({said}).")
+    if not len(here):
+        st.info("There is none.")
+    elif dataset is not None:
+        images = {"clean": frames.clean_images(run, dataset, here)}
+        captions = frames.times_captions(run, here)
+        titles = [caption.replace("\n", ", ") for caption in captions]
+        if (at := sheet.show(images, captions, titles, key)) is not None:
+            page.open_page("sample", run=run.id, image=int(here[at]))

@@ -1,0 +1,295 @@
+"""One training image over all epochs of a run, and beside it a pinned one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from aat_explore.dashboard import choices, downloads, page, sheet
+from aat_explore.datasets import Dataset
+from aat_explore.errors import AATError
+from aat_explore.store import Run, RunMovedOnError, Store
+from aat_explore.views import charts, frames, gallery
+
+NEIGHBOURS = 24
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Row `image` of a run's training split, with the run's records of all samples."""
+
+    run: Run
+    dataset: Dataset | None
+    matrix: frames.PMatrix
+    drawn: frames.Array
+    image: int
+
+    @property
+    def address(self) -> str:
+        """What the URL's `pin` says."""
+        return f"{self.run.id}:{self.image}"
+
+    @property
+    def facts(self) -> frames.SampleFacts:
+        """When it was drawn, and its mean p."""
+        return frames.sample_facts(self.matrix, self.drawn, self.image)
+
+
+def show() -> None:
+    """One image: p and rank over the epochs, its recorded versions, its neighbours in p, its place in the data map."""
+    page.heading(
+        "Sample",
+        "One training image over all epochs: how likely it was to be picked, when it was, and what the attack made of "
+        "it. Pin it to compare it with another.",
+        r"p_i^{(e)} = \frac{\lVert\nabla_{x_i} J_e\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J_e\rVert_2^{k}},\qquad "
+        r"\mathrm{rank}_i = 1 + \#\{j : p_j > p_i\},\qquad \bar p_i = \frac1E\sum_e p_i^{(e)},\qquad "
+        r"v_i = \frac{\mathrm{sd}_e\, p_i^{(e)}}{\bar p_i}",
+        "Image i keeps its row number in every epoch and run of a data set. The data map sets the mean of p over the "
+        "epochs against its variability v (sd divided by mean): 0 where the image is always as likely, √(E − 1) where "
+        "only one of E epochs finds it likely. The sd of log p would be ruled by epochs with p near 0, where nothing "
+        "is drawn.",
+    )
+    run = choices.choose_run(page.picked_runs())
+    dataset = page.dataset_of(run)
+    matrix, drawn = page.held(frames.p_matrix, run), page.held(frames.drawn_matrix, run)
+    T = frames.num_train(matrix, drawn, dataset)
+    if T == 0:
+        st.info("This run recorded neither p nor picks (n = 0, or warm-up), and its images are not on this machine.")
+        return
+    left, middle, right = st.columns([1, 1.3, 2])
+    with left:
+        first = frames.most_drawn(drawn)
+        image = choices.whole(
+            "Training image", 0, T - 1, first, "image", help="Its row, from 0; at first, the most drawn."
+        )
+    this = Sample(run, dataset, matrix, drawn, image)
+    with middle:
+        name = choices.choose("Step through", frames.list_names(matrix, drawn, dataset), "list")
+    with right:
+        epoch = choices.choose_epoch(run)
+    pinned = _pinned(this)
+    _steps(this, name, epoch)
+    _portraits(this, pinned)
+    _trajectories(this, pinned)
+    _versions(this)
+    _neighbours(this, epoch)
+    _place(this, pinned)
+
+
+# --- Choosing, stepping, pinning -------------------------------------------------------------------------------------
+
+
+def _pinned(this: Sample) -> Sample | None:
+    """The pinned sample; what the address pins and is not there is forgotten, with a note."""
+    text = choices.param("pin")
+    if text is None:
+        return None
+    run_id, _, row = text.rpartition(":")
+    try:
+        return _found(this, run_id, row)
+    except RunMovedOnError:
+        raise
+    except AATError as error:
+        choices.set_param("pin", None)
+        st.caption(f":material/link_off: Nothing is pinned any more: {page.plain(str(error)[:300])}.")
+        return None
+
+
+def _found(this: Sample, run_id: str, row: str) -> Sample:
+    """Row `row` of a run; "" means the run of `this`; AATError if there is no such."""
+    run = this.run if run_id in ("", this.run.id) else Store(page.cache_dir()).open(run_id)
+    same = run.config.dataset == this.run.config.dataset
+    dataset = this.dataset if same else page.dataset_of(run)
+    matrix, drawn = page.held(frames.p_matrix, run), page.held(frames.drawn_matrix, run)
+    T = frames.num_train(matrix, drawn, dataset)
+    if not row.isdecimal() or len(row) > 9 or int(row) >= T:
+        raise AATError(f"pin={row[:40]} is not one of the {T} training images of run={run.id}")
+    return Sample(run, dataset, matrix, drawn, int(row))
+
+
+def _steps(this: Sample, name: str, epoch: int) -> None:
+    rows = frames.listed(name, this.matrix, this.drawn, this.dataset, epoch, this.image)
+    found = frames.place_in_list(rows, this.image)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _step("Previous", found.before, "Shift+Left", "arrow_back")
+        _step("Next", found.after, "Shift+Right", "arrow_forward")
+        where = f"{name}, epoch {epoch}" if name in frames.LISTS_OF_EPOCH else name
+        if not found.total:
+            st.caption(f"No image in this list ({where}): the epoch drew nothing, or has no p.")
+        elif found.position is None:
+            st.caption(f"Image {this.image} is not among the {found.total:,} of this list ({where}).")
+        else:
+            st.caption(f"Showing {found.position:,} of {found.total:,} ({where}).")
+
+
+def _step(label: str, to: int | None, keys: str, icon: str) -> None:
+    shown = f":material/{icon}:"
+    st.button(label, disabled=to is None, on_click=page.ask, args=("image", to), shortcut=keys, icon=shown, key=label)
+
+
+def _buttons(this: Sample, pinned: Sample | None) -> None:
+    if pinned is None or pinned.address != this.address:
+        label = "Pin" if pinned is None else "Pin this instead"
+        _button(label, choices.set_param, ("pin", this.address), "Shift+P", "keep")
+    if pinned is not None and pinned.address != this.address:
+        _button("Swap", _swap, (this, pinned), "Shift+S", "swap_horiz")
+    if pinned is not None:
+        _button("Unpin", choices.set_param, ("pin", None), "Shift+U", "keep_off")
+    st.caption(
+        "The predicted class before and after the attack is not recorded; the Attack lab shows it, by a checkpoint of "
+        "the run."
+    )
+    if st.button("Open in the Attack lab", icon=":material/bolt:", shortcut="Shift+A", key="do attack"):
+        page.open_page("attack", run=this.run.id, image=this.image)
+
+
+def _button(label: str, act: Callable[..., None], args: tuple[Any, ...], keys: str, icon: str) -> None:
+    st.button(label, on_click=act, args=args, shortcut=keys, icon=f":material/{icon}:", key=f"do {icon}")
+
+
+def _swap(this: Sample, pinned: Sample) -> None:
+    page.ask("run", pinned.run.id)
+    page.ask("image", pinned.image)
+    page.ask("pin", this.address)
+
+
+def _compared(this: Sample, pinned: Sample | None) -> dict[str, Sample]:
+    """The samples to show, by a name that tells them apart."""
+    if pinned is None or pinned.address == this.address:
+        return {f"#{this.image}": this}
+    if pinned.run.id == this.run.id:
+        return {f"#{this.image}": this, f"#{pinned.image}, pinned": pinned}
+    return {f"#{this.image}, {this.run.id}": this, f"#{pinned.image}, {pinned.run.id}, pinned": pinned}
+
+
+# --- What is known of it ---------------------------------------------------------------------------------------------
+
+
+def _portraits(this: Sample, pinned: Sample | None) -> None:
+    left, middle, right = st.columns(3)
+    for where, (name, sample) in zip((left, middle), _compared(this, pinned).items(), strict=False):
+        with where:
+            _portrait(name, sample)
+    with right if pinned is not None else middle:
+        _buttons(this, pinned)
+
+
+def _portrait(name: str, sample: Sample) -> None:
+    facts = sample.facts
+    if sample.dataset is not None:
+        class_name = page.remembered(frames.class_of, sample.run, sample.dataset, sample.image)
+        pixels = page.remembered(frames.portrait, sample.run, sample.dataset, sample.image)
+        st.image(
+            pixels,
+            output_format="PNG",
+            width=pixels.shape[1],  # as it is: by itself Streamlit widens, and blurs, an image to its caption
+            caption=page.plain(f"{name}, clean: {class_name}"),
+            alt=f"Training image {sample.image}, clean, of class {class_name}",
+        )
+    else:
+        st.write(page.plain(name))
+    times = f"{len(facts.drawn_in)} of {facts.epochs} epochs"
+    st.metric("Drawn in", times, help="Of the epochs committed so far")
+    if facts.mean_p is not None and facts.uniform is not None:
+        ratio = f"Uniform would be 1/T = {facts.uniform:.2e}: this is {facts.times_uniform:.3g} times as much"
+        st.metric("Mean p", f"{facts.mean_p:.2e}", help=ratio)
+
+
+def _trajectories(this: Sample, pinned: Sample | None) -> None:
+    st.subheader("p and rank over the epochs")
+    parts = []
+    for name, sample in _compared(this, pinned).items():
+        if len(sample.matrix.epochs):
+            parts.append(frames.sample_history(sample.matrix, sample.drawn, sample.image, name))
+        else:
+            st.info(f"{page.plain(name)}: no epoch of this run has p (n = 0, n = all, or warm-up).")
+    if not parts:
+        return
+    history = frames.together(parts)
+    downloads.chart(
+        charts.sample_history(history),
+        history,
+        f"{this.run.id}-image-{this.image}",
+        alt=f"p and rank of training image {this.image} over the epochs, on log axes",
+    )
+    st.caption(
+        f"Showing {len(this.matrix.epochs)} of {this.run.epoch} epochs, those with p. A mark is an epoch that drew the "
+        "image. p = 0 has no place on a log axis."
+    )
+
+
+def _versions(this: Sample) -> None:
+    st.subheader("Adversarial versions, as recorded")
+    drawn_in = this.facts.drawn_in
+    if not drawn_in:
+        st.info("No epoch drew this image, so there is no adversarial version of it.")
+        return
+    of_all = "1 epoch that drew it" if len(drawn_in) == 1 else f"{len(drawn_in)} epochs that drew it"
+    found = page.remembered(frames.sample_versions, this.run, this.image, drawn_in)
+    if found is None:
+        st.info(
+            f"Showing 0 of the {of_all}: an epoch records its first "
+            f"{this.run.config.num_recorded} picks (num_recorded), and this image was not among them."
+        )
+        return
+    images, said = {"adversarial": found.x_adv}, "x′"
+    if this.dataset is not None:
+        clean = frames.clean_images(this.run, this.dataset, [this.image] * len(found.epochs))
+        factor = gallery.amplification(this.run.config.epsilon)
+        images = {"clean": clean, **images, "difference": gallery.difference(clean, found.x_adv, factor)}
+        largest = gallery.largest_difference(clean, found.x_adv)
+        said = (
+            f"clean, x′, |x′ − x| amplified {factor} times (the largest is {largest:.3g}, "
+            f"ε is {this.run.config.epsilon:g})"
+        )
+    captions = [f"epoch {epoch}" for epoch in found.epochs]
+    titles = [f"Image {this.image} as perturbed in epoch {epoch}: open the picks" for epoch in found.epochs]
+    clicked = sheet.show(images, captions, titles, "versions")
+    st.caption(f"Showing {len(found.epochs)} of the {of_all}: {said}. Click one to open the picks of its epoch.")
+    if clicked is not None:
+        page.open_page("picks", run=this.run.id, epoch=found.epochs[clicked])
+
+
+def _neighbours(this: Sample, epoch: int) -> None:
+    st.subheader(f"Neighbours in p, epoch {epoch}")
+    found = frames.neighbours(this.matrix, this.drawn, epoch, this.image, NEIGHBOURS)
+    if found is None:
+        st.info(f"Epoch {epoch} has no p (n = 0, n = all, or warm-up), so no neighbours in p.")
+        return
+    T = this.matrix.p.shape[1]
+    st.caption(
+        f"Showing {len(found)} of {T:,}: next by rank of p, the likelier first; this image has rank "
+        f"{frames.rank_in(this.matrix, epoch, this.image):,}. Click one to move to it."
+    )
+    if this.dataset is None:
+        downloads.table(found, alt=f"Images next to image {this.image} by rank of p in epoch {epoch}")
+        return
+    rows = [int(row) for row in found["image"]]
+    captions, titles = frames.neighbour_captions(found), frames.neighbour_titles(found, this.run, this.dataset)
+    clean = frames.clean_images(this.run, this.dataset, rows)
+    clicked = sheet.show({"clean": clean}, captions, titles, "neighbours", scale=3)
+    if clicked is not None:
+        page.ask("image", rows[clicked])
+        st.rerun()
+
+
+def _place(this: Sample, pinned: Sample | None) -> None:
+    st.subheader("Its place in the data map")
+    found = page.remembered(frames.sample_map, this.run)
+    if found is None:
+        st.info("No epoch of this run has p, so there is no data map.")
+        return
+    shown = {name: one.image for name, one in _compared(this, pinned).items() if one.run.id == this.run.id}
+    places = frames.sample_places(found, list(shown.values()), list(shown))
+    downloads.chart(
+        charts.sample_map(found.grid, places, dark=page.dark()),
+        found.grid,
+        f"{this.run.id}-data-map",
+        alt=f"Mean of p against its variability for all samples, with the place of training image {this.image}",
+    )
+    said = f"Showing {found.shown:,} of {len(found.mean):,} samples"
+    said += f"; {found.zeros:,} have p = 0 in every epoch and no place on a log axis." if found.zeros else "."
+    if pinned is not None and pinned.run.id != this.run.id:
+        said += " The pinned image is of another run, which has its own map."
+    st.caption(said)

@@ -1,0 +1,311 @@
+"""The Sample page on normal, empty, partial and damaged caches, by Streamlit's own test runner."""
+
+import json
+import re
+import shutil
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+from synthetic import make_run
+
+from aat_explore import datasets
+from aat_explore.dashboard import page, sheet
+from aat_explore.store import Store
+from aat_explore.views import diagnostics, frames
+
+HOSTILE = "**bold** `x` $y$ :red[z] [a](http://b) <img src=c> # _d_ | ~e~"
+
+
+def show_sample():
+    from aat_explore.dashboard import page, sample
+
+    with page.messages():
+        sample.show()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch):
+    monkeypatch.delenv("AAT_DATA", raising=False)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """An empty cache of one's own."""
+    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def clicks(monkeypatch):
+    """Sheets clicked, by key: the position is told once, to the next sheet drawn under that key."""
+    waiting, show = {}, sheet.show
+
+    def clicked(images, captions, titles, key, **kwargs):
+        show(images, captions, titles, key, **kwargs)
+        return waiting.pop(key, None)
+
+    monkeypatch.setattr(sheet, "show", clicked)
+    return waiting
+
+
+def opened(**query) -> AppTest:
+    app = AppTest.from_function(show_sample, default_timeout=30)
+    app.query_params.update({key: str(value) for key, value in query.items()})
+    app.run()
+    return sound(app)
+
+
+def sound(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception[0].message
+    return app
+
+
+def said(app: AppTest) -> str:
+    """Everything the page says in words."""
+    return "\n".join(part.value for part in [*app.info, *app.warning, *app.error, *app.caption, *app.markdown])
+
+
+def sheets(app: AppTest) -> list[dict]:
+    """What the sheets of images were given."""
+    return [json.loads(element.proto.json) for element in app.get("bidi_component")]
+
+
+def portraits(app: AppTest) -> list[str]:
+    return [image.caption for element in app.get("image") for image in element.proto.imgs]
+
+
+def charted(app: AppTest) -> int:
+    return len(app.get("vega_lite_chart"))
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    return sound(next(button for button in app.button if button.label == label).click().run())
+
+
+def offered(app: AppTest) -> set[str]:
+    return {button.label for button in app.button}
+
+
+# --- Every cache -----------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_cache_gets_the_command_to_type(store):
+    app = opened()
+    assert f"aat demo --no-app --cache-dir {store.root}" in [code.value for code in app.code]
+    assert not charted(app)
+
+
+def test_a_full_cache_is_shown_without_a_word_of_complaint(store):
+    run = make_run(store, num_recorded=1000)
+    app = opened()
+    assert not app.warning
+    assert not app.error
+    assert not app.info
+    assert charted(app) == 2  # p with rank, and the data map
+    assert len(portraits(app)) == 1
+    assert app.latex[0].value
+    times = frames.times_drawn(run)
+    assert app.number_input(key="image").value == times.argmax()
+    assert app.metric[0].value == f"{times.max()} of 4 epochs"
+
+
+def test_a_damaged_run_is_left_out_and_a_damaged_epoch_is_a_message(store):
+    run = make_run(store)
+    (make_run(store, seed=1).path / "config.json").write_text("junk")
+    app = opened()
+    assert len(app.warning) == 1
+    assert charted(app) == 2
+    (run.path / "epochs/0002/probabilities.npy").write_bytes(b"junk")
+    st.cache_resource.clear()
+    sound(app.run())
+    assert page.plain("epochs/0002/probabilities.npy is damaged") in app.error[0].value
+    assert app.title
+
+
+def test_a_run_in_its_first_epoch_shows_what_there_is_and_grows(store):
+    make_run(store, epochs=10, committed=1, evaluated=False)
+    app = opened(image=3)
+    assert not app.error
+    assert "Showing 1 of 1 epochs" in said(app)
+    make_run(store, epochs=10, committed=4, evaluated=False)
+    sound(app.run())
+    assert "Showing 4 of 4 epochs" in said(app)
+    assert app.number_input(key="image").value == 3
+
+
+def test_a_run_deleted_while_viewed_is_no_traceback(store):
+    run, other = make_run(store), make_run(store, seed=1)
+    app = opened(run=run.id, pin=f"{run.id}:5")
+    shutil.rmtree(run.path)
+    sound(app.run())
+    assert not app.error
+    assert "Nothing is pinned any more" in said(app)
+    assert "pin" not in app.query_params
+    shutil.rmtree(other.path)
+    sound(app.run())
+    assert any("aat demo" in code.value for code in app.code)
+
+
+def test_hostile_names_are_shown_and_not_obeyed(store):
+    for lr in (0.1, 0.2):
+        make_run(store, dataset=HOSTILE, epochs=1, num_perturbed=100, lr=lr)
+    app = opened(pin=HOSTILE, list=HOSTILE, image=HOSTILE)
+    assert not app.error
+    for text in [said(app), *portraits(app), *(metric.label for metric in app.metric)]:
+        assert not re.search(r"(?<!\\)(\*\*bold|`x|\$y|:red|\]\(http|<img)", text)
+    assert page.plain(HOSTILE) in said(app)
+
+
+def test_standard_training_has_an_image_and_a_class_and_neither_p_nor_picks(store):
+    run = make_run(store, num_perturbed=0)
+    app = opened(run=run.id, image=7)
+    assert not app.error
+    assert len(portraits(app)) == 1
+    assert "no epoch of this run has p" in said(app)
+    assert "No epoch drew this image" in said(app)
+    assert not charted(app)
+    labels = datasets.load("fashion-mini").train.labels
+    assert f"of {(labels == labels[7]).sum()} (same class)" in said(app)
+
+
+def test_full_training_has_versions_and_no_p(store):
+    run = make_run(store, num_perturbed="all", num_recorded=8)
+    app = opened(run=run.id, image=7)
+    assert "Showing 4 of the 4 epochs that drew it" in said(app)
+    assert "there is no data map" in said(app)
+    assert len(sheets(app)) == 1
+    assert "Showing 0 of the 4 epochs that drew it" in said(opened(run=run.id, image=8))
+
+
+def test_without_the_data_set_p_is_shown_and_neighbours_are_a_table(store):
+    run = make_run(store, dataset="mnist", num_perturbed=100)
+    image = int(run.drawn(4)[0])
+    app = opened(image=image, epoch=4)
+    assert page.plain("AAT_DATA") in said(app)
+    assert not portraits(app)
+    assert charted(app) == 2
+    assert len(app.dataframe[0].value) == 24
+    assert len(sheets(app)) == 1  # x_adv alone
+    none = make_run(store, dataset="mnist", num_perturbed=0)
+    app = opened(run=none.id)
+    assert "recorded neither p nor picks" in said(app)
+    assert not app.error
+
+
+# --- The URL, and steps ----------------------------------------------------------------------------------------------
+
+
+def test_a_link_opens_run_image_epoch_list_and_pin(store):
+    make_run(store)
+    run = make_run(store, seed=1)
+    app = opened(run=run.id, image=42, epoch=2, list="by p in the epoch", pin=f"{run.id}:43")
+    assert (app.selectbox(key="run").value, app.number_input(key="image").value) == (run.id, 42)
+    rank = diagnostics.ranks(run.probabilities(2))[42]
+    assert f"Showing {rank:,} of 5,000 (by p in the epoch, epoch 2)." in said(app)
+    assert len(portraits(app)) == 2
+    assert "\\#43" in portraits(app)[1]
+
+
+@pytest.mark.parametrize(
+    "query", [{"image": "-1"}, {"image": "5000"}, {"image": "x"}, {"list": "y", "run": "../../etc"}, {"epoch": "99"}]
+)
+def test_junk_in_the_url_falls_back_with_a_note(store, query):
+    make_run(store)
+    make_run(store, seed=1)
+    app = opened(**query)
+    assert not app.error
+    assert ":material/link_off:" in said(app)
+
+
+@pytest.mark.parametrize("pin", ["x", "-1", "5000", "²", "9" * 30, ":", "../../etc:3", "no-such-run:3", "a:b:3"])
+def test_a_pin_that_is_nowhere_is_dropped_with_a_note(store, pin):
+    make_run(store)
+    app = opened(pin=pin)
+    assert not app.error
+    assert "Nothing is pinned any more" in said(app)
+    assert "pin" not in app.query_params
+    assert len(portraits(app)) == 1
+
+
+def test_next_and_previous_walk_the_drawn_of_the_epoch(store):
+    run = make_run(store, num_perturbed=3)
+    drawn = sorted(int(row) for row in run.drawn(2))
+    app = opened(list="drawn in the epoch", epoch=2, image=drawn[0])
+    walked = [drawn[0]]
+    for _ in range(2):
+        press(app, "Next")
+        walked.append(app.number_input(key="image").value)
+    assert walked == drawn
+    assert app.query_params["image"] == str(drawn[2])
+    assert next(button for button in app.button if button.label == "Next").disabled
+    press(app, "Previous")
+    assert app.number_input(key="image").value == drawn[1]
+
+
+def test_a_click_on_a_neighbour_moves_to_it(store, clicks):
+    run = make_run(store)
+    app = opened(image=42, epoch=3)
+    found = frames.neighbours(frames.p_matrix(run), frames.drawn_matrix(run), 3, 42, 24)
+    clicks["neighbours"] = 5
+    sound(app.run())
+    assert app.number_input(key="image").value == found["image"][5]
+
+
+def test_a_click_on_a_version_opens_the_picks_of_its_epoch(store, clicks, monkeypatch):
+    run = make_run(store, num_perturbed="all", num_recorded=8)
+    going = []
+    monkeypatch.setattr(page, "open_page", lambda name, **params: going.append((name, params)))
+    clicks["versions"] = 2
+    opened(image=7)
+    assert going == [("picks", {"run": run.id, "epoch": 3})]
+
+
+def test_predictions_are_not_recorded_and_the_attack_lab_is_a_button_away(store, monkeypatch):
+    run = make_run(store)
+    going = []
+    monkeypatch.setattr(page, "open_page", lambda name, **params: going.append((name, params)))
+    app = opened(image=42)
+    assert "is not recorded; the Attack lab shows it" in said(app)
+    press(app, "Open in the Attack lab")
+    assert going == [("attack", {"run": run.id, "image": 42})]
+
+
+# --- Pinning ---------------------------------------------------------------------------------------------------------
+
+
+def test_pin_swap_and_unpin(store):
+    run = make_run(store)
+    app = opened(image=42)
+    assert {"Pin"} == offered(app) & {"Pin", "Pin this instead", "Swap", "Unpin"}
+    press(app, "Pin")
+    assert app.query_params["pin"] == f"{run.id}:42"
+    assert len(portraits(app)) == 1
+    assert "Swap" not in offered(app)
+    app.number_input(key="image").set_value(43)
+    sound(app.run())
+    assert [re.findall(r"\d+", caption)[0] for caption in portraits(app)] == ["43", "42"]
+    press(app, "Swap")
+    assert [re.findall(r"\d+", caption)[0] for caption in portraits(app)] == ["42", "43"]
+    assert app.query_params["pin"] == f"{run.id}:43"
+    press(app, "Unpin")
+    assert "pin" not in app.query_params
+    assert len(portraits(app)) == 1
+    assert app.number_input(key="image").value == 42
+
+
+def test_a_pinned_image_of_another_run_swaps_runs_too(store):
+    first, second = make_run(store), make_run(store, epochs=2, norm_power=2.0)
+    app = opened(run=first.id, image=42, pin=f"{second.id}:7")
+    assert "which has its own map" in said(app)
+    assert page.plain(second.id) in portraits(app)[1]
+    press(app, "Swap")
+    assert (app.selectbox(key="run").value, app.number_input(key="image").value) == (second.id, 7)
+    assert app.query_params["pin"] == f"{first.id}:42"
+
+
+def test_a_bare_row_is_pinned_in_the_run_shown(store):
+    make_run(store)
+    assert "\\#7" in portraits(opened(image=42, pin=7))[1]
