@@ -2,16 +2,38 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import accuracy, page, picks, robustness, runs
+from aat_explore.dashboard import (
+    accuracy,
+    attack,
+    compare,
+    dynamics,
+    page,
+    picks,
+    robustness,
+    runs,
+    sample,
+    train,
+)
 
-PAGES = [
-    st.Page(runs.show, title="Runs", icon=":material/list:", url_path="runs", default=True),
-    st.Page(picks.show, title="Picks", icon=":material/image_search:", url_path="picks"),
-    st.Page(accuracy.show, title="Accuracy vs n", icon=":material/show_chart:", url_path="accuracy"),
-    st.Page(robustness.show, title="Robustness vs ε", icon=":material/shield:", url_path="robustness"),
-]
+PAGES = {
+    "Runs": [
+        st.Page(runs.show, title="Runs", icon=":material/list:", url_path="runs", default=True),
+        st.Page(compare.show, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
+        st.Page(train.show, title="Train", icon=":material/model_training:", url_path="train"),
+    ],
+    "Sampling": [
+        st.Page(picks.show, title="Picks", icon=":material/image_search:", url_path="picks"),
+        st.Page(sample.show, title="Sample", icon=":material/image:", url_path="sample"),
+        st.Page(dynamics.show, title="Sampler dynamics", icon=":material/insights:", url_path="dynamics"),
+    ],
+    "Robustness": [
+        st.Page(accuracy.show, title="Accuracy vs n", icon=":material/show_chart:", url_path="accuracy"),
+        st.Page(robustness.show, title="Robustness vs ε", icon=":material/shield:", url_path="robustness"),
+        st.Page(attack.show, title="Attack lab", icon=":material/science:", url_path="attack"),
+    ],
+}
 
 st.set_page_config(page_title="AAT explore", page_icon="🎯", layout="wide")
-page.know_pages(PAGES)
+page.know_pages([one for group in PAGES.values() for one in group])
 with page.messages():
     st.navigation(PAGES).run()

@@ -142,3 +142,14 @@ def test_the_chosen_run_and_epoch_are_kept_from_page_to_page(tab, chosen):
         assert tab.get_by_test_id("stException").count() == 0
     tab.get_by_role("link", name="Picks").click()
     assert _sheet(tab) == shown
+
+
+def test_a_click_on_an_image_opens_it_and_the_link_says_which(tab, chosen):
+    tab.goto(f"/picks?run={chosen.id}&epoch=2")
+    _sheet(tab)
+    tile = tab.locator(".tiles button").nth(2)
+    image = tile.get_attribute("title").split(",")[0].lstrip("#")
+    tile.click()
+    tab.get_by_role("heading", name="Sample", exact=True).wait_for()
+    tab.wait_for_url(f"**/sample?**image={image}**")
+    assert tab.get_by_label("Training image").first.input_value() == image

@@ -362,7 +362,6 @@ from streamlit.testing.v1 import AppTest
 app = AppTest.from_file(sys.argv[1], default_timeout=60).run()
 assert not app.exception, app.exception
 assert app.title[0].value == "Runs"
-from aat_explore.dashboard import accuracy, picks, robustness, runs
 from aat_explore.views import gallery
 picks_app = AppTest.from_string("from aat_explore.dashboard import picks; picks.show()", default_timeout=60).run()
 assert picks_app.get("bidi_component")

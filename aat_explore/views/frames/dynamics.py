@@ -58,8 +58,8 @@ def chance_overlap(run: Run) -> float | None:
     sizes = drawn.sum(axis=1)
     if not len(sizes) or not sizes.max():
         return None
-    share = float(sizes[sizes > 0].mean()) / drawn.shape[1]
-    return share / (2 - share)
+    share = float(sizes[sizes > 0].mean() / drawn.shape[1])
+    return float(share / (2 - share))
 
 
 def mix_over_epochs(run: Run, dataset: Dataset) -> pd.DataFrame:

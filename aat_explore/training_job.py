@@ -1,0 +1,87 @@
+"""One training asked for, and the command that does it; built from a checked config alone."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aat_explore import datasets
+from aat_explore.config import PRESETS, AttackConfig, RunConfig, Values, preset_of
+from aat_explore.datasets.specs import SPECS
+from aat_explore.errors import AATError
+
+State = Literal["waiting", "running", "done", "failed", "stopped"]
+# Python ignores SIGINT if whoever started it did, as a shell does with `app &`: the trainer must hear the stop button.
+TRAINER = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from aat_explore.cli import main; sys.exit(main())"
+)
+
+
+class Job(Values):
+    """One training asked for, as its file holds it."""
+
+    config: RunConfig
+    evaluate: bool = True
+    device: Literal["cuda", "mps", "cpu"] | None = None
+    threads: int | None = Field(None, ge=1, le=4096)
+    state: State = "waiting"
+    pid: int | None = Field(None, ge=2, description="The trainer's process, which leads a group of its own.")
+    began: str = Field("", max_length=200, description="When that process began: another one may get its number.")
+    reason: str = Field("", max_length=2000, description="Why it failed, in one line.")
+
+
+def num_train(dataset: str) -> int:
+    """T, the samples of a data set's training split; AATError if there is no such data set."""
+    if dataset not in datasets.names():
+        raise AATError(f"dataset={dataset!r} is unknown; choose one of {', '.join(datasets.names())}")
+    spec = SPECS.get(dataset)
+    return datasets.MINI_SIZES["train"] if spec is None else spec.num_train - spec.num_validation
+
+
+def check_num_perturbed(config: RunConfig) -> None:
+    """AATError if the run is to perturb more samples than its data set has, or the data set is unknown."""
+    n, num = config.num_perturbed, num_train(config.dataset)
+    if isinstance(n, int) and n > num:
+        raise AATError(f'num_perturbed={n} exceeds num_train={num}; use "all" for full adversarial training')
+
+
+def command_line(job: Job) -> str:
+    """The words after `aat` as they are typed into a shell."""
+    return shlex.join(train_words(job))
+
+
+def train_words(job: Job) -> list[str]:
+    """The words after `aat` that train this job: the preset of its data set, and each field that differs from it."""
+    preset = preset_of(job.config.dataset)
+    words = ["train", f"--preset={preset}"]
+    usual = PRESETS[preset]
+    for name in RunConfig.model_fields:
+        value = getattr(job.config, name)
+        if isinstance(value, AttackConfig):
+            pairs = [(f"attack.{part}", getattr(value, part), getattr(usual.attack, part)) for part in dict(value)]
+        else:
+            pairs = [(name, value, getattr(usual, name))]
+        for flag, chosen, default in pairs:
+            if chosen != default:
+                words += _flag(flag.replace("_", "-"), chosen, default)
+    if job.device is not None:
+        words.append(f"--device={job.device}")
+    if job.threads is not None:
+        words.append(f"--threads={job.threads}")
+    return words if job.evaluate else [*words, "--no-evaluate"]
+
+
+def _flag(name: str, value: Any, default: Any) -> list[str]:
+    if isinstance(value, bool) and isinstance(default, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, tuple):
+        return [f"--{name}", *map(repr, value)]
+    return [f"--{name}={value}"]
+
+
+def trainer_command(job: Job, cache: Path) -> list[str]:
+    """The process that trains this job."""
+    return [sys.executable, "-c", TRAINER, *train_words(job), f"--cache-dir={cache}"]

@@ -1,0 +1,335 @@
+"""Trainings that outlive the page which asked for them: a queue on disk, worked off by one detached process a cache.
+
+    cache/queue/
+        000001.json    one `Job`: the config, its state, the trainer's process
+        000001.log     what its trainer printed
+        worker.log     what went wrong in the worker itself
+        .lock          held for an instant while a job file is changed
+        .worker        held by the worker as long as it lives
+
+`python -m aat_explore.training_queue CACHE` is the worker: it trains one waiting job after the other and ends when none
+waits. A job file is only believed if it is a valid `Job`; the command is built from its config, never read from a file.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from aat_explore import processes
+from aat_explore.config import one_line
+from aat_explore.errors import AATError
+from aat_explore.store import RunNotFoundError, Store
+from aat_explore.training_job import Job, check_num_perturbed, trainer_command
+
+JOB_FILE = re.compile(r"[0-9]{6}\.json")
+MOST_BYTES = 65_536  # of a job file, and of the end of a log that is looked at
+PATIENCE = 5.0  # seconds in which a worker about to end has given its lock back
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job and the file it is in; `name` is the file's number, e.g. `000001`."""
+
+    folder: Path
+    name: str
+    job: Job
+
+    @property
+    def active(self) -> bool:
+        """Whether it waits or runs."""
+        return self.job.state in ("waiting", "running")
+
+    def log_lines(self, most: int = 12) -> list[str]:
+        """The last lines that the trainer printed, without control characters."""
+        return _last_lines(self.folder / f"{self.name}.log", most)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All jobs in the order they were asked for, and for each file that is none, why."""
+
+    entries: list[Entry]
+    damaged: dict[str, str]
+
+
+# --- The queue -------------------------------------------------------------------------------------------------------
+
+
+def listing(cache: Path) -> Listing:
+    """Read the queue; writes nothing, and an absent folder is an empty queue."""
+    found = Listing([], {})
+    folder = _folder(cache)
+    if not folder.is_dir():
+        return found
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.entries.append(Entry(folder, path.stem, _read(path)))
+        except FileNotFoundError:  # taken from the queue since the folder was listed
+            continue
+        except AATError as error:
+            found.damaged[path.name] = str(error)
+    return found
+
+
+def enqueue(cache: Path, job: Job) -> Entry:
+    """Add a job to the end of the queue; AATError if its run waits, runs, is trained elsewhere, or nothing is left."""
+    run_id = job.config.run_id
+    check_num_perturbed(job.config)
+    refuse_if_trained(cache, job)
+    with _changing(cache) as folder:
+        for entry in listing(cache).entries:
+            if entry.active and entry.job.config.run_id == run_id:
+                raise AATError(f"run={run_id} is {entry.job.state} in the queue already (job {entry.name})")
+        numbers = [int(path.stem) for path in folder.iterdir() if re.fullmatch(r"[0-9]{6}", path.stem)]
+        entry = Entry(folder, f"{max(numbers, default=0) + 1:06d}", job)
+        _write(entry)
+        return entry
+
+
+def writable(cache: Path) -> bool:
+    """Whether a queue can be written in this cache, or in the folder that it would be made in."""
+    there = next(path for path in (_folder(cache.resolve()), *_folder(cache.resolve()).parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK)
+
+
+def refuse_if_trained(cache: Path, job: Job) -> None:
+    """AATError if the run of `job` is complete and evaluated, or in training by whomever."""
+    try:
+        run = Store(cache).open(job.config.run_id)
+    except RunNotFoundError:
+        return
+    if run.training:
+        raise AATError(f"run={run.id} is being trained by another process; wait for it or stop it")
+    if run.complete and (run.showcase or run.evaluations() or not job.evaluate):
+        raise AATError(f"run={run.id} is complete: there is nothing to do")
+
+
+def remove(cache: Path, name: str) -> None:
+    """Take a job that does not run off the queue, log and all; AATError if it runs, nothing if it is gone."""
+    with _changing(cache) as folder:
+        entry = _entry(cache, name)
+        if entry is None:
+            return
+        if entry.job.state == "running":
+            raise AATError(f"job={name} runs; stop it first")
+        (folder / f"{name}.json").unlink(missing_ok=True)
+        (folder / f"{name}.log").unlink(missing_ok=True)
+
+
+def stop(cache: Path, name: str) -> None:
+    """Interrupt a job's trainer, as Ctrl-C does; AATError if its process is not there or is another one."""
+    entry = _entry(cache, name)
+    if entry is None or entry.job.state != "running" or not alive(entry, cache):
+        raise AATError(f"job={name} has no trainer at work that could be stopped; reload the page")
+    assert entry.job.pid is not None
+    try:
+        os.killpg(entry.job.pid, signal.SIGINT)
+    except ProcessLookupError:
+        return  # it ended by itself in this instant
+    except PermissionError:
+        raise AATError(f"job={name} is another user's process {entry.job.pid}; stop it from their account") from None
+
+
+def alive(entry: Entry, cache: Path) -> bool:
+    """Whether the process that `entry` names is still its trainer: same start time, same command line."""
+    if entry.job.pid is None or not entry.job.began:
+        return False
+    process = processes.seen(entry.job.pid)
+    # The interpreter may go by another path; what it was told to run may not differ.
+    words = trainer_command(entry.job, cache.resolve())[1:]
+    return process is not None and process[0] == entry.job.began and process[1].endswith(" ".join(words))
+
+
+def working(cache: Path) -> bool:
+    """Whether a worker is alive."""
+    path = _folder(cache) / ".worker"
+    if path.is_symlink() or not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a cache that may only be read has no worker
+        return False
+
+
+def start_worker(cache: Path) -> None:
+    """Start the worker as a process of its own, which survives this one; it ends at once if there is one already."""
+    cache = cache.resolve()
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        log = os.open(_folder(cache) / "worker.log", flags, 0o644)
+    except OSError as error:
+        raise _unwritable(_folder(cache), error) from None
+    try:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "aat_explore.training_queue", str(cache)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    finally:
+        os.close(log)
+    threading.Thread(target=worker.wait, daemon=True).start()  # or it would stay a zombie as long as the server lives
+
+
+# --- The worker ------------------------------------------------------------------------------------------------------
+
+
+def work(cache: Path) -> None:
+    """Train one waiting job after the other; returns when none waits, or at once if another worker is alive.
+
+    What a worker that died left behind comes first: a trainer that still runs is waited for, one that is gone failed.
+    """
+    cache = cache.resolve()
+    folder = _folder(cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / ".worker").is_symlink():
+        raise AATError(f"{folder / '.worker'} is a link; remove it")
+    try:
+        with FileLock(folder / ".worker", timeout=PATIENCE):
+            _clean_up(cache)
+            while (entry := _take(cache)) is not None:
+                _train(entry, cache)
+    except Timeout:
+        return
+
+
+def _clean_up(cache: Path) -> None:
+    for entry in listing(cache).entries:
+        if entry.job.state == "running":
+            while alive(entry, cache):
+                time.sleep(0.5)
+            finished = _complete(entry.job, cache)
+            reason = "" if finished else "its trainer ended while no worker watched it; start it again to go on"
+            _change(entry, cache, state="done" if finished else "failed", reason=reason)
+
+
+def _complete(job: Job, cache: Path) -> bool:
+    try:
+        run = Store(cache).open(job.config.run_id)
+        return run.complete and (not job.evaluate or bool(run.evaluations()))
+    except AATError:
+        return False
+
+
+def _take(cache: Path) -> Entry | None:
+    """The first waiting job, marked as running."""
+    with _changing(cache):
+        for entry in listing(cache).entries:
+            if entry.job.state == "waiting":
+                taken = Entry(entry.folder, entry.name, entry.job.model_copy(update={"state": "running"}))
+                _write(taken)
+                return taken
+    return None
+
+
+def _train(entry: Entry, cache: Path) -> None:
+    try:
+        with (entry.folder / f"{entry.name}.log").open("xb") as log:  # x: follows no link, overwrites nothing
+            trainer = subprocess.Popen(
+                trainer_command(entry.job, cache),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            )  # fmt: skip
+    except OSError as error:
+        _change(entry, cache, state="failed", reason=f"could not be started: {error}")
+        return
+    process = processes.seen(trainer.pid)
+    _change(entry, cache, pid=trainer.pid, began=process[0] if process else "")
+    code = trainer.wait()
+    if code == 0:
+        _change(entry, cache, state="done")
+    elif code in (130, -signal.SIGINT):
+        _change(entry, cache, state="stopped")
+    else:
+        said = entry.log_lines(1)
+        _change(entry, cache, state="failed", reason=said[0][:1000] if said else f"ended with code {code}")
+
+
+# --- Files -----------------------------------------------------------------------------------------------------------
+
+
+def _folder(cache: Path) -> Path:
+    return cache / "queue"
+
+
+def _entry(cache: Path, name: str) -> Entry | None:
+    return next((entry for entry in listing(cache).entries if entry.name == name), None)
+
+
+@contextmanager
+def _changing(cache: Path) -> Iterator[Path]:
+    """Hold the queue's lock; AATError if the cache cannot be written."""
+    folder = _folder(cache)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / ".lock").is_symlink():
+            raise AATError(f"{folder / '.lock'} is a link; remove it")
+        with FileLock(folder / ".lock", timeout=10):
+            yield folder
+    except Timeout:
+        raise AATError(f"{folder} is held by another process; try again") from None
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _change(entry: Entry, cache: Path, **fields: Any) -> None:
+    """Change fields of a job as its file has them now."""
+    with _changing(cache):
+        now = _entry(cache, entry.name) or entry
+        _write(Entry(entry.folder, entry.name, now.job.model_copy(update=fields)))
+
+
+def _read(path: Path) -> Job:
+    if not JOB_FILE.fullmatch(path.name):
+        raise AATError(f"queue/{path.name} is not named like a job (000001.json); move it away")
+    if not path.is_file() and path.exists():
+        raise AATError(f"queue/{path.name} is not a file; move it away")
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise AATError(f"queue/{path.name} is too large for a job; move it away")
+    try:
+        return Job.model_validate_json(content)
+    except ValidationError as error:
+        raise AATError(f"queue/{path.name} is not a job ({one_line(error)[:300]}); move it away") from None
+
+
+def _write(entry: Entry) -> None:
+    path = entry.folder / f"{entry.name}.json"
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
+    try:
+        partial.write_text(entry.job.model_dump_json(indent=1), encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _last_lines(path: Path, most: int) -> list[str]:
+    if path.is_symlink() or not path.is_file():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - MOST_BYTES))
+        text = file.read(MOST_BYTES).decode(errors="replace")
+    lines = ["".join(filter(str.isprintable, line))[:500].rstrip() for line in text.splitlines()]
+    return [line for line in lines if line][-most:]
+
+
+def _unwritable(path: Path, error: OSError) -> AATError:
+    return AATError(f"{path} cannot be written ({error.strerror}); this cache can be looked at, not trained into")
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))

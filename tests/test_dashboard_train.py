@@ -1,0 +1,158 @@
+"""The Train page: form, refusals, cost, start and queue; no trainer is started here."""
+
+import json
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+from synthetic import make_record, make_run
+
+from aat_explore import training_queue
+from aat_explore.config import RunConfig, preset
+from aat_explore.store import Store
+from aat_explore.training_job import Job
+from aat_explore.views import frames
+
+
+def show_train():
+    from aat_explore.dashboard import page, train
+
+    with page.messages():
+        train.show()
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """An empty cache of one's own, and a worker that is never started."""
+    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
+    monkeypatch.setattr(training_queue, "start_worker", lambda cache: None)
+    st.cache_data.clear()
+    return Store(tmp_path)
+
+
+def opened(**query: str) -> AppTest:
+    app = AppTest.from_function(show_train, default_timeout=30)
+    app.query_params.update(query)
+    app.run()
+    assert not app.exception, app.exception[0].message
+    return app
+
+
+def said(app: AppTest) -> str:
+    parts = [*app.info, *app.warning, *app.error, *app.caption, *app.code, *app.markdown, *app.success]
+    return "\n".join(part.value for part in parts)
+
+
+def start(app: AppTest) -> AppTest:
+    return app.button(key="train start").click().run()
+
+
+def test_the_preset_gives_its_run_id_command_and_cost_in_passes(store):
+    app = opened()
+    assert app.code[0].value == f"aat train --preset=mini --cache-dir {store.root}"
+    assert "new, 10 epochs" in said(app)
+    assert "5 passes over T = 5,000 an epoch; no measurement yet" in said(app)
+
+
+def test_every_field_of_a_run_has_a_widget(store):
+    app = opened()
+    keys = {one.key for kind in ("selectbox", "number_input", "text_input", "toggle") for one in app.get(kind)}
+    wanted = {name for name in RunConfig.model_fields if name != "attack"} | {"attack.kind", "attack.step_size"}
+    assert {f"train mini {name}" for name in wanted} <= keys
+
+
+def test_starting_queues_the_chosen_settings_once_for_each_seed(store):
+    app = opened()
+    app.text_input(key="train mini seed").set_value("3, 4").run()
+    app.text_input(key="train mini num_perturbed").set_value("all").run()
+    start(app)
+    jobs = [entry.job.config for entry in training_queue.listing(store.root).entries]
+    assert jobs == [preset("mini", seed=seed, num_perturbed="all") for seed in (3, 4)]
+    start(app)
+    assert "is waiting in the queue already" in said(app).replace("\\", "")
+    assert len(training_queue.listing(store.root).entries) == 2
+
+
+def test_what_does_not_fit_is_one_line_and_cannot_be_started(store):
+    app = opened()
+    app.text_input(key="train mini num_perturbed").set_value("many").run()
+    assert len(app.error) == 1
+    assert "num_perturbed='many'" in app.error[0].value.replace("\\", "")
+    assert "train start" not in [button.key for button in app.button]
+
+
+def test_a_complete_run_has_nothing_to_do_and_one_cut_off_goes_on(store):
+    make_run(store, epochs=10)
+    assert "complete: nothing to do" in said(opened())
+    make_run(store, epochs=10, committed=4, seed=1)
+    assert "goes on from epoch 5 of 10" in said(opened(fields='{"seeds": "1"}'))
+
+
+def test_a_copied_link_opens_the_same_settings(store):
+    app = opened()
+    app.number_input(key="train mini epsilon").set_value(0.125).run()
+    fields = app.query_params["fields"]
+    fields = fields if isinstance(fields, str) else fields[0]
+    assert json.loads(fields) == {"epsilon": 0.125}
+    assert opened(fields=fields).number_input(key="train mini epsilon").value == 0.125
+
+
+@pytest.mark.parametrize("junk", ["{", "[]", '{"epochs": "x"}', '{"dataset": "../etc"}', '{"attack": 3}', "[" * 9000])
+def test_junk_in_the_address_falls_back_to_the_preset_with_a_note(store, junk):
+    app = opened(fields=junk)
+    assert "does not" in said(app) or "do not fit" in said(app)
+    assert app.code[0].value.startswith("aat train --preset=mini --cache-dir")
+
+
+def test_the_queue_shows_states_logs_and_damage_as_text(store):
+    entry = training_queue.enqueue(store.root, Job(config=preset("mini")))
+    failed = entry.job.model_copy(update={"state": "failed", "reason": "**no** luck"})
+    (entry.folder / "000001.json").write_text(failed.model_dump_json())
+    (entry.folder / "000001.log").write_text("<b>x</b>")
+    (entry.folder / "000002.json").write_text('{"**bold**": 1}')
+    text = said(opened())
+    assert r"\*\*no\*\* luck" in text
+    assert "<b>x</b>" in text
+    assert "**bold**" not in text
+
+
+def test_a_waiting_job_is_removed_by_its_button(store):
+    training_queue.enqueue(store.root, Job(config=preset("mini")))
+    opened().button(key="train remove 000001").click().run()
+    assert not training_queue.listing(store.root).entries
+
+
+def test_a_cache_that_can_only_be_read_offers_no_start(store):
+    (store.root / "queue").write_text("")
+    app = opened()
+    assert "can only be read" in said(app)
+    assert "train start" not in [button.key for button in app.button]
+
+
+# --- Cost ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "passes"),
+    [
+        ({"num_perturbed": 0}, 3),
+        ({"num_perturbed": 1000}, 5),
+        ({"num_perturbed": 1000, "scoring": "carry-over"}, 3 + 2 * 0.2),
+        ({"num_perturbed": "all"}, 5),
+        ({"num_perturbed": "all", "attack": {"kind": "pgd", "steps": 10}}, 3 + 2 * 10),
+        ({"num_perturbed": 1000, "attack": {"kind": "pgd", "steps": 10}}, 3 + 2 + 2 * 10 * 0.2),
+        ({"num_perturbed": 1000, "perturbing_network": "on-the-fly"}, 5 + 2 * 0.2),
+    ],
+)
+def test_passes_are_those_of_the_design(fields, passes):
+    assert frames.passes(preset("mini", **fields), 5000) == pytest.approx(passes)
+
+
+def test_the_estimate_scales_measured_seconds_by_passes(store):
+    run = make_run(store, epochs=2, num_perturbed=1000)  # 1.7 s an epoch for 5 passes, 0.21 s besides
+    metrics = make_record(run.config, 1).metrics
+    assert metrics.seconds_validate + metrics.seconds_record == pytest.approx(0.21)
+    cost = frames.cost(preset("mini", num_perturbed=0, epochs=10), 5000, [frames.pace(run)])
+    assert cost.seconds == pytest.approx(1.7 / 5 * 3 + 0.21)
+    assert cost.total_seconds == pytest.approx(10 * (1.7 / 5 * 3 + 0.21))
+    assert frames.cost(preset("paper-mnist"), 55_000, [frames.pace(run)]).seconds is None
