@@ -362,9 +362,10 @@ from streamlit.testing.v1 import AppTest
 app = AppTest.from_file(sys.argv[1], default_timeout=60).run()
 assert not app.exception, app.exception
 assert app.title[0].value == "Runs"
-from aat_explore.views import gallery
-picks_app = AppTest.from_string("from aat_explore.dashboard import picks; picks.show()", default_timeout=60).run()
-assert picks_app.get("bidi_component")
+for name in ("picks", "sample", "dynamics", "compare", "accuracy", "robustness", "train"):
+    shown = AppTest.from_string(f"from aat_explore.dashboard import {name}; {name}.show()", default_timeout=60).run()
+    assert not shown.exception, shown.exception
+    assert shown.title, name
 assert "torch" not in sys.modules, "torch was imported"
 """
     subprocess.run([sys.executable, "-c", script, str(APP)], check=True, cwd=APP.parent, timeout=120)

@@ -157,3 +157,13 @@ def test_playing_from_the_last_epoch_starts_at_the_first(run):
     app.button(key="play").click().run()
     assert app.slider(key="epoch").value == 1
     assert app.button(key="play").label == "Pause"
+
+
+def test_having_played_to_the_end_a_step_back_does_not_play_on(run):
+    app = opened(epoch="1")
+    app.button(key="play").click().run()
+    app.slider(key="epoch").set_value(3).run()
+    assert app.button(key="play").label == "Play"
+    app.button(key="arrow_back").click().run()
+    assert app.slider(key="epoch").value == 2
+    assert app.button(key="play").label == "Play"

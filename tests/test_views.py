@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -398,3 +400,14 @@ def test_captions_with_any_letters_do_not_break_the_sheet():
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(AATError, match="make no sheet"):
         gallery.contact_sheet({"clean": np.zeros(shape, dtype=np.uint8)})
+
+
+def test_charts_do_not_load_the_grammar_of_iris_and_leave_it_to_be_loaded():
+    script = """
+import sys
+from aat_explore.views import charts
+assert "rfc3987_syntax" not in sys.modules
+import altair as alt
+alt.Chart().mark_point().to_dict()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

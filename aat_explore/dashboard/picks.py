@@ -35,8 +35,10 @@ def show() -> None:
     dataset = page.dataset_of(run)
     _badges(run, epoch)
     shown = _selected(run, epoch, dataset)
-    _distributions(run, epoch, dataset, shown)
-    _sheet(run, epoch, dataset, shown)
+    above = st.container()
+    _sheet(run, epoch, dataset, shown)  # sent first: browsers take longest to draw the charts, and images are the thing
+    with above:
+        _distributions(run, epoch, dataset, shown)
 
 
 def _badges(run: Run, epoch: int) -> None:
@@ -69,11 +71,11 @@ def _selected(run: Run, epoch: int, dataset: Dataset | None) -> frames.Frame:
     with left:
         classes = [] if dataset is None else choices.choose_many("Classes", dataset.class_names, "class")
     exponents = None
-    if run.probabilities(epoch) is not None:
+    every = page.remembered(frames.drawn, run, epoch, dataset)
+    if every["p"].notna().any():
         with right:
             low, high = choices.between("log₁₀ p", *EXPONENTS, "p", step=0.1, help="Or drag across the histogram of p")
             exponents = (low if low > EXPONENTS[0] else float("-inf"), high)
-    every = page.remembered(frames.drawn, run, epoch, dataset)
     return frames.selected(every, classes=classes, exponents=exponents, order=order)
 
 
@@ -135,7 +137,7 @@ def _sheet(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -
         shown = shown[shown["recorded"]]
     pages = max(1, -(-len(shown) // size))
     with right:
-        number = choices.number("Sheet", 1, pages, 1, "sheet")
+        number = choices.whole("Sheet", 1, pages, 1, "sheet", help=f"Of {pages:,}")
     here = shown.iloc[(number - 1) * size : number * size]
     recorded = "" if mode == CLEAN else f"; of these, {len(shown):,} have their adversarial image recorded"
     first = (number - 1) * size + 1 if len(here) else 0

@@ -16,7 +16,9 @@ def choose_epoch(run: Run) -> int:
     buttons, slider = st.columns([3, 5], vertical_alignment="bottom")
     with slider:
         epoch = choices.choose_epoch(run)
-    playing = st.session_state.get("playing") == run.id and epoch < run.epoch
+    if epoch == run.epoch:
+        st.session_state["playing"] = None  # played to the end: a step back is no wish to play again
+    playing = st.session_state.get("playing") == run.id
     with buttons, st.container(horizontal=True, gap="xxsmall"):
         _button("arrow_back", "Previous epoch (Shift+←)", "Shift+Left", epoch == 1, epoch - 1)
         st.button(

@@ -18,6 +18,7 @@ from aat_explore.training_queue import Entry
 from aat_explore.views import frames
 
 IN_FRONT = ("dataset", "num_perturbed", "norm_power", "epsilon", "attack.kind", "epochs", "seed")
+WIDTHS = (5, 4, 4, 3, 3, 3, 3)
 DEVICES = ("the best there is", "cuda", "mps", "cpu")
 USUAL = {"as usual": None, "yes": True, "no": False}
 ENDED = 10  # jobs no longer in the queue that are listed
@@ -56,7 +57,7 @@ def _form() -> tuple[list[RunConfig], Job] | None:
     preset = choices.choose("Preset", list(PRESETS), "preset", help="Where every field below starts from.")
     start = _asked(preset)
     fields: dict[str, Any] = {"attack": {}}
-    columns = st.columns(len(IN_FRONT))
+    columns = st.columns(WIDTHS)
     for column, name in zip(columns, IN_FRONT, strict=True):
         with column:
             _ask(fields, preset, start, name)

@@ -7,12 +7,14 @@
     attack.py   one sample under attack
     paper.py    the paper's figures
     compare.py  runs beside each other: curves, overlap of what they drew
+    quick_altair.py    imports Altair quickly, before all others
     files.py    charts in notebooks without a network, and as files
 
 `dark` asks for colours that stay visible on a dark page; charts come with fixed sizes, because Streamlit cannot stretch
 facets.
 """
 
+from aat_explore.views.charts import quick_altair as quick_altair
 from aat_explore.views.charts.attack import attacked_classes, loss_along_epsilon, loss_along_steps
 from aat_explore.views.charts.compare import drawn_overlap, run_curves
 from aat_explore.views.charts.dynamics import (
