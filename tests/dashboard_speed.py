@@ -82,7 +82,7 @@ def switches(page: Page, rounds: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names[1:] + names[:1]:
-            link = page.get_by_test_id("stSidebarNavLink").filter(has_text=name)
+            link = page.get_by_role("link", name=name, exact=True)
             there = page.get_by_role("heading", name=name, exact=True)
             found[name].append(timed(link.click, lambda there=there: (there.wait_for(), settled(page))))
             page.wait_for_timeout(300)

@@ -64,14 +64,17 @@ class Store:
             raise RunNotFoundError(
                 f"run={run_id} is not in {self.root}; `aat list --cache-dir {self.root}` shows what is"
             )
+        return self._at(path)
+
+    def _at(self, path: Path) -> Run:
         return Run(path, showcase=path.parent.parent.name == "showcase" and path.parent.parent.parent == self.root)
 
     def list(self) -> Listing:
         """Open every run, setting the damaged ones apart with the reason."""
         listing = Listing([], {})
-        for run_id in self.run_ids():
+        for run_id, path in sorted(self._paths().items()):
             try:
-                run = self.open(run_id)
+                run = self._at(path)
                 _ = run.config
                 listing.runs.append(run)
             except AATError as error:
