@@ -152,4 +152,4 @@ def test_a_click_on_an_image_opens_it_and_the_link_says_which(tab, chosen):
     tile.click()
     tab.get_by_role("heading", name="Sample", exact=True).wait_for()
     tab.wait_for_url(f"**/sample?**image={image}**")
-    assert tab.get_by_label("Training image").first.input_value() == image
+    assert tab.get_by_role("spinbutton", name="Training image").input_value() == image
