@@ -107,7 +107,7 @@ def test_a_full_cache_is_shown_without_a_word_of_complaint(store):
     assert charted(app) == 2  # p with rank, and the data map
     assert len(portraits(app)) == 1
     assert app.latex[0].value
-    times = frames.times_drawn(run)
+    times = frames.times_drawn(frames.drawn_matrix(run))
     assert app.number_input(key="image").value == times.argmax()
     assert app.metric[0].value == f"{times.max()} of 4 epochs"
 

@@ -15,7 +15,7 @@ from synthetic import make_evaluation, make_run
 from aat_explore.config import AttackConfig, preset
 from aat_explore.errors import AATError
 from aat_explore.store import Store
-from aat_explore.views import charts, diagnostics, frames, gallery
+from aat_explore.views import charts, diagnostics, frames, gallery, pixels
 from aat_explore.views.recipes import attack_name, evaluation_name, recipe
 
 T = 5000
@@ -364,7 +364,7 @@ def test_the_sheets_pixels_are_the_images(channels, columns, dark):
 
 @pytest.mark.parametrize(("epsilon", "factor"), [(0.3, 3), (0.02, 50), (8 / 255, 31), (1.0, 1), (0.0, 1), (0.1, 10)])
 def test_a_difference_of_epsilon_is_amplified_as_far_as_a_pixel_goes(epsilon, factor):
-    assert gallery.amplification(epsilon) == factor
+    assert pixels.amplification(epsilon) == factor
 
 
 def test_difference_is_absolute_and_does_not_wrap_around():

@@ -79,7 +79,7 @@ def test_baselines_have_no_p_and_all_is_drawn_in_every_epoch(tmp_path, n, T):
     matrix, drawn = frames.p_matrix(run), frames.drawn_matrix(run)
     assert matrix.p.size == 0
     assert drawn.shape == (2, T)
-    assert list(frames.times_drawn(run)) == [2] * T
+    assert list(frames.times_drawn(frames.drawn_matrix(run))) == [2] * T
     assert frames.sample_map(run) is None
     assert frames.sample_facts(matrix, drawn, 0).mean_p is None
     assert frames.neighbours(matrix, drawn, 1, 0) is None
@@ -90,7 +90,7 @@ def test_times_drawn_counts_the_epochs_whose_set_holds_the_sample(run):
     for epoch in range(1, 6):
         for row in run.drawn(epoch):
             counted[row] += 1
-    assert np.array_equal(frames.times_drawn(run), counted)
+    assert np.array_equal(frames.times_drawn(frames.drawn_matrix(run)), counted)
     assert frames.most_drawn(frames.drawn_matrix(run)) == int(counted.argmax())
 
 
@@ -173,7 +173,7 @@ def test_lists_hold_what_their_names_say(run, mini):
     p = run.probabilities(3)[listed["by p in the epoch"]]
     assert len(p) == 5000
     assert (np.diff(p) <= 0).all()
-    times = frames.times_drawn(run)
+    times = frames.times_drawn(frames.drawn_matrix(run))
     assert (np.diff(times[listed["most often drawn"]]) <= 0).all()
     assert set(listed["most often drawn"]) == set(np.flatnonzero(times))
     labels = mini.train.labels

@@ -191,7 +191,7 @@ def _gallery(part: Frame, first: Run, second: Run, names: tuple[str, str]) -> bo
     if dataset is None:
         return False
     rows = list(part["image"])
-    tiles = {"clean": dataset.train.images(part["image"].to_numpy())}
+    tiles = {"clean": frames.clean_images(first, dataset, rows)}
     captions, titles = frames.count_captions(part, names)
     clicked = sheet.show(tiles, captions, titles, "compare-sheet")
     if clicked is not None:

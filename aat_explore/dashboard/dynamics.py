@@ -1,13 +1,12 @@
 """The sampler at work over all epochs of a run."""
 
-from typing import Any
-
 import streamlit as st
 
 from aat_explore.dashboard import choices, downloads, page, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames
+from aat_explore.views.frames import Array
 
 SIZE = 48  # images a gallery
 MOST, NEVER = LISTS = ("most often drawn", "never drawn")
@@ -30,12 +29,13 @@ def show() -> None:
     if not page.remembered(frames.draws, run):
         st.info("No epoch of this run has drawn samples yet (n = 0, or warm-up): choose another run.")
         return
-    dataset = page.dataset_of(run)
+    dataset, drawn = page.dataset_of(run), page.held(frames.drawn_matrix, run)
+    times = frames.times_drawn(drawn)
     _unevenness(run, runs)
-    _overlaps(run)
-    _classes(run, dataset)
-    _counts(run, dataset)
-    _map(run, dataset)
+    _overlaps(run, drawn)
+    _classes(run, drawn, dataset)
+    _counts(run, drawn, times, dataset)
+    _map(run, times, dataset)
 
 
 def _unevenness(run: Run, runs: list[Run]) -> None:
@@ -58,42 +58,42 @@ def _unevenness(run: Run, runs: list[Run]) -> None:
     )
 
 
-def _overlaps(run: Run) -> None:
+def _overlaps(run: Run, drawn: Array) -> None:
     st.subheader("Whether it draws the same samples again")
-    data = page.remembered(frames.overlaps, run)
-    chance = page.remembered(frames.chance_overlap, run)
+    data, chance = frames.overlaps(drawn), frames.chance_overlap(drawn)
     st.caption(f"Jaccard overlap of the drawn sets of each two epochs; two uniform draws would share {chance:.2%}.")
     downloads.chart(charts.overlaps(data), data, f"overlap-{run.id}", alt="Overlap of drawn sets, epoch against epoch")
 
 
-def _classes(run: Run, dataset: Dataset | None) -> None:
+def _classes(run: Run, drawn: Array, dataset: Dataset | None) -> None:
     if dataset is None:
         return
     st.subheader("Which classes it prefers")
-    data = page.remembered(frames.mix_over_epochs, run, dataset)
+    data = frames.mix_over_epochs(run, drawn, dataset)
     downloads.chart(
         charts.mix_over_epochs(data), data, f"classes-{run.id}", alt="Share of each class among the drawn, by epoch"
     )
 
 
-def _counts(run: Run, dataset: Dataset | None) -> None:
+def _counts(run: Run, drawn: Array, times: Array, dataset: Dataset | None) -> None:
     st.subheader("How often each sample was drawn")
-    data = page.remembered(frames.draw_counts, run)
+    data = frames.draw_counts(drawn)
     st.caption("Bars: samples drawn so many times. Diamonds: what uniform draws of the same sizes would give.")
     downloads.chart(
         charts.draw_counts(data, dark=page.dark()), data, f"times-{run.id}", alt="Number of samples by times drawn"
     )
     name = choices.switch("Gallery", LISTS, "gallery")
-    _gallery(run, dataset, page.held(frames.most_often if name == MOST else frames.never, run), name, "often")
+    rows = frames.most_often(drawn) if name == MOST else frames.never(drawn)
+    _gallery(run, times, dataset, rows, name, "often")
 
 
-def _map(run: Run, dataset: Dataset | None) -> None:
+def _map(run: Run, times: Array, dataset: Dataset | None) -> None:
     found = page.held(frames.sample_map, run)
     if found is None:
         return
     st.subheader("The data map")
     st.caption("Drag a rectangle over the map to see its images; the link keeps it.")
-    data = frames.map_cells(found, page.held(frames.times_drawn, run))
+    data = frames.map_cells(found, times)
     downloads.chart(
         charts.data_map(data),
         data,
@@ -111,7 +111,7 @@ def _map(run: Run, dataset: Dataset | None) -> None:
         st.rerun()
     rows = frames.inside(found, ends[:2], ends[2:])
     said = f"mean p {ends[0]:.2g} to {ends[1]:.2g}, variability {ends[2]:.2f} to {ends[3]:.2f}"
-    _gallery(run, dataset, rows, said, "region")
+    _gallery(run, times, dataset, rows, said, "region")
 
 
 def _brushed() -> None:
@@ -136,14 +136,14 @@ def _ends(region: str | None) -> list[float] | None:
     return None
 
 
-def _gallery(run: Run, dataset: Dataset | None, rows: Any, said: str, key: str) -> None:
+def _gallery(run: Run, times: Array, dataset: Dataset | None, rows: Array, said: str, key: str) -> None:
     here = rows[:SIZE]
     st.caption(f"Showing {len(here)} of {len(rows):,} samples ({said}).")
     if not len(here):
         st.info("There is none.")
     elif dataset is not None:
         images = {"clean": frames.clean_images(run, dataset, here)}
-        captions = frames.times_captions(run, here)
+        captions = frames.times_captions(times, here)
         titles = [caption.replace("\n", ", ") for caption in captions]
         if (at := sheet.show(images, captions, titles, key)) is not None:
             page.open_page("sample", run=run.id, image=int(here[at]))

@@ -107,15 +107,13 @@ def remembered(compute: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) 
 
     Runs are keyed by (id, revision) and data sets by name: Streamlit would hash only a sample of a large array.
     """
-    key = (compute.__module__, compute.__qualname__, _key(args), _key(tuple(sorted(kwargs.items()))))
-    result: Result = _remembered(key, lambda: compute(*args, **kwargs))
+    result: Result = _remembered(_call(compute, args, kwargs), lambda: compute(*args, **kwargs))
     return result
 
 
 def held(compute: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
     """Like `remembered`, for a few big results: not copied, so nobody may change them, and soon forgotten."""
-    key = (compute.__module__, compute.__qualname__, _key(args), _key(tuple(sorted(kwargs.items()))))
-    result: Result = _held(key, lambda: compute(*args, **kwargs))
+    result: Result = _held(_call(compute, args, kwargs), lambda: compute(*args, **kwargs))
     return result
 
 
@@ -133,6 +131,10 @@ def _remembered(key: tuple[Any, ...], _compute: Callable[[], Any]) -> Any:
 def _summary(key: tuple[Any, ...], _run: Run) -> Any:
     """Of every run on every page: apart, so that pictures do not crowd them out, nor many runs each other."""
     return frames.summary(_run)
+
+
+def _call(compute: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    return (compute.__module__, compute.__qualname__, _key(args), _key(tuple(sorted(kwargs.items()))))
 
 
 def _key(value: Any) -> Any:

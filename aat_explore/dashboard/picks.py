@@ -34,11 +34,12 @@ def show() -> None:
     epoch = player.choose_epoch(run)
     dataset = page.dataset_of(run)
     _badges(run, epoch)
-    shown = _selected(run, epoch, dataset)
+    every = page.remembered(frames.drawn, run, epoch, dataset)
+    shown = _selected(every, dataset)
     above = st.container()
     _sheet(run, epoch, dataset, shown)  # sent first: browsers take longest to draw the charts, and images are the thing
     with above:
-        _distributions(run, epoch, dataset, shown)
+        _distributions(run, epoch, dataset, shown, whole=len(shown) == len(every))
 
 
 def _badges(run: Run, epoch: int) -> None:
@@ -64,14 +65,13 @@ def _badges(run: Run, epoch: int) -> None:
     )
 
 
-def _selected(run: Run, epoch: int, dataset: Dataset | None) -> frames.Frame:
+def _selected(every: frames.Frame, dataset: Dataset | None) -> frames.Frame:
     """What passes the filters, in the order asked for; of n = all and warm-up there is no p to filter by."""
     order = choices.switch("Order", tuple(frames.ORDERS), "order")
     left, right = st.columns(2)
     with left:
         classes = [] if dataset is None else choices.choose_many("Classes", dataset.class_names, "class")
     exponents = None
-    every = page.remembered(frames.drawn, run, epoch, dataset)
     if every["p"].notna().any():
         with right:
             low, high = choices.between("log₁₀ p", *EXPONENTS, "p", step=0.1, help="Or drag across the histogram of p")
@@ -79,10 +79,9 @@ def _selected(run: Run, epoch: int, dataset: Dataset | None) -> frames.Frame:
     return frames.selected(every, classes=classes, exponents=exponents, order=order)
 
 
-def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -> None:
+def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame, *, whole: bool) -> None:
     left, right = st.columns(2)
     histogram = page.remembered(frames.p_histogram, run, epoch)
-    whole = len(shown) == len(run.drawn(epoch))
     with left:
         if histogram is None:
             st.info("This epoch drew from no distribution (n = all, or warm-up), so there is no p.")

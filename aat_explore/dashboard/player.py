@@ -11,8 +11,7 @@ PACE = 0.8  # seconds an epoch when playing: longer than a page of 200 images ta
 def choose_epoch(run: Run) -> int:
     """The epoch in the URL's `epoch`, else the last; beyond the run's end means the last."""
     if run.epoch == 1:
-        st.caption("This run has one epoch so far.")
-        return 1
+        return choices.choose_epoch(run)
     buttons, slider = st.columns([3, 5], vertical_alignment="bottom")
     with slider:
         epoch = choices.choose_epoch(run)

@@ -10,7 +10,7 @@ from aat_explore.dashboard import choices, downloads, page, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.errors import AATError
 from aat_explore.store import Run, RunMovedOnError, Store
-from aat_explore.views import charts, frames, gallery
+from aat_explore.views import charts, frames, gallery, pixels
 
 NEIGHBOURS = 24
 
@@ -236,7 +236,7 @@ def _versions(this: Sample) -> None:
     images, said = {"adversarial": found.x_adv}, "x′"
     if this.dataset is not None:
         clean = frames.clean_images(this.run, this.dataset, [this.image] * len(found.epochs))
-        factor = gallery.amplification(this.run.config.epsilon)
+        factor = pixels.amplification(this.run.config.epsilon)
         images = {"clean": clean, **images, "difference": gallery.difference(clean, found.x_adv, factor)}
         largest = gallery.largest_difference(clean, found.x_adv)
         said = (
@@ -276,7 +276,7 @@ def _neighbours(this: Sample, epoch: int) -> None:
 
 def _place(this: Sample, pinned: Sample | None) -> None:
     st.subheader("Its place in the data map")
-    found = page.remembered(frames.sample_map, this.run)
+    found = page.held(frames.sample_map, this.run)
     if found is None:
         st.info("No epoch of this run has p, so there is no data map.")
         return

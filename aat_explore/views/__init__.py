@@ -7,6 +7,7 @@
     recipes.py       names of settings and attacks, and which runs may be averaged or compared
     charts/          frames → Altair charts, a file a subject
     gallery.py       uint8 images → one contact-sheet PNG
+    pixels.py        images checked, enlarged, differences amplified
     sprite.py        uint8 images → one PNG that a browser cuts into tiles
 
 A run is anything with the attributes of `protocols.Run`; views open no file and never import torch.

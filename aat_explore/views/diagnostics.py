@@ -67,6 +67,12 @@ def jaccard(drawn: Array, other: Array) -> float:
     return len(np.intersect1d(drawn, other)) / union if union else 1.0
 
 
+def jaccard_by_chance(size: Any, other: Any, T: int) -> Any:
+    """Jaccard index of two independent uniform draws of these sizes, with |K ∩ K′| at its mean |K| |K′| / T."""
+    both = size * other / max(1, T)
+    return both / np.maximum(1, size + other - both)
+
+
 @dataclass(frozen=True)
 class Histogram:
     """Counts in equal bins of log10 p: `edges` (bins + 1,) are values of p; samples with p = 0 are in `zeros` only.

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from aat_explore.errors import AATError
 from aat_explore.views import frames
+from aat_explore.views.pixels import amplification, common_shape, enlarged
 from aat_explore.views.protocols import Dataset, Run, UInt8
 
 FONT_SIZE = 13
@@ -61,11 +62,6 @@ def layout(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, width: 
     per_row = 5 if len(images) == 1 else max(1, 9 // len(images))
     scale = max(1, round((width / per_row - MARGIN) / len(images) / wide))
     return Layout(len(images), height, wide, scale, per_row, lines)
-
-
-def amplification(epsilon: float) -> int:
-    """By how much a difference of at most ε can be multiplied and still fit in a pixel: ⌊1/ε⌋, at least 1."""
-    return max(1, int(1 / epsilon + 1e-9)) if epsilon > 0 else 1
 
 
 def difference(clean: UInt8, x_adv: UInt8, factor: int) -> UInt8:
@@ -139,11 +135,7 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
 
     `images`: heading → uint8 (k, C, H, W), C = 1 or 3; `captions`: k texts or none, lines parted by a line feed.
     """
-    shapes = {array.shape for array in images.values()}
-    if len(shapes) != 1 or len(shape := next(iter(shapes))) != 4 or shape[0] == 0 or shape[1] not in (1, 3):
-        raise AATError(
-            f"images of shapes {sorted(shapes)} make no sheet; all must be one (k, C, H, W), k > 0, C 1 or 3"
-        )
+    shape = common_shape(images)
     if len(captions) not in (0, shape[0]):
         raise AATError(f"captions={len(captions)} do not fit {shape[0]} images; give one each or none")
     plan = layout(images, captions)
@@ -152,7 +144,7 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
     font = ImageFont.load_default(size=FONT_SIZE)
     for column, (heading, array) in enumerate(images.items()):
         for k, image in enumerate(array):
-            sheet.paste(_enlarged(image, plan.scale), plan.corner(k, column))
+            sheet.paste(Image.fromarray(enlarged(image, plan.scale)), plan.corner(k, column))
         for k in range(min(plan.per_row, shape[0])):
             left, top = plan.corner(k, column)
             if len(images) > 1 or k == 0:
@@ -166,13 +158,6 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", compress_level=1)  # seen once by one browser: time matters, size does not
     return buffer.getvalue()
-
-
-def _enlarged(image: UInt8, scale: int) -> Image.Image:
-    """A (C, H, W) image, each pixel a square of `scale` by `scale`."""
-    pixels = np.repeat(np.repeat(image, scale, axis=1), scale, axis=2)
-    rgb = np.broadcast_to(pixels, (3, *pixels.shape[1:]))
-    return Image.fromarray(np.ascontiguousarray(rgb.transpose(1, 2, 0)))
 
 
 def _fitting(draw: ImageDraw.ImageDraw, line: str, width: float, font: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from aat_explore.errors import AATError
+from aat_explore.views.pixels import common_shape
 from aat_explore.views.protocols import UInt8
 
 GAP = 1  # transparent pixels between the images of a tile
@@ -30,12 +30,7 @@ def sprite(images: Mapping[str, UInt8]) -> Sprite:
 
     `images`: heading → uint8 (k, C, H, W) of one shape, k > 0, C = 1 or 3; AATError otherwise.
     """
-    shapes = {array.shape for array in images.values()}
-    if len(shapes) != 1 or len(shape := next(iter(shapes))) != 4 or shape[0] == 0 or shape[1] not in (1, 3):
-        raise AATError(
-            f"images of shapes {sorted(shapes)} make no sheet; all must be one (k, C, H, W), k > 0, C 1 or 3"
-        )
-    k, channels, height, width = shape
+    k, channels, height, width = common_shape(images)
     rows, wide = -(-k // PER_ROW), len(images) * (width + GAP) - GAP
     tiles = np.zeros((rows * PER_ROW, height, wide, channels + 1), dtype=np.uint8)
     for column, array in enumerate(images.values()):

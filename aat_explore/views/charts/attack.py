@@ -3,9 +3,8 @@
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import GROUP_COLOURS, LINES, PERCENT, SERIES, WIDTH, Chart, sized
+from aat_explore.views.charts.style import GROUP_COLOURS, LINES, PERCENT, RULE, SERIES, WIDTH, Chart, sized
 
-RULE = "#808495"
 DASHES = {"FGSM": [6, 3], "PGD": [1, 0]}
 
 

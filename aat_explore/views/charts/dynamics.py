@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import GROUP_COLOURS, LINES, SERIES, WIDTH, Chart, panel_width, sized
+from aat_explore.views.charts.style import GROUP_COLOURS, LINES, RULE, SERIES, WIDTH, Chart, panel_width, sized
 
 MAP_BRUSH = "map_brush"  # name of the selection: Streamlit reports what is selected under it
 TEN = [*SERIES, "#17a2b8", "#b5834a", "#c3a1e6", "#6b8e00"]
@@ -35,7 +35,7 @@ def unevenness(frame: pd.DataFrame) -> Chart:
             )
         )
         uniform = mine[["uniform"]].drop_duplicates().assign(what="uniform p")
-        rule = alt.Chart(uniform).mark_rule(strokeDash=[4, 3], color="#808495").encode(y="uniform:Q", tooltip="what")
+        rule = alt.Chart(uniform).mark_rule(strokeDash=[4, 3], color=RULE).encode(y="uniform:Q", tooltip="what")
         panels.append(sized(line + rule, panel_width(2), 170))
     return alt.concat(*panels, columns=2)
 
@@ -75,7 +75,7 @@ def mix_over_epochs(frame: pd.DataFrame) -> Chart:
             tooltip=["epoch", "class", alt.Tooltip("share:Q", format=".1%"), alt.Tooltip("ratio:Q", format=".2f")],
         )
     )
-    rule = alt.Chart(pd.DataFrame({"ratio": [1.0]})).mark_rule(strokeDash=[4, 3], color="#808495").encode(y="ratio:Q")
+    rule = alt.Chart(pd.DataFrame({"ratio": [1.0]})).mark_rule(strokeDash=[4, 3], color=RULE).encode(y="ratio:Q")
     return sized(line + rule, WIDTH - 220, 260)
 
 

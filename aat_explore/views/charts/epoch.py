@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import GROUP_COLOURS, PERCENT, Chart, sized
+from aat_explore.views.charts.style import GROUP_COLOURS, PERCENT, RULE, Chart, sized
 
 BRUSH = "p_brush"  # names of the selections: Streamlit reports what is selected under them
 CLICK = "class_click"
@@ -48,8 +48,8 @@ def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
         )
     )
     uniform = alt.Chart(pd.DataFrame({"p": frame["uniform"].head(1), "what": "uniform p = 1/T"}))
-    rule = uniform.mark_rule(strokeDash=[4, 3], color="#808495").encode(x=alt.X("p:Q", scale=log), tooltip="what")
-    text = uniform.mark_text(align="right", dx=-4, y=8, color="#808495").encode(x="p:Q", text="what")
+    rule = uniform.mark_rule(strokeDash=[4, 3], color=RULE).encode(x=alt.X("p:Q", scale=log), tooltip="what")
+    text = uniform.mark_text(align="right", dx=-4, y=8, color=RULE).encode(x="p:Q", text="what")
     brush = alt.selection_interval(
         name=BRUSH, encodings=["x"], mark=alt.BrushConfig(fill=colours[-1], fillOpacity=0.15)
     )

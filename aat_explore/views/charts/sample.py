@@ -5,9 +5,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import LINES, SERIES, WIDTH, Chart, sized
+from aat_explore.views.charts.style import LINES, RULE, SERIES, WIDTH, Chart, sized
 
-RULE = "#808495"
 MARKS = ["circle", "diamond"]
 POWERS = [10**k for k in range(8)]
 DASHES = [[1, 0], [6, 3]]

@@ -23,6 +23,7 @@ GROUP_COLOURS = {
     True: {"all": "#7d8494", "drawn": "#ff6b6b", "shown": "#6ea0ff"},
 }
 SERIES = ["#4c8bf5", "#e08a00", "#e0526a", "#3fae6a", "#9a6fd0", "#8d93a1"]  # to be seen on light and dark
+RULE = "#808495"  # of rules, such as uniform p, and their labels; to be seen on light and dark
 PERCENT = alt.Axis(format=".0%")
 LINES = alt.Legend(
     orient="top", symbolType="stroke", symbolOpacity=1, symbolSize=400, symbolStrokeWidth=2, labelLimit=0

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
+from aat_explore.views import pixels
 from aat_explore.views.protocols import UInt8
 
 MARGIN = 0.05  # ours: nats, and share of a rise of the loss, that a sign of gradient masking needs at least
@@ -124,7 +125,7 @@ def uploaded(content: bytes, shape: tuple[int, int, int], *, invert: bool = Fals
     flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "black"), rgba).convert(mode)
     side = min(flat.size)
     fitted = np.asarray(ImageOps.fit(flat, (width, height), Image.Resampling.BOX))
-    pixels = fitted[None] if channels == 1 else fitted.transpose(2, 0, 1)
+    image_pixels = fitted[None] if channels == 1 else fitted.transpose(2, 0, 1)
     done = [
         f"{image.width} × {image.height} pixels",
         *([f"the middle {side} × {side} cut out"] if flat.width != flat.height else []),
@@ -133,7 +134,7 @@ def uploaded(content: bytes, shape: tuple[int, int, int], *, invert: bool = Fals
         *(["transparency laid on black"] if np.asarray(rgba)[..., 3].min() < 255 else []),
         *(["inverted"] if invert else []),
     ]
-    return np.ascontiguousarray(255 - pixels if invert else pixels), ", ".join(done)
+    return np.ascontiguousarray(255 - image_pixels if invert else image_pixels), ", ".join(done)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -147,15 +148,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def enlarged(image: NDArray[np.float32]) -> UInt8:
-    """An image (C, H, W) in [0, 1], rounded to 8 bits, each pixel a square of whole size: uint8 (H·s, W·s, C)."""
-    scale = max(1, SHOWN // image.shape[-1])
-    grey = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-    return np.ascontiguousarray(grey.repeat(scale, axis=0).repeat(scale, axis=1))
+    """An image (C, H, W) in [0, 1], rounded to 8 bits, each pixel a square of whole size s: uint8 (H·s, W·s, 3)."""
+    rounded = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return pixels.enlarged(rounded, max(1, SHOWN // image.shape[-1]))
 
 
 def amplified_difference(result: Attacked) -> tuple[NDArray[np.float32], int]:
     """|x′ − x| times a whole factor that keeps ε within a pixel, float32 (C, H, W), and the factor: ⌊1/ε⌋."""
-    factor = max(1, int(1 / result.attempt.epsilon + 1e-9)) if result.attempt.epsilon > 0 else 1
+    factor = pixels.amplification(result.attempt.epsilon)
     return np.abs(result.x_adv - result.clean) * np.float32(factor), factor
 
 

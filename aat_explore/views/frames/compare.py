@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aat_explore.views import diagnostics
 from aat_explore.views.frames.paper import evaluated, over_seeds
 from aat_explore.views.frames.runs import epoch_metrics
 from aat_explore.views.frames.sample import drawn_matrix
@@ -104,12 +105,11 @@ def overlap(runs: Sequence[Run]) -> pd.DataFrame:
         sizes, others = first.sum(axis=1), second.sum(axis=1)
         both = (first & second).sum(axis=1)
         drew = (sizes > 0) & (others > 0)
-        expected = sizes * others / max(1, first.shape[1])
         part = pd.DataFrame(
             {
                 "epoch": np.arange(1, len(first) + 1),
                 "overlap": both / np.maximum(1, sizes + others - both),
-                "chance": expected / np.maximum(1, sizes + others - expected),
+                "chance": diagnostics.jaccard_by_chance(sizes, others, first.shape[1]),
                 "drawn by both": both,
                 "drawn by the first": sizes,
                 "drawn by the second": others,

@@ -71,7 +71,7 @@ def drawn(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFrame:
     frame = pd.DataFrame({"position": np.arange(len(image)), "image": image})
     frame["p"] = np.nan if p is None else p[image].astype(np.float64)
     frame["rank"] = pd.array([pd.NA] * len(image) if p is None else diagnostics.ranks(p)[image], dtype="Int64")
-    label = None if dataset is None else _labels(run, dataset, image)
+    label = None if dataset is None else labels_of(run, dataset, image)
     frame["label"] = pd.array([pd.NA] * len(image) if label is None else label, dtype="Int64")
     frame["class"] = None if dataset is None or label is None else np.array(dataset.class_names)[label]
     frame["recorded"] = frame["position"] < len(run.x_adv(epoch))
@@ -103,7 +103,8 @@ def selected(
     return frame.sort_values([name.lstrip("-") for name in by], ascending=ascending, ignore_index=True, kind="stable")
 
 
-def _labels(run: Run, dataset: Dataset, rows: Array) -> NDArray[np.uint8]:
+def labels_of(run: Run, dataset: Dataset, rows: Array) -> NDArray[np.uint8]:
+    """Labels of these rows, uint8 (k,); AATError if the data set has not so many images as the run drew from."""
     T = len(dataset.train.labels)
     if len(rows) and int(rows.max()) >= T:
         raise AATError(f"image={rows.max()} of run={run.id} is not in {dataset.name}, which has {T} training images")
@@ -168,7 +169,7 @@ def class_mix(run: Run, epoch: int, dataset: Dataset) -> pd.DataFrame:
     """Classes of all T samples and of the drawn: label, class, group, count, share of its group (sums to 1)."""
     names = dataset.class_names
     parts = []
-    for group, labels in (("all", dataset.train.labels), ("drawn", _labels(run, dataset, run.drawn(epoch)))):
+    for group, labels in (("all", dataset.train.labels), ("drawn", labels_of(run, dataset, run.drawn(epoch)))):
         counts = np.bincount(labels, minlength=len(names))
         part = pd.DataFrame({"label": range(len(names)), "class": names, "group": group, "count": counts})
         parts.append(part.assign(share=counts / max(1, len(labels))))

@@ -8,6 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aat_explore.errors import AATError
+from aat_explore.views import pixels
+from aat_explore.views.frames.epoch import labels_of
 from aat_explore.views.protocols import Array, Dataset, Run, UInt8
 
 DRAWN, MOST, NEAREST, CLASS = "drawn in the epoch", "most often drawn", "by p in the epoch", "same class"
@@ -51,10 +53,16 @@ def drawn_matrix(run: Run) -> NDArray[np.bool_]:
     return matrix
 
 
-def times_drawn(run: Run) -> NDArray[np.int64]:
+def times_drawn(drawn: Array) -> NDArray[np.int64]:
     """In how many epochs each sample was drawn: int64 (T,), between 0 and the epochs done; empty for n = 0."""
-    counts: NDArray[np.int64] = drawn_matrix(run).sum(axis=0, dtype=np.int64)
+    counts: NDArray[np.int64] = drawn.sum(axis=0, dtype=np.int64)
     return counts
+
+
+def most_often(drawn: Array) -> Array:
+    """All rows that were drawn, the most often drawn first, ties by row."""
+    times = times_drawn(drawn)
+    return np.argsort(-times, kind="stable")[: np.count_nonzero(times)]
 
 
 def num_train(matrix: PMatrix, drawn: Array, dataset: Dataset | None) -> int:
@@ -65,7 +73,7 @@ def num_train(matrix: PMatrix, drawn: Array, dataset: Dataset | None) -> int:
 
 def most_drawn(drawn: Array) -> int:
     """The row that most epochs drew, the first of several; 0 where nothing was drawn."""
-    return int(drawn.sum(axis=0, dtype=np.int64).argmax()) if drawn.size else 0
+    return int(times_drawn(drawn).argmax()) if drawn.size else 0
 
 
 # --- One sample over the epochs --------------------------------------------------------------------------------------
@@ -150,30 +158,22 @@ def sample_versions(run: Run, image: int, drawn_in: Sequence[int]) -> SampleVers
 # --- Pixels and classes ----------------------------------------------------------------------------------------------
 
 
-def clean_images(run: Run, dataset: Dataset, rows: Sequence[int]) -> UInt8:
+def clean_images(run: Run, dataset: Dataset, rows: Sequence[int] | Array) -> UInt8:
     """The clean images of these rows, uint8 (k, C, H, W); AATError if the data set has not so many."""
-    _check_rows(run, dataset, rows)
-    return dataset.train.images(np.asarray(rows, dtype=np.int64))
+    wanted = np.asarray(rows, dtype=np.int64)
+    labels_of(run, dataset, wanted)
+    return dataset.train.images(wanted)
 
 
 def class_of(run: Run, dataset: Dataset, image: int) -> str:
     """Name of the image's class; AATError if the data set has not so many images."""
-    _check_rows(run, dataset, [image])
-    return dataset.class_names[int(dataset.train.labels[image])]
+    return dataset.class_names[int(labels_of(run, dataset, np.array([image]))[0])]
 
 
 def portrait(run: Run, dataset: Dataset, image: int, side: int = 256) -> UInt8:
     """The clean image for the screen, near `side` pixels high: uint8 (H·k, W·k, 3), every pixel a square of k by k."""
-    pixels = clean_images(run, dataset, [image])[0]
-    factor = max(1, side // pixels.shape[1])
-    large = pixels.repeat(factor, axis=1).repeat(factor, axis=2).transpose(1, 2, 0)
-    return np.broadcast_to(large, (*large.shape[:2], 3))
-
-
-def _check_rows(run: Run, dataset: Dataset, rows: Sequence[int]) -> None:
-    T = len(dataset.train.labels)
-    if len(rows) and max(rows) >= T:
-        raise AATError(f"image={max(rows)} of run={run.id} is not in {dataset.name}, which has {T} training images")
+    image_pixels = clean_images(run, dataset, [image])[0]
+    return pixels.enlarged(image_pixels, max(1, side // image_pixels.shape[1]))
 
 
 # --- Lists to step through -------------------------------------------------------------------------------------------
@@ -195,8 +195,7 @@ def listed(name: str, matrix: PMatrix, drawn: Array, dataset: Dataset | None, ep
     if name == DRAWN and drawn.shape[1]:
         rows = np.flatnonzero(drawn[epoch - 1])
     elif name == MOST:
-        counts = drawn.sum(axis=0, dtype=np.int64)
-        rows = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+        rows = most_often(drawn)
     elif name == NEAREST:
         rows = _by_p(matrix, epoch)
     elif name == CLASS and dataset is not None:
@@ -317,17 +316,21 @@ def sample_map(run: Run, columns: int = 60, rows: int = 36) -> SampleMap | None:
     x, y = np.linspace(low, high, columns + 1), np.linspace(0, top, rows + 1)
     counts = np.histogram2d(np.clip(exponents, low, high), variability[positive], (x, y))[0]
     i, j = np.nonzero(counts)
-    grid = pd.DataFrame(
-        {
-            "mean_low": 10 ** x[i],
-            "mean_high": 10 ** x[i + 1],
-            "variability_low": y[j],
-            "variability_high": y[j + 1],
-            "count": counts[i, j].astype(np.int64),
-        }
-    )
+    grid = map_edges(x, y, i, j).assign(count=counts[i, j].astype(np.int64))
     return SampleMap(
         mean.astype(np.float32), variability.astype(np.float32), grid, int(len(mean) - np.count_nonzero(positive))
+    )
+
+
+def map_edges(exponents: Array, variability: Array, i: Array, j: Array) -> pd.DataFrame:
+    """Cells (i, j) of the data map by their edges: mean_low, mean_high, variability_low, variability_high."""
+    return pd.DataFrame(
+        {
+            "mean_low": 10 ** exponents[i],
+            "mean_high": 10 ** exponents[i + 1],
+            "variability_low": variability[j],
+            "variability_high": variability[j + 1],
+        }
     )
 
 
