@@ -3,12 +3,12 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from aat_explore import datasets
-from aat_explore.config import PRESETS, AttackConfig, RunConfig, Values, preset_of
+from aat_explore.config import RunConfig, Values, preset_of, train_flags
 from aat_explore.datasets.specs import SPECS
 from aat_explore.errors import AATError
 
@@ -55,31 +55,14 @@ def command_line(job: Job) -> str:
 
 def train_words(job: Job) -> list[str]:
     """The words after `aat` that train this job: the preset of its data set, and each field that differs from it."""
-    preset = preset_of(job.config.dataset)
-    words = ["train", f"--preset={preset}"]
-    usual = PRESETS[preset]
-    for name in RunConfig.model_fields:
-        value = getattr(job.config, name)
-        if isinstance(value, AttackConfig):
-            pairs = [(f"attack.{part}", getattr(value, part), getattr(usual.attack, part)) for part in dict(value)]
-        else:
-            pairs = [(name, value, getattr(usual, name))]
-        for flag, chosen, default in pairs:
-            if chosen != default:
-                words += _flag(flag.replace("_", "-"), chosen, default)
+    words = ["train", f"--preset={preset_of(job.config.dataset)}"]
+    for flag, values in train_flags(job.config):
+        words += [f"{flag}={values[0]}"] if len(values) == 1 else [flag, *values]
     if job.device is not None:
         words.append(f"--device={job.device}")
     if job.threads is not None:
         words.append(f"--threads={job.threads}")
     return words if job.evaluate else [*words, "--no-evaluate"]
-
-
-def _flag(name: str, value: Any, default: Any) -> list[str]:
-    if isinstance(value, bool) and isinstance(default, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    if isinstance(value, tuple):
-        return [f"--{name}", *map(repr, value)]
-    return [f"--{name}={value}"]
 
 
 def trainer_command(job: Job, cache: Path) -> list[str]:

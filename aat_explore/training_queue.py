@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from aat_explore import processes
 from aat_explore.config import one_line
 from aat_explore.errors import AATError
-from aat_explore.store import RunNotFoundError, Store
+from aat_explore.store import RunNotFoundError, Store, locked, write_whole
 from aat_explore.training_job import Job, check_num_perturbed, trainer_command
 
 JOB_FILE = re.compile(r"[0-9]{6}\.json")
@@ -154,16 +154,7 @@ def alive(entry: Entry, cache: Path) -> bool:
 
 def working(cache: Path) -> bool:
     """Whether a worker is alive."""
-    path = _folder(cache) / ".worker"
-    if path.is_symlink() or not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a cache that may only be read has no worker
-        return False
+    return locked(_folder(cache) / ".worker")
 
 
 def start_worker(cache: Path) -> None:
@@ -308,13 +299,7 @@ def _read(path: Path) -> Job:
 
 
 def _write(entry: Entry) -> None:
-    path = entry.folder / f"{entry.name}.json"
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
-    try:
-        partial.write_text(entry.job.model_dump_json(indent=1), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(entry.folder / f"{entry.name}.json", entry.job.model_dump_json(indent=1).encode())
 
 
 def _last_lines(path: Path, most: int) -> list[str]:

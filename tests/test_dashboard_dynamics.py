@@ -157,7 +157,7 @@ def test_a_rectangle_in_the_url_has_its_gallery(run):
     assert images(app, 1) == list(frames.inside(found, (1e-9, 1), (0, 0.6))[:48])
 
 
-@pytest.mark.parametrize("region", ["a_b_c_d", "1_2", "**bold**"])
+@pytest.mark.parametrize("region", ["a_b_c_d", "1_2", "**bold**", "nan_nan_nan_nan", "2_1_0_1"])
 def test_a_region_that_is_none_is_a_note(run, region):
     app = opened(region=region)
     assert "which is no rectangle" in said(app)

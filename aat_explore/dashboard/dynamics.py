@@ -130,7 +130,7 @@ def _ends(region: str | None) -> list[float] | None:
         ends = [float(part) for part in region.split("_")]
     except ValueError:
         ends = []
-    if len(ends) == 4:
+    if len(ends) == 4 and ends[0] <= ends[1] and ends[2] <= ends[3]:  # of NaN neither is true
         return ends
     st.caption(f":material/link_off: The address says region = {page.plain(region[:80])}, which is no rectangle.")
     return None

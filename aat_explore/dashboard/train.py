@@ -9,7 +9,7 @@ import streamlit as st
 from pydantic import BaseModel
 
 from aat_explore import datasets, training_job, training_queue
-from aat_explore.config import PRESETS, AttackConfig, RunConfig, checked_config
+from aat_explore.config import PRESETS, AttackConfig, RunConfig, checked_config, flat
 from aat_explore.dashboard import choices, page
 from aat_explore.errors import AATError
 from aat_explore.store import RunNotFoundError, Store
@@ -62,7 +62,7 @@ def _form() -> tuple[list[RunConfig], Job] | None:
         with column:
             _ask(fields, preset, start, name)
     with st.expander("All other settings", icon=":material/tune:"):
-        others = [name for name in _names() if name not in IN_FRONT]
+        others = [name for name in start if name not in IN_FRONT]
         quarters = st.columns(4)
         for at, name in enumerate(others):
             with quarters[at % 4]:
@@ -78,14 +78,6 @@ def _form() -> tuple[list[RunConfig], Job] | None:
         return None
     _keep(preset, configs)
     return configs, how(configs[0])
-
-
-def _names() -> list[str]:
-    """Every field of a config, those of the attack as `attack.kind`."""
-    names: list[str] = []
-    for name in RunConfig.model_fields:
-        names += [f"attack.{part}" for part in AttackConfig.model_fields] if name == "attack" else [name]
-    return names
 
 
 def _ask(fields: dict[str, Any], preset: str, start: Mapping[str, Any], name: str) -> None:
@@ -156,7 +148,7 @@ def _asked(preset: str) -> dict[str, Any]:
     usual = PRESETS[preset]
     said = choices.param("fields")
     if not said:
-        return _flat(usual)
+        return flat(usual)
     try:
         differing = json.loads(said)
         seeds = differing.pop("seeds", str(usual.seed))
@@ -166,21 +158,16 @@ def _asked(preset: str) -> dict[str, Any]:
         config = checked_config(usual.model_dump() | differing | {"attack": attack})
         if config.dataset not in datasets.names():
             raise AATError(f"dataset={config.dataset} is unknown")
-        return _flat(config) | {"seed": str(seeds)}
+        return flat(config) | {"seed": str(seeds)}
     except (AATError, ValueError, TypeError, AttributeError, RecursionError):
         choices.set_param("fields", None)
         st.caption(":material/link_off: The address names settings that do not fit here; starting from the preset.")
-        return _flat(usual)
-
-
-def _flat(config: RunConfig) -> dict[str, Any]:
-    values = dict(config)
-    return values | {f"attack.{name}": value for name, value in dict(values.pop("attack")).items()}
+        return flat(usual)
 
 
 def _keep(preset: str, configs: list[RunConfig]) -> None:
     """Write to the URL what differs from the preset."""
-    usual, config = _flat(PRESETS[preset]), _flat(configs[0])
+    usual, config = flat(PRESETS[preset]), flat(configs[0])
     fields: dict[str, Any] = {}
     for name, value in config.items():
         if name != "seed" and value != usual[name]:

@@ -25,12 +25,12 @@ from filelock import FileLock, Timeout
 
 from aat_explore.config import RunConfig, checked_run_id
 from aat_explore.errors import AATError
-from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, rows_of
-from aat_explore.store.writer import RunWriter, make_folder
+from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, locked, rows_of
+from aat_explore.store.writer import RunWriter, make_folder, write_whole
 
 __all__ = [
     "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError", "RunNotFoundError", "RunWriter", "Store",
-    "default_cache", "rows_of",
+    "default_cache", "locked", "rows_of", "write_whole",
 ]  # fmt: skip
 
 

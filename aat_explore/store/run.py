@@ -60,6 +60,20 @@ def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def locked(path: Path) -> bool:
+    """Whether somebody holds the lock file `path` now; nobody does in a cache that may only be read."""
+    # filelock before 3.20.1 empties the file that a symlink leads to (CVE-2025-68146).
+    if path.is_symlink() or not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
+
+
 class _NewerSchemaError(Exception):
     """A commit record of a later version of this package; its message is that version."""
 
@@ -132,17 +146,7 @@ class Run:
     @property
     def training(self) -> bool:
         """Whether a trainer holds the run's lock now."""
-        path = self.path / ".lock"
-        # filelock before 3.20.1 empties the file that a symlink leads to (CVE-2025-68146).
-        if self.showcase or path.is_symlink() or not path.exists():
-            return False
-        try:
-            with FileLock(path, timeout=0):
-                return False
-        except Timeout:
-            return True
-        except OSError:  # a cache that may only be read is not being trained
-            return False
+        return not self.showcase and locked(self.path / ".lock")
 
     def metrics(self) -> pd.DataFrame:
         """One row an epoch with the columns of `EpochMetrics`, in order."""

@@ -123,7 +123,7 @@ class RunWriter:
         _sync_folders(self._unsynced)  # once each, and before HEAD lists what is in them
         self._unsynced.clear()
         head = Head(schema_version=SCHEMA_VERSION, epoch=self.epoch, files=self._files)
-        _write(self.path / "HEAD.json", head.model_dump_json().encode())
+        write_whole(self.path / "HEAD.json", head.model_dump_json().encode())
         _sync_folders([self.path])
         if metrics:
             (self.path / "metrics.parquet.next").replace(self.path / "metrics.parquet")
@@ -131,7 +131,7 @@ class RunWriter:
     def _put(self, name: str, content: bytes, *, suffix: str = "") -> None:
         """Write a file that the next HEAD will list; `suffix` keeps a mutable file apart until then."""
         path = self.path / f"{name}{suffix}"
-        _write(path, content)
+        write_whole(path, content)
         self._unsynced.add(path.parent)
         self._files[name] = FileEntry(size=len(content), sha256=digest_of(content))
 
@@ -142,7 +142,7 @@ def _npy(array: Array) -> bytes:
     return buffer.getvalue()
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write so that the file is, after any crash, either as it was or whole; whoever lists it syncs its folder."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
     try:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aat_explore.config import PRESETS, AttackConfig, RunConfig, preset_of
+from aat_explore.config import RunConfig, preset_of, train_flags
 from aat_explore.views import evaluations
 from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
@@ -221,20 +221,5 @@ def baselines_to_train(frame: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
 def train_words(config: RunConfig, **changes: Any) -> str:
     """Words of `aat` that train a run like `config` but for these `changes`: `train --preset mini --seed 1`."""
     wanted = config.model_copy(update=changes).canonical()
-    name = preset_of(wanted.dataset)
-    words = ["train", "--preset", name]
-    usual = PRESETS[name]
-    for field, value in wanted:
-        if value != getattr(usual, field):
-            words += _flags(field, value)
-    return shlex.join(words)
-
-
-def _flags(field: str, value: Any) -> list[str]:
-    flag = "--" + field.replace("_", "-")
-    if isinstance(value, AttackConfig):
-        changed = [(name, part) for name, part in value if part != getattr(AttackConfig(), name)]
-        return [word for name, part in changed for word in (f"--attack.{name.replace('_', '-')}", str(part))]
-    if isinstance(value, bool):
-        return [flag if value else f"--no-{field.replace('_', '-')}"]
-    return [flag, *map(str, value)] if isinstance(value, tuple) else [flag, str(value)]
+    changed = [word for flag, values in train_flags(wanted) for word in (flag, *values)]
+    return shlex.join(["train", "--preset", preset_of(wanted.dataset), *changed])
