@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+from aat_explore.store import Store
+
 # Every call of the algorithm under pytest checks the shapes and dtypes that its annotations promise.
 install_import_hook("aat_explore.algorithm", "typechecker.check")
 
@@ -42,3 +44,20 @@ def real_data() -> Path:
             if not target.exists():
                 (Path(scratch) / name).rename(target)
     return unpacked
+
+
+@pytest.fixture
+def fresh_page(monkeypatch):
+    """Pages that remember nothing of other tests and see no data set but the embedded one."""
+    import streamlit as st
+
+    monkeypatch.delenv("AAT_DATA", raising=False)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch, fresh_page):
+    """An empty cache of one's own, which pages show."""
+    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
+    return Store(tmp_path)

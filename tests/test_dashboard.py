@@ -1,14 +1,14 @@
 """Every page of the dashboard on normal, empty, partial and damaged caches, by Streamlit's own test runner."""
 
-import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pages
 import pytest
-import streamlit as st
+from pages import HOSTILE, opened, said, sheets
 from streamlit.testing.v1 import AppTest
 from synthetic import make_evaluation, make_run
 
@@ -19,51 +19,9 @@ from aat_explore.store import Store
 
 APP = Path(__file__).parents[1] / "app.py"
 PAGES = ("runs", "picks", "accuracy", "robustness")
-HOSTILE = "**bold** `x` $y$ :red[z] [a](http://b) <img src=c> # _d_ | ~e~"
 
 
-def show_runs():
-    from aat_explore.dashboard import page, runs
-
-    with page.messages():
-        runs.show()
-
-
-def show_picks():
-    from aat_explore.dashboard import page, picks
-
-    with page.messages():
-        picks.show()
-
-
-def show_accuracy():
-    from aat_explore.dashboard import accuracy, page
-
-    with page.messages():
-        accuracy.show()
-
-
-def show_robustness():
-    from aat_explore.dashboard import page, robustness
-
-    with page.messages():
-        robustness.show()
-
-
-SHOW = {"runs": show_runs, "picks": show_picks, "accuracy": show_accuracy, "robustness": show_robustness}
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered(monkeypatch):
-    monkeypatch.delenv("AAT_DATA", raising=False)
-    st.cache_data.clear()
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """An empty cache of one's own."""
-    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
-    return Store(tmp_path)
+pytestmark = pytest.mark.usefixtures("fresh_page")
 
 
 @pytest.fixture(scope="module")
@@ -89,23 +47,9 @@ def broken_root(grid_root, tmp_path_factory):
     return root
 
 
-def opened(name: str, **query: str) -> AppTest:
-    app = AppTest.from_function(SHOW[name], default_timeout=30)
-    app.query_params.update(query)
-    app.run()
-    assert not app.exception, app.exception[0].message
-    return app
-
-
-def said(app: AppTest) -> str:
-    """Everything a page says in words."""
-    parts = [*app.info, *app.warning, *app.error, *app.caption, *app.code, *app.markdown]
-    return "\n".join(part.value for part in parts)
-
-
 def pictures(app: AppTest) -> list[str]:
     """A hash of each sheet of images shown."""
-    return [json.loads(element.proto.json)["stamp"] for element in app.get("bidi_component")]
+    return [sheet["stamp"] for sheet in sheets(app)]
 
 
 # --- Every page, every cache -----------------------------------------------------------------------------------------
@@ -268,7 +212,7 @@ def test_without_the_data_set_adversarial_images_are_shown_and_the_way_to_get_it
 def test_an_epoch_damaged_on_the_disk_is_a_message(store):
     run = make_run(store)
     (run.path / "epochs/0004/drawn.npy").write_bytes(b"junk")
-    app = AppTest.from_function(show_picks, default_timeout=30).run()
+    app = pages.app("picks").run()
     assert not app.exception
     assert page.plain("epochs/0004/drawn.npy is damaged") in app.error[0].value
 

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
-import streamlit as st
+from pages import HOSTILE, said
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 from synthetic import make_record, make_run
@@ -22,30 +24,10 @@ from aat_explore.engine.networks import build_network, weights_of
 from aat_explore.store import Run, Store
 from aat_explore.views import frames
 
-HOSTILE = "**bold** `x` $y$ :red[z] [a](http://b) <img src=c> # _d_ | ~e~"
+opened = partial(pages.opened, "attack")
 
 
 LOUD = 2  # by which random weights are multiplied: as they are, all classes are nearly as likely, whatever the image
-
-
-def show_attack():
-    from aat_explore.dashboard import attack, page
-
-    with page.messages():
-        attack.show()
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered(monkeypatch):
-    monkeypatch.delenv("AAT_DATA", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
-    return Store(tmp_path)
 
 
 def make_network_run(store: Store, *, epochs: int = 2, committed: int | None = None, **fields: object) -> Run:
@@ -57,19 +39,6 @@ def make_network_run(store: Store, *, epochs: int = 2, committed: int | None = N
             weights = {name: LOUD * array for name, array in weights_of(network).items()}
             writer.commit(replace(make_record(config, epoch), weights=weights))
     return store.open(config.run_id)
-
-
-def opened(**query: str) -> AppTest:
-    app = AppTest.from_function(show_attack, default_timeout=60)
-    app.query_params.update(query)
-    app.run()
-    assert not app.exception, app.exception[0].message
-    return app
-
-
-def said(app: AppTest) -> str:
-    parts = [*app.info, *app.warning, *app.error, *app.caption, *app.code, *app.markdown]
-    return "\n".join(part.value for part in parts)
 
 
 def numbers(app: AppTest) -> dict[str, str]:

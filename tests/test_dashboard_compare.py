@@ -1,49 +1,15 @@
 """The Compare page on normal, empty, partial and damaged caches, and its state in the URL."""
 
 import re
+from functools import partial
 
-import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
+import pages
+from pages import HOSTILE, said, sheets
 from synthetic import make_evaluation, make_run
 
 from aat_explore.dashboard import page
-from aat_explore.store import Store
 
-HOSTILE = "**bold** `x` $y$ :red[z] [a](http://b) <img src=c> # _d_ | ~e~"
-
-
-def show_compare():
-    from aat_explore.dashboard import compare, page
-
-    with page.messages():
-        compare.show()
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
-    monkeypatch.delenv("AAT_DATA", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    return Store(tmp_path)
-
-
-def opened(**query):
-    app = AppTest.from_function(show_compare, default_timeout=30)
-    app.query_params.update(query)
-    app.run()
-    assert not app.exception, app.exception[0].message
-    return app
-
-
-def said(app):
-    parts = [*app.info, *app.warning, *app.error, *app.caption, *app.code, *app.markdown]
-    return "\n".join(part.value for part in parts)
-
-
-def sheets(app):
-    return app.get("bidi_component")
+opened = partial(pages.opened, "compare")
 
 
 def two_of_each(store, **fields):

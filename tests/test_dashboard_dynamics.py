@@ -2,55 +2,24 @@
 
 import itertools
 import json
+from functools import partial
 
 import numpy as np
+import pages
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
+from pages import images, said
 from synthetic import make_run
 
 from aat_explore import datasets
 from aat_explore.errors import AATError
-from aat_explore.store import Store
 from aat_explore.views import charts, diagnostics, frames
 
-
-def show_dynamics():
-    from aat_explore.dashboard import dynamics, page
-
-    with page.messages():
-        dynamics.show()
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
-    monkeypatch.delenv("AAT_DATA", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    return Store(tmp_path)
+opened = partial(pages.opened, "dynamics")
 
 
 @pytest.fixture
 def run(store):
     return make_run(store, num_perturbed=700, epochs=4)
-
-
-def opened(**query):
-    app = AppTest.from_function(show_dynamics, default_timeout=30)
-    app.query_params.update(query)
-    app.run()
-    assert not app.exception, app.exception[0].message
-    return app
-
-
-def said(app):
-    return "\n".join(part.value for part in [*app.info, *app.warning, *app.error, *app.caption])
-
-
-def images(app, at=0):
-    titles = json.loads(app.get("bidi_component")[at].proto.json)["titles"]
-    return [int(title[1:].split(",")[0]) for title in titles]
 
 
 # --- Arithmetic ------------------------------------------------------------------------------------------------------

@@ -1,47 +1,18 @@
 """The pages with the paper's figures: the claim checked, seconds in place of n, downloads and tables."""
 
+import pages
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
+from pages import said
 from synthetic import make_evaluation, make_record, make_run
 
 from aat_explore.config import preset
 from aat_explore.dashboard import page
-from aat_explore.store import Store
 
 
-def show_accuracy():
-    from aat_explore.dashboard import accuracy, page
-
-    with page.messages():
-        accuracy.show()
-
-
-def show_robustness():
-    from aat_explore.dashboard import page, robustness
-
-    with page.messages():
-        robustness.show()
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
-    st.cache_data.clear()
-    return Store(tmp_path)
-
-
-def opened(script, **query):
-    app = AppTest.from_function(script, default_timeout=30)
-    app.query_params.update(query)
-    app.run()
-    assert not app.exception, app.exception[0].message
+def opened(name, **query):
+    app = pages.opened(name, **query)
     assert not app.error
     return app
-
-
-def said(app):
-    return "\n".join(part.value for part in [*app.info, *app.warning, *app.caption, *app.code, *app.markdown])
 
 
 def run_tested(store, clean, device="cpu", **fields):
@@ -62,7 +33,7 @@ def test_the_claim_has_a_verdict_in_words_for_each_norm_and_n(store):
     run_tested(store, 0.891, num_perturbed=100)
     run_tested(store, 0.87, num_perturbed=100, norm_power=2.0)
     run_tested(store, 0.8, num_perturbed="all")
-    app = opened(show_accuracy)
+    app = opened("accuracy")
     table = app.dataframe[1].value.set_index(["panel", "n"])
     assert table["within"].to_dict() == {
         ("Norm", "100"): "yes", ("Norm", "all"): "no", ("Squared Norm", "100"): "no", ("Squared Norm", "all"): "no",
@@ -76,7 +47,7 @@ def test_the_claim_is_of_clean_accuracy_whatever_is_drawn(store):
     for n in (0, 100):
         run_tested(store, 0.9, num_perturbed=n)
     tables = [
-        opened(show_accuracy, **query).dataframe[1].value
+        opened("accuracy", **query).dataframe[1].value
         for query in ({}, {"measure": "robust accuracy"}, {"axis": "training seconds"})
     ]
     assert tables[0].equals(tables[1])
@@ -85,7 +56,7 @@ def test_the_claim_is_of_clean_accuracy_whatever_is_drawn(store):
 
 def test_without_n_0_the_page_says_what_to_train_and_gives_no_verdict(store):
     run_tested(store, 0.9, num_perturbed=100, lr=0.02, seed=3)
-    app = opened(show_accuracy)
+    app = opened("accuracy")
     assert app.dataframe[1].value["within"].tolist() == ["not known"]
     words = "aat train --preset mini --num-perturbed 0 --epochs 1 --lr 0.02 --seed 3"
     assert any(code.value.startswith(words) for code in app.code)
@@ -93,16 +64,16 @@ def test_without_n_0_the_page_says_what_to_train_and_gives_no_verdict(store):
 
 def test_only_n_0_is_told_how_to_train_another(store):
     run_tested(store, 0.9, num_perturbed=0)
-    assert "aat train --num-perturbed 1000" in said(opened(show_accuracy))
+    assert "aat train --num-perturbed 1000" in said(opened("accuracy"))
 
 
 def test_seconds_take_the_place_of_n_and_tell_machines_apart(store):
     run_tested(store, 0.9, num_perturbed=0)
-    app = opened(show_accuracy, axis="training seconds")
+    app = opened("accuracy", axis="training seconds")
     assert app.dataframe[0].value["seconds"].tolist() == pytest.approx([1.7])
     assert not app.warning
     run_tested(store, 0.9, device="cuda (*H100*)", num_perturbed=100)
-    app = opened(show_accuracy, axis="training seconds")
+    app = opened("accuracy", axis="training seconds")
     assert set(app.dataframe[0].value["machine"]) == {"cpu, 2 threads", "cuda (*H100*), 2 threads"}
     assert "different machines" in app.warning[0].value
     assert page.plain("cuda (*H100*)") in app.warning[0].value
@@ -110,12 +81,12 @@ def test_seconds_take_the_place_of_n_and_tell_machines_apart(store):
 
 def test_junk_axis_falls_back_to_n_with_a_note(store):
     make_run(store, epochs=1)
-    app = opened(show_accuracy, axis="parsecs")
+    app = opened("accuracy", axis="parsecs")
     assert ":material/link_off:" in said(app)
     assert "position" in app.dataframe[0].value.columns
 
 
-@pytest.mark.parametrize("script", [show_accuracy, show_robustness])
+@pytest.mark.parametrize("script", ["accuracy", "robustness"])
 def test_every_figure_has_downloads_and_its_numbers_in_sight(store, script):
     make_run(store, epochs=1)
     app = opened(script)
@@ -124,7 +95,7 @@ def test_every_figure_has_downloads_and_its_numbers_in_sight(store, script):
     assert app.dataframe[0].value["mean"].notna().all()
 
 
-@pytest.mark.parametrize("script", [show_accuracy, show_robustness])
+@pytest.mark.parametrize("script", ["accuracy", "robustness"])
 def test_figures_are_of_the_runs_picked(store, script):
     runs = [make_run(store, epochs=1, seed=seed) for seed in range(3)]
     assert set(opened(script).dataframe[0].value["seeds"]) == {3}

@@ -1,54 +1,18 @@
 """The Picks page: filters, orders, paging, badges, and what they share with the charts."""
 
-import json
+from functools import partial
 
 import numpy as np
+import pages
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
+from pages import captions, images, sheets
 from synthetic import make_run
 
 from aat_explore import datasets
 from aat_explore.errors import AATError
-from aat_explore.store import Store
 from aat_explore.views import frames
 
-
-def show_picks():
-    from aat_explore.dashboard import page, picks
-
-    with page.messages():
-        picks.show()
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
-    monkeypatch.delenv("AAT_DATA", raising=False)
-    st.cache_data.clear()
-    return Store(tmp_path)
-
-
-def opened(**query):
-    app = AppTest.from_function(show_picks, default_timeout=30)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception, app.exception[0].message
-    return app
-
-
-def sheet(app):
-    return json.loads(app.get("bidi_component")[0].proto.json)
-
-
-def images(app):
-    """Rows of the training split whose tiles are shown, in order."""
-    return [int(title[1:].split(",")[0]) for title in sheet(app)["titles"]]
-
-
-def captions(app):
-    return "\n".join(part.value for part in app.caption)
+opened = partial(pages.opened, "picks")
 
 
 @pytest.fixture
@@ -72,7 +36,7 @@ def test_a_sheet_shows_so_many_and_the_next_goes_on(run):
 def test_clean_images_are_shown_of_all_drawn(run):
     app = opened(show="clean", images="1000")
     assert images(app) == list(run.drawn(3))
-    assert sheet(app)["captions"] == []
+    assert sheets(app)[0]["captions"] == []
     assert "Showing 1–300 of 300" in captions(app)
 
 

@@ -2,74 +2,55 @@
 
 import pandas as pd
 import pytest
-import streamlit as st
+from pages import captions, opened, ran
 from streamlit.testing.v1 import AppTest
 from synthetic import make_run
 
 from aat_explore.config import preset
-from aat_explore.store import Store
 from aat_explore.views import frames
 
+PICKED = """
+import streamlit
+from aat_explore.dashboard import page
 
-def show_runs():
-    from aat_explore.dashboard import page, runs
-
-    with page.messages():
-        runs.show()
-
-
-def show_picked():
-    import streamlit as st
-
-    from aat_explore.dashboard import page
-
-    st.write(" ".join(run.id for run in page.picked_runs()))
+streamlit.write(" ".join(run.id for run in page.picked_runs()))
+"""
 
 
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
-    monkeypatch.delenv("AAT_DATA", raising=False)
-    st.cache_data.clear()
-    return Store(tmp_path)
-
-
-def opened(script, **query):
-    app = AppTest.from_function(script, default_timeout=30)
-    app.query_params.update(query)
-    app.run()
-    assert not app.exception, app.exception[0].message
-    return app
-
-
-def captions(app):
-    return "\n".join(part.value for part in app.caption)
+def picked(**query):
+    return ran(AppTest.from_string(PICKED, default_timeout=60), **query)
 
 
 def test_runs_named_in_the_url_are_offered_alone_and_a_linked_run_besides(store):
     ids = [make_run(store, epochs=1, seed=seed).id for seed in range(3)]
-    assert opened(show_picked, runs=f"{ids[2]},{ids[0]},gone").markdown[0].value.split() == [ids[0], ids[2]]
-    assert opened(show_picked, runs=ids[0], run=ids[1]).markdown[0].value.split() == [ids[0], ids[1]]
-    assert opened(show_picked).markdown[0].value.split() == ids
+    assert picked(runs=f"{ids[2]},{ids[0]},gone").markdown[0].value.split() == [
+        ids[0],
+        ids[2],
+    ]
+    assert picked(runs=ids[0], run=ids[1]).markdown[0].value.split() == [
+        ids[0],
+        ids[1],
+    ]
+    assert picked().markdown[0].value.split() == ids
 
 
 def test_picked_runs_that_are_gone_are_a_note_and_all_are_offered(store):
     run = make_run(store, epochs=1)
-    app = opened(show_picked, runs="gone")
+    app = picked(runs="gone")
     assert "None of the runs that the address picks" in captions(app)
     assert app.markdown[0].value == run.id
 
 
 def test_ticked_rows_come_from_the_url_and_are_counted(store):
     ids = [make_run(store, epochs=1, seed=seed).id for seed in range(3)]
-    assert "Showing 3 of 3 runs; 0 picked" in captions(opened(show_runs))
-    assert "1 picked" in captions(opened(show_runs, runs=ids[1]))
+    assert "Showing 3 of 3 runs; 0 picked" in captions(opened("runs"))
+    assert "1 picked" in captions(opened("runs", runs=ids[1]))
 
 
 def test_filters_leave_the_rows_that_fit_and_keep_runs_picked_before(store):
     make_run(store, epochs=1, num_perturbed=100)
     kept = make_run(store, epochs=1, num_perturbed=1000)
-    app = opened(show_runs, by="n", runs=kept.id)
+    app = opened("runs", by="n", runs=kept.id)
     app.multiselect(key="by-n").set_value(["100"]).run()
     assert list(app.dataframe[0].value["n"]) == ["100"]
     assert "Showing 1 of 2 runs; 1 picked" in captions(app)
@@ -81,14 +62,14 @@ def test_a_choice_in_the_url_that_does_not_fit_is_said(store, query):
     for seed in (0, 1):
         make_run(store, epochs=1, seed=seed)
     name, value = next(iter(query.items()))
-    assert f"The address says {name} = {value}, which does not fit here" in captions(opened(show_runs, **query))
+    assert f"The address says {name} = {value}, which does not fit here" in captions(opened("runs", **query))
 
 
 def test_a_run_in_training_has_its_curves_and_the_minutes_left(store):
     make_run(store, epochs=4, committed=2, evaluated=False)
-    assert len(opened(show_runs).dataframe) == 1
+    assert len(opened("runs").dataframe) == 1
     with store.writer(preset("mini", epochs=4)):
-        app = opened(show_runs)
+        app = opened("runs")
     left = app.dataframe[1].value.iloc[0]
     metrics = store.open(left["run"]).metrics()
     assert list(left["training loss"]) == metrics["loss"].tolist()

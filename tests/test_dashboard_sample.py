@@ -1,41 +1,21 @@
 """The Sample page on normal, empty, partial and damaged caches, by Streamlit's own test runner."""
 
-import json
 import re
 import shutil
+from functools import partial
 
+import pages
 import pytest
 import streamlit as st
+from pages import HOSTILE, said, sheets, sound
 from streamlit.testing.v1 import AppTest
 from synthetic import make_run
 
 from aat_explore import datasets
 from aat_explore.dashboard import page, sheet
-from aat_explore.store import Store
 from aat_explore.views import diagnostics, frames
 
-HOSTILE = "**bold** `x` $y$ :red[z] [a](http://b) <img src=c> # _d_ | ~e~"
-
-
-def show_sample():
-    from aat_explore.dashboard import page, sample
-
-    with page.messages():
-        sample.show()
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered(monkeypatch):
-    monkeypatch.delenv("AAT_DATA", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """An empty cache of one's own."""
-    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
-    return Store(tmp_path)
+opened = partial(pages.opened, "sample")
 
 
 @pytest.fixture
@@ -49,28 +29,6 @@ def clicks(monkeypatch):
 
     monkeypatch.setattr(sheet, "show", clicked)
     return waiting
-
-
-def opened(**query) -> AppTest:
-    app = AppTest.from_function(show_sample, default_timeout=30)
-    app.query_params.update({key: str(value) for key, value in query.items()})
-    app.run()
-    return sound(app)
-
-
-def sound(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception[0].message
-    return app
-
-
-def said(app: AppTest) -> str:
-    """Everything the page says in words."""
-    return "\n".join(part.value for part in [*app.info, *app.warning, *app.error, *app.caption, *app.markdown])
-
-
-def sheets(app: AppTest) -> list[dict]:
-    """What the sheets of images were given."""
-    return [json.loads(element.proto.json) for element in app.get("bidi_component")]
 
 
 def portraits(app: AppTest) -> list[str]:

@@ -1,46 +1,25 @@
 """The Train page: form, refusals, cost, start and queue; no trainer is started here."""
 
 import json
+from functools import partial
 
+import pages
 import pytest
-import streamlit as st
+from pages import said
 from streamlit.testing.v1 import AppTest
 from synthetic import make_record, make_run
 
 from aat_explore import training_queue
 from aat_explore.config import RunConfig, preset
-from aat_explore.store import Store
 from aat_explore.training_job import Job
 from aat_explore.views import frames
 
-
-def show_train():
-    from aat_explore.dashboard import page, train
-
-    with page.messages():
-        train.show()
+opened = partial(pages.opened, "train")
 
 
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """An empty cache of one's own, and a worker that is never started."""
-    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch):
     monkeypatch.setattr(training_queue, "start_worker", lambda cache: None)
-    st.cache_data.clear()
-    return Store(tmp_path)
-
-
-def opened(**query: str) -> AppTest:
-    app = AppTest.from_function(show_train, default_timeout=30)
-    app.query_params.update(query)
-    app.run()
-    assert not app.exception, app.exception[0].message
-    return app
-
-
-def said(app: AppTest) -> str:
-    parts = [*app.info, *app.warning, *app.error, *app.caption, *app.code, *app.markdown, *app.success]
-    return "\n".join(part.value for part in parts)
 
 
 def start(app: AppTest) -> AppTest:

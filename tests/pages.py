@@ -1,0 +1,55 @@
+"""One page of the dashboard by Streamlit's own test runner, for the tests of all pages."""
+
+import json
+
+from streamlit.testing.v1 import AppTest
+
+HOSTILE = "**bold** `x` $y$ :red[z] [a](http://b) <img src=c> # _d_ | ~e~"
+SCRIPT = """
+from aat_explore.dashboard import page, {name}
+
+with page.messages():
+    {name}.show()
+"""
+
+
+def app(name: str) -> AppTest:
+    """A page by its module's name, not yet run."""
+    return AppTest.from_string(SCRIPT.format(name=name), default_timeout=60)
+
+
+def opened(name: str, **query) -> AppTest:
+    """A page as a link with these parameters opens it; fails on a traceback."""
+    return ran(app(name), **query)
+
+
+def ran(page: AppTest, **query) -> AppTest:
+    """Any script run with these parameters in its URL; fails on a traceback."""
+    page.query_params.update({key: value if isinstance(value, list) else str(value) for key, value in query.items()})
+    page.run()
+    return sound(page)
+
+
+def sound(page: AppTest) -> AppTest:
+    assert not page.exception, page.exception[0].message
+    return page
+
+
+def said(page: AppTest) -> str:
+    """Everything a page says in words."""
+    parts = [*page.info, *page.warning, *page.error, *page.success, *page.caption, *page.code, *page.markdown]
+    return "\n".join(part.value for part in parts)
+
+
+def captions(page: AppTest) -> str:
+    return "\n".join(part.value for part in page.caption)
+
+
+def sheets(page: AppTest) -> list[dict]:
+    """What the sheets of images were given."""
+    return [json.loads(element.proto.json) for element in page.get("bidi_component")]
+
+
+def images(page: AppTest, at: int = 0) -> list[int]:
+    """Rows of the training split on the tiles of a sheet, in order, where titles begin with `#row,`."""
+    return [int(title[1:].split(",")[0]) for title in sheets(page)[at]["titles"]]
