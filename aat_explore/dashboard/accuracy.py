@@ -1,5 +1,7 @@
 """What perturbing n training samples does to accuracy, and what a second of training buys: the paper's Fig. 4."""
 
+from functools import partial
+
 import streamlit as st
 
 from aat_explore.dashboard import choices, downloads, figures, page
@@ -47,15 +49,15 @@ def show() -> None:
 
 def _against_n(runs: Frame, title: str) -> None:
     means = frames.over_seeds(runs, ["dataset", "panel", "position", "n"])
-    chart = charts.accuracy_against_n(runs, means, title, dark=page.dark())
-    downloads.chart(chart, runs, "accuracy-against-n", alt=f"{title} against n")
+    draw = partial(charts.accuracy_against_n, runs, means, title, dark=page.dark())
+    downloads.chart(draw, runs, "accuracy-against-n", alt=f"{title} against n")
     downloads.table(means, alt=f"{title} for each n, over seeds", column_config=figures.MEAN_COLUMNS)
 
 
 def _against_seconds(runs: Frame, title: str) -> None:
     means = frames.over_seeds_in_time(runs)
-    chart = charts.accuracy_against_seconds(runs, means, title, dark=page.dark())
-    downloads.chart(chart, runs, "accuracy-against-seconds", alt=f"{title} against seconds of training")
+    draw = partial(charts.accuracy_against_seconds, runs, means, title, dark=page.dark())
+    downloads.chart(draw, runs, "accuracy-against-seconds", alt=f"{title} against seconds of training")
     downloads.table(
         means, alt=f"{title} and seconds for each n and machine, over seeds", column_config=figures.MEAN_COLUMNS
     )

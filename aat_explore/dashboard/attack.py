@@ -4,6 +4,7 @@ The only page that needs torch, which is loaded when it is first shown.
 """
 
 import hashlib
+from functools import partial
 from typing import Any, Literal
 
 import streamlit as st
@@ -197,7 +198,7 @@ def _curves(result: frames.Attacked, dataset: Dataset, run: Run) -> None:
     st.subheader("Class probabilities")
     classes = frames.attacked_classes(result, dataset.class_names)
     downloads.chart(
-        charts.attacked_classes(classes, dark=page.dark()),
+        partial(charts.attacked_classes, classes, dark=page.dark()),
         classes,
         f"{run.id}-attacked-classes",
         alt="Probability of each class on the clean and on the adversarial image",
@@ -207,7 +208,7 @@ def _curves(result: frames.Attacked, dataset: Dataset, run: Run) -> None:
         st.subheader("Loss along ε")
         along = frames.loss_along_epsilon(result)
         downloads.chart(
-            charts.loss_along_epsilon(along),
+            partial(charts.loss_along_epsilon, along),
             along,
             f"{run.id}-loss-along-epsilon",
             alt="Loss of FGSM and of PGD against ε, from 0 to twice the chosen one",
@@ -216,7 +217,7 @@ def _curves(result: frames.Attacked, dataset: Dataset, run: Run) -> None:
         st.subheader("Loss along PGD's steps")
         steps = frames.loss_along_steps(result)
         downloads.chart(
-            charts.loss_along_steps(steps),
+            partial(charts.loss_along_steps, steps),
             steps,
             f"{run.id}-loss-along-steps",
             alt="Loss after each step of PGD, with FGSM's for comparison",

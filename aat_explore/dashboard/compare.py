@@ -1,5 +1,7 @@
 """Two or more runs beside each other: settings, curves, what each drew, and differences seed by seed."""
 
+from functools import partial
+
 import streamlit as st
 
 from aat_explore.dashboard import choices, downloads, page, sheet
@@ -71,7 +73,9 @@ def _curves(runs: list[Run]) -> None:
     st.subheader("How they learnt")
     measure = choices.switch("Measure", frames.CURVES, "curve")
     curves = page.remembered(frames.curves, runs, measure)
-    downloads.chart(charts.run_curves(curves, measure), curves, f"compare-{measure}", alt=f"{measure} by epoch, by run")
+    downloads.chart(
+        partial(charts.run_curves, curves, measure), curves, f"compare-{measure}", alt=f"{measure} by epoch, by run"
+    )
     if measure != frames.CURVES[0]:
         st.caption(
             "On validation images, after each epoch; robust accuracies at each run's own training ε. FGSM accuracy "
@@ -91,7 +95,10 @@ def _overlap(runs: list[Run]) -> None:
         st.info("No two of these runs drew samples of one data set in the same epoch: n = 0 and warm-up draw none.")
         return
     downloads.chart(
-        charts.drawn_overlap(overlap), overlap, "compare-overlap", alt="Overlap of the drawn sets by epoch, by pair"
+        partial(charts.drawn_overlap, overlap),
+        overlap,
+        "compare-overlap",
+        alt="Overlap of the drawn sets by epoch, by pair",
     )
     st.caption(
         "Thin dots: what two independent uniform draws of these sizes would overlap by chance. Runs of one "

@@ -1,8 +1,11 @@
 """Charts and tables that can be taken away: CSV, and with vl-convert PNG and SVG at print size."""
 
+import hashlib
 import importlib.util
 import io
+import pickle
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -14,7 +17,7 @@ PRINT_SCALE = 3  # pixels of the file for one on the screen: a figure 860 wide p
 
 
 def chart(
-    drawn: charts.Chart,
+    draw: partial[charts.Chart],
     frame: Frame,
     name: str,
     *,
@@ -25,24 +28,45 @@ def chart(
 ) -> Any:
     """Draw a chart of `frame`, with its numbers and pictures to be downloaded under `name`; `st.altair_chart`'s answer.
 
-    The files are made when they are asked for, not before.
+    `draw` is a function of `views.charts` with its arguments. The files are made when they are asked for, not before.
     """
-    answer = st.altair_chart(
-        drawn, width="content", alt=alt, key=key, on_select=on_select, selection_mode=selection_mode
-    )
+    drawn = _fingerprint(draw)
+    if on_select == "ignore":
+        answer = _replayed(drawn, alt, draw)
+    else:  # a widget, which Streamlit does not replay
+        answer = st.altair_chart(
+            _made(drawn, draw), width="content", alt=alt, key=key, on_select=on_select, selection_mode=selection_mode
+        )
     with st.popover("Download", icon=":material/download:", type="tertiary"):
         _button("Numbers, CSV", lambda: frame.to_csv(index=False).encode(), name, "csv", "text/csv")
         if importlib.util.find_spec("vl_convert") is None:
             st.caption("`pip install 'aat-explore[export]'` adds PNG and SVG.")
         else:
-            _button("Picture, PNG", lambda: _picture(drawn, "png"), name, "png", "image/png")
-            _button("Picture, SVG", lambda: _picture(drawn, "svg"), name, "svg", "image/svg+xml")
+            _button("Picture, PNG", lambda: _picture(draw(), "png"), name, "png", "image/png")
+            _button("Picture, SVG", lambda: _picture(draw(), "svg"), name, "svg", "image/svg+xml")
     return answer
 
 
 def table(frame: Frame, *, alt: str, column_config: dict[str, Any] | None = None, **kwargs: Any) -> Any:
     """Show a table, with its CSV to be downloaded from the toolbar over it; `st.dataframe`'s answer."""
     return st.dataframe(frame, hide_index=True, column_config=column_config, alt=alt, **kwargs)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _replayed(key: str, alt: str, _draw: partial[charts.Chart]) -> None:
+    """Show a chart; the second time Streamlit sends it again as it was. Making one takes Altair 20 to 200 ms."""
+    st.altair_chart(_draw(), width="content", alt=alt)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _made(key: str, _draw: partial[charts.Chart]) -> charts.Chart:
+    return _draw()
+
+
+def _fingerprint(draw: partial[charts.Chart]) -> str:
+    """A digest of the function and all that it draws: Streamlit itself would hash only a sample of large frames."""
+    content = (draw.func.__module__, draw.func.__qualname__, draw.args, sorted(draw.keywords.items()))
+    return hashlib.sha256(pickle.dumps(content, protocol=5)).hexdigest()
 
 
 def _button(label: str, make: Callable[[], bytes], name: str, ending: str, kind: str) -> None:

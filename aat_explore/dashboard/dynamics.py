@@ -1,5 +1,7 @@
 """The sampler at work over all epochs of a run."""
 
+from functools import partial
+
 import streamlit as st
 
 from aat_explore.dashboard import choices, downloads, page, sheet
@@ -51,7 +53,7 @@ def _unevenness(run: Run, runs: list[Run]) -> None:
         st.info("This run drew from no distribution (n = all), so there is no p.")
         return
     downloads.chart(
-        charts.unevenness(data),
+        partial(charts.unevenness, data),
         data,
         f"unevenness-{run.id}",
         alt="Effective sample size, entropy, Gini coefficient and mass of the top 1 % by epoch",
@@ -62,7 +64,9 @@ def _overlaps(run: Run, drawn: Array) -> None:
     st.subheader("Whether it draws the same samples again")
     data, chance = frames.overlaps(drawn), frames.chance_overlap(drawn)
     st.caption(f"Jaccard overlap of the drawn sets of each two epochs; two uniform draws would share {chance:.2%}.")
-    downloads.chart(charts.overlaps(data), data, f"overlap-{run.id}", alt="Overlap of drawn sets, epoch against epoch")
+    downloads.chart(
+        partial(charts.overlaps, data), data, f"overlap-{run.id}", alt="Overlap of drawn sets, epoch against epoch"
+    )
 
 
 def _classes(run: Run, drawn: Array, dataset: Dataset | None) -> None:
@@ -71,7 +75,10 @@ def _classes(run: Run, drawn: Array, dataset: Dataset | None) -> None:
     st.subheader("Which classes it prefers")
     data = frames.mix_over_epochs(run, drawn, dataset)
     downloads.chart(
-        charts.mix_over_epochs(data), data, f"classes-{run.id}", alt="Share of each class among the drawn, by epoch"
+        partial(charts.mix_over_epochs, data),
+        data,
+        f"classes-{run.id}",
+        alt="Share of each class among the drawn, by epoch",
     )
 
 
@@ -80,7 +87,10 @@ def _counts(run: Run, drawn: Array, times: Array, dataset: Dataset | None) -> No
     data = frames.draw_counts(drawn)
     st.caption("Bars: samples drawn so many times. Diamonds: what uniform draws of the same sizes would give.")
     downloads.chart(
-        charts.draw_counts(data, dark=page.dark()), data, f"times-{run.id}", alt="Number of samples by times drawn"
+        partial(charts.draw_counts, data, dark=page.dark()),
+        data,
+        f"times-{run.id}",
+        alt="Number of samples by times drawn",
     )
     name = choices.switch("Gallery", LISTS, "gallery")
     rows = frames.most_often(drawn) if name == MOST else frames.never(drawn)
@@ -95,7 +105,7 @@ def _map(run: Run, times: Array, dataset: Dataset | None) -> None:
     st.caption("Drag a rectangle over the map to see its images; the link keeps it.")
     data = frames.map_cells(found, times)
     downloads.chart(
-        charts.data_map(data),
+        partial(charts.data_map, data),
         data,
         f"map-{run.id}",
         alt="Mean of p against its variability, coloured by times drawn",

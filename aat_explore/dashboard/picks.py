@@ -1,5 +1,7 @@
 """What one epoch drew: the picked images, the distribution they were drawn from, their classes."""
 
+from functools import partial
+
 import streamlit as st
 
 from aat_explore.dashboard import choices, downloads, page, player, sheet
@@ -33,12 +35,14 @@ def show() -> None:
     st.caption(f"Here x′ is made by {attack} at ε = {run.config.epsilon:g}, {when_perturbed(run.config)}.")
     epoch = player.choose_epoch(run)
     dataset = page.dataset_of(run)
-    _badges(run, epoch)
+    badges = st.container()
     every = page.remembered(frames.drawn, run, epoch, dataset)
     shown = _selected(every, dataset)
-    above = st.container()
+    distributions = st.container()
     _sheet(run, epoch, dataset, shown)  # sent first: browsers take longest to draw the charts, and images are the thing
-    with above:
+    with badges:
+        _badges(run, epoch)
+    with distributions:
         _distributions(run, epoch, dataset, shown, whole=len(shown) == len(every))
 
 
@@ -89,7 +93,7 @@ def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: frames.
             st.markdown("**p of all and of the drawn** (drag across it to select)")
             data = histogram if whole else frames.with_shown(histogram, shown)
             downloads.chart(
-                charts.p_histogram(data, dark=page.dark()),
+                partial(charts.p_histogram, data, dark=page.dark()),
                 data,
                 f"p-{run.id}-{epoch}",
                 alt=f"Histogram of p in epoch {epoch}: all samples, the drawn and those shown",
@@ -103,7 +107,7 @@ def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: frames.
             mix = page.remembered(frames.class_mix, run, epoch, dataset)
             mix = mix if whole else frames.with_shown(mix, shown)
             downloads.chart(
-                charts.class_mix(mix, dark=page.dark()),
+                partial(charts.class_mix, mix, dark=page.dark()),
                 mix,
                 f"classes-{run.id}-{epoch}",
                 alt=f"Share of each class among all samples and among those drawn in epoch {epoch}",

@@ -1,5 +1,7 @@
 """How long accuracy holds as the attack grows: the paper's Fig. 1-3 and 5."""
 
+from functools import partial
+
 import streamlit as st
 
 from aat_explore.dashboard import choices, downloads, figures, page
@@ -24,7 +26,7 @@ def show() -> None:
         dataset = choices.choose("Data set", frames.datasets(measured), "dataset")
         runs = frames.robustness(measured, dataset, figures.choose_recipe(measured, dataset), test)
         means = frames.over_seeds(runs, ["panel", "position", "n", "epsilon"])
-        chart = charts.robustness(runs, means, test, dark=page.dark())
+        draw = partial(charts.robustness, runs, means, test, dark=page.dark())
     else:
         runs = frames.pgd_on_all(measured, test)
         if runs.empty:
@@ -32,7 +34,7 @@ def show() -> None:
             st.code(page.command("train --num-perturbed all --attack.kind pgd"), language="bash")
             st.stop()
         means = frames.over_seeds(runs, ["panel", "recipe", "epsilon"])
-        chart = charts.pgd_on_all(runs, means, test)
-    downloads.chart(chart, runs, "robustness-against-epsilon", alt=f"Accuracy under {test} against ε")
+        draw = partial(charts.pgd_on_all, runs, means, test)
+    downloads.chart(draw, runs, "robustness-against-epsilon", alt=f"Accuracy under {test} against ε")
     figures.say_what_was_tested(runs, test)
     downloads.table(means, alt="Mean accuracies for each ε, over seeds", column_config=figures.MEAN_COLUMNS)

@@ -1,5 +1,7 @@
 """All runs of the cache, and one of them live."""
 
+from functools import partial
+
 import streamlit as st
 
 from aat_explore.dashboard import choices, downloads, page
@@ -129,8 +131,8 @@ def _one_run(run: Run, training: list[str]) -> None:
     left, right = st.columns(2)
     for kind, where, words in (("loss", left, "Training loss"), ("accuracy", right, "Validation accuracies")):
         with where:
-            chart = charts.epoch_metrics(metrics, kind)
-            downloads.chart(chart, metrics, f"{run.id}-{kind}", alt=f"{words} of {run.id} by epoch")
+            draw = partial(charts.epoch_metrics, metrics, kind)
+            downloads.chart(draw, metrics, f"{run.id}-{kind}", alt=f"{words} of {run.id} by epoch")
     st.caption(
         "Validation accuracies at the training ε, on validation images. FGSM accuracy alone proves nothing: a network "
         "can learn to hide from FGSM, which PGD then shows."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -208,7 +209,7 @@ def _trajectories(this: Sample, pinned: Sample | None) -> None:
         return
     history = frames.together(parts)
     downloads.chart(
-        charts.sample_history(history),
+        partial(charts.sample_history, history),
         history,
         f"{this.run.id}-image-{this.image}",
         alt=f"p and rank of training image {this.image} over the epochs, on log axes",
@@ -283,7 +284,7 @@ def _place(this: Sample, pinned: Sample | None) -> None:
     shown = {name: one.image for name, one in _compared(this, pinned).items() if one.run.id == this.run.id}
     places = frames.sample_places(found, list(shown.values()), list(shown))
     downloads.chart(
-        charts.sample_map(found.grid, places, dark=page.dark()),
+        partial(charts.sample_map, found.grid, places, dark=page.dark()),
         found.grid,
         f"{this.run.id}-data-map",
         alt=f"Mean of p against its variability for all samples, with the place of training image {this.image}",

@@ -87,6 +87,13 @@ def _head_of(content: bytes) -> Head:
     return Head.model_validate(fields)
 
 
+@lru_cache(maxsize=128)  # of 100 epochs they take 10 ms, and every page asks for those of every run
+def _metrics_of(content: bytes) -> pd.DataFrame:
+    frame = pd.read_parquet(io.BytesIO(content), columns=list(EpochMetrics.model_fields))
+    rows_of(frame)
+    return frame
+
+
 class Run:
     """One cached run as HEAD describes it at the moment of opening; reopen it to see epochs committed since.
 
@@ -155,16 +162,15 @@ class Run:
         except RunMovedOnError:  # the only file of a committed epoch that is ever replaced
             return Run(self.path, showcase=self.showcase).metrics()
         try:
-            frame = pd.read_parquet(io.BytesIO(content), columns=list(EpochMetrics.model_fields))
-        except Exception:  # forged metadata ends in whatever pyarrow and pandas trip over
-            raise self._damage("metrics.parquet", "is not a Parquet file with the columns of EpochMetrics") from None
-        try:
-            epochs = [row.epoch for row in rows_of(frame)]
+            frame = _metrics_of(content)
         except ValidationError as error:
             raise self._damage("metrics.parquet", f"does not fit this version ({one_line(error)})") from None
+        except Exception:  # forged metadata ends in whatever pyarrow and pandas trip over
+            raise self._damage("metrics.parquet", "is not a Parquet file with the columns of EpochMetrics") from None
+        epochs = frame["epoch"].tolist()
         if len(epochs) != self.epoch or epochs != list(range(1, len(epochs) + 1)):
             raise self._damage("metrics.parquet", f"has not one row for each epoch from 1 to {self.epoch}")
-        return frame
+        return frame.copy()
 
     def probabilities(self, epoch: int) -> Array | None:
         """p of one epoch: float32 (T,), or None when nothing was drawn from a distribution."""
