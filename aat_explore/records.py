@@ -53,6 +53,8 @@ class EpochRecord:
     `probabilities`: float32 (T,), row i is training image i; None when nothing was drawn (n = 0, all, warm-up).
     `drawn`: int32 (|K|,), distinct rows in the order they were drawn; every row when n = all.
     `x_adv`: uint8 (m, C, H, W), the perturbed images of `drawn[:m]` rounded to 1/255, for looking at.
+    `losses`: float32 (m, 2), cross-entropy of the true class in nats, of x and of x′ (unrounded), and
+    `predicted`: int32 (m, 2), the class predicted; both by the network that made x′, when it did, in eval mode.
     `weights`: the network after the epoch. `training_state`: what a resumed trainer needs besides it.
     """
 
@@ -60,6 +62,8 @@ class EpochRecord:
     probabilities: np.ndarray[Any, Any] | None
     drawn: np.ndarray[Any, Any]
     x_adv: np.ndarray[Any, Any]
+    losses: np.ndarray[Any, Any]
+    predicted: np.ndarray[Any, Any]
     weights: Arrays = field(repr=False)
     training_state: Arrays = field(repr=False)
 

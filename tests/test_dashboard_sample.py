@@ -1,5 +1,6 @@
 """The Sample page on normal, empty, partial and damaged caches, by Streamlit's own test runner."""
 
+import collections
 import re
 import shutil
 from functools import partial
@@ -7,12 +8,13 @@ from functools import partial
 import pages
 import pytest
 import streamlit as st
-from pages import HOSTILE, said, sheets, sound
+from pages import HOSTILE, captions, said, sheets, sound
 from streamlit.testing.v1 import AppTest
 from synthetic import make_run
 
 from aat_explore import datasets
 from aat_explore.dashboard import page, sheet
+from aat_explore.store import Run
 from aat_explore.views import diagnostics, frames
 
 opened = partial(pages.opened, "sample")
@@ -221,12 +223,34 @@ def test_a_click_on_a_version_opens_the_picks_of_its_epoch(store, clicks, monkey
     assert going == [("picks", {"run": run.id, "epoch": 3})]
 
 
-def test_predictions_are_not_recorded_and_the_attack_lab_is_a_button_away(store, monkeypatch):
+def test_each_version_has_the_class_predicted_before_and_after_and_their_counts_are_said(store):
+    run = make_run(store, num_perturbed="all", num_recorded=8)
+    dataset = datasets.load("fashion-mini")
+    app = opened(image=7)
+    label, counts = dataset.train.labels[7], collections.Counter()
+    for epoch, caption in enumerate(sheets(app)[0]["captions"], 1):
+        before, after = run.predicted(epoch)[7]
+        assert caption == f"epoch {epoch}\n{dataset.class_names[before]} → {dataset.class_names[after]}"
+        counts[frames.OUTCOMES[before == label, after == label]] += 1
+    assert epoch == 4
+    said = ", ".join(f"{counts[name]} × {name}" for name in frames.OUTCOMES.values() if counts[name])
+    assert f"({said})" in captions(app)
+
+
+def test_versions_of_an_earlier_version_of_the_package_have_no_predictions(store, monkeypatch):
+    make_run(store, num_perturbed="all", num_recorded=8)
+    for name in ("losses", "predicted"):
+        monkeypatch.setattr(Run, name, lambda run, epoch: None)
+    app = opened(image=7)
+    assert sheets(app)[0]["captions"] == [f"epoch {epoch}" for epoch in (1, 2, 3, 4)]
+    assert "An earlier version recorded them" in captions(app)
+
+
+def test_the_attack_lab_is_a_button_away(store, monkeypatch):
     run = make_run(store)
     going = []
     monkeypatch.setattr(page, "open_page", lambda name, **params: going.append((name, params)))
     app = opened(image=42)
-    assert "is not recorded; the Attack lab shows it" in said(app)
     press(app, "Open in the Attack lab")
     assert going == [("attack", {"run": run.id, "image": 42})]
 

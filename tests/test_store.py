@@ -440,7 +440,7 @@ def test_a_pickle_in_an_array_file_is_never_loaded(tmp_path):
     write(tmp_path, 1)
     buffer = io.BytesIO()
     np.save(buffer, np.array([Bomb(tmp_path / "exploded")], dtype=object), allow_pickle=True)
-    for array in ("drawn", "x_adv", "probabilities"):
+    for array in ("drawn", "x_adv", "probabilities", "losses", "predicted"):
         path = folder_of(tmp_path) / f"epochs/0001/{array}.npy"
         path.write_bytes(buffer.getvalue())
         commit_by_hand(tmp_path, {f"epochs/0001/{array}.npy": buffer.getvalue()})
@@ -499,6 +499,11 @@ FORGED_ARRAYS = {
         npy(np.zeros((2, 1, 28, 28)), float), npy(np.zeros((2, 28, 28)), np.uint8),
         npy(np.zeros((21, 1, 4, 4)), np.uint8),
     ],
+    "losses": [
+        npy([0.5, 0.5], float), npy([[0.5]], float), npy([[0.5, np.nan]], float), npy([[-0.1, 1]], float),
+        npy(np.zeros((21, 2)), float), npy([[1, 2]], int),
+    ],
+    "predicted": [npy([1, 2], int), npy([[1]], int), npy([[-1, 2]], int), npy([[0.5, 1]], float)],
 }  # fmt: skip
 
 

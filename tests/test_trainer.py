@@ -139,6 +139,52 @@ def test_recorded_images_are_in_the_ball_around_the_drawn_samples(training, vali
         assert (distance.max(axis=(1, 2, 3)) > 0.05).all()  # and each of them was moved
 
 
+@pytest.mark.parametrize(
+    "fields", [{}, {"attack": {"kind": "pgd", "steps": 3}}, {"num_perturbed": "all"}, {"augment": True}], ids=str
+)
+def test_losses_and_classes_recorded_are_those_of_the_epoch_start_network_on_x_and_x_adv(training, validation, fields):
+    first, second = run(small(num_recorded=30, **fields), training, validation)
+    trainer = Trainer(small(num_recorded=30, **fields), training, validation, 10, None)
+    load_weights(trainer.network, first.weights)
+    picks = trainer.pick(2, Stopwatch(torch.device("cpu")))
+    x_adv = trainer.perturb_drawn(picks, stream(0, "attack", 2))[:30]
+    rows = picks.drawn[:30]
+    network = trainer.network.eval().double()
+    for column, images in enumerate((training.images[rows] / 255, x_adv)):
+        logits = network(images.double())
+        losses = F.cross_entropy(logits, training.labels[rows], reduction="none").detach().numpy()
+        assert second.losses[:, column] == pytest.approx(losses, rel=1e-3, abs=1e-5)
+        assert second.predicted[:, column].tolist() == logits.argmax(1).tolist()
+    assert second.losses[:, 1].mean() > second.losses[:, 0].mean()
+
+
+def test_on_the_fly_the_network_is_asked_in_the_batch_as_it_is_then(training, validation):
+    """With one batch an epoch, the network of the batch is that of the epoch's start."""
+    fields = {"num_recorded": 30, "batch_size": T, "perturbing_network": "on-the-fly", "lr": 0.02}
+    for augment in (False, True):
+        first, second = run(small(augment=augment, **fields), training, validation)
+        network = network_of(small(), training, first.weights).eval()
+        rows = torch.from_numpy(second.drawn[:30]).long()
+        clean, x_adv = training.images[rows] / 255, torch.from_numpy(second.x_adv) / 255
+        losses = [
+            F.cross_entropy(network(images), training.labels[rows], reduction="none").detach().numpy()
+            for images in (clean, x_adv)
+        ]
+        same = np.allclose(second.losses[:, 0], losses[0], rtol=1e-4)
+        assert same != augment  # of augmented images it is asked as they are augmented
+        if not augment:
+            assert np.allclose(second.losses[:, 1], losses[1], rtol=0.05)  # x′ is kept rounded to 1/255
+            assert not np.allclose(losses[1], losses[0], rtol=0.05)
+
+
+def test_recording_more_or_fewer_images_changes_nothing_else(training, validation):
+    for fields in ({}, {"perturbing_network": "on-the-fly"}):
+        none, many = (run(small(num_recorded=m, **fields), training, validation)[-1] for m in (0, 40))
+        assert not differ(none.weights, many.weights)
+        assert len(none.x_adv) == len(none.losses) == len(none.predicted) == 0
+        assert len(many.x_adv) == len(many.losses) == len(many.predicted) == 40
+
+
 def test_score_every_reuses_the_norms_in_between(training, validation):
     records = run(small(epochs=4, score_every=2), training, validation)
     p = [record.probabilities for record in records]

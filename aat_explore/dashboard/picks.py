@@ -13,6 +13,10 @@ from aat_explore.views.recipes import attack_name, when_perturbed
 CLEAN, ADVERSARIAL, DIFFERENCE = "clean", "adversarial", "difference"
 MODES = ("side by side", CLEAN, ADVERSARIAL, DIFFERENCE)
 SIZES = ("24", "48", "100", "200", "1000")
+OUTCOME = (
+    "Of the recorded images, by the network that made x′: fooled (right before, wrong after), resists (right, right), "
+    "wrong already (wrong, wrong), put right (wrong, right: the perturbation gives the label away)"
+)
 EXPONENTS = (-12.0, 0.0)  # of p, on the slider; its low end stands for everything beneath
 
 
@@ -72,15 +76,17 @@ def _badges(run: Run, epoch: int) -> None:
 def _selected(every: frames.Frame, dataset: Dataset | None) -> frames.Frame:
     """What passes the filters, in the order asked for; of n = all and warm-up there is no p to filter by."""
     order = choices.switch("Order", tuple(frames.ORDERS), "order")
-    left, right = st.columns(2)
+    left, middle, right = st.columns(3)
     with left:
         classes = [] if dataset is None else choices.choose_many("Classes", dataset.class_names, "class")
+    with middle:
+        outcomes = choices.choose_many("Outcome", list(frames.outcome_counts(every)), "outcome", help=OUTCOME)
     exponents = None
     if every["p"].notna().any():
         with right:
             low, high = choices.between("log₁₀ p", *EXPONENTS, "p", step=0.1, help="Or drag across the histogram of p")
             exponents = (low if low > EXPONENTS[0] else float("-inf"), high)
-    return frames.selected(every, classes=classes, exponents=exponents, order=order)
+    return frames.selected(every, classes=classes, outcomes=outcomes, exponents=exponents, order=order)
 
 
 def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame, *, whole: bool) -> None:
@@ -163,9 +169,17 @@ def _sheet(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -
         "picks",
         scale=2 if mode == MODES[0] else 3 if size <= 200 else 1,
     )
-    st.caption(" · ".join([f"Each: {', '.join(picture.images)}.", *_differences(run, picture)]))
+    st.caption(" · ".join([f"Each: {', '.join(picture.images)}.", *_differences(run, picture), *_outcomes(here)]))
     if clicked is not None:
         page.open_page("sample", run=run.id, image=int(here["image"].iloc[clicked]))
+
+
+def _outcomes(here: frames.Frame) -> list[str]:
+    if here["before"].isna().all():
+        return []
+    counts = frames.outcome_counts(here)
+    said = "; here " + ", ".join(f"{count:,} {name}" for name, count in counts.items()) if counts else ""
+    return [f"Class predicted before → after the attack, by the network that made x′{said}."]
 
 
 def _differences(run: Run, picture: gallery.PickedImages) -> list[str]:

@@ -137,10 +137,6 @@ def _buttons(this: Sample, pinned: Sample | None) -> None:
         _button("Swap", _swap, (this, pinned), "Shift+S", "swap_horiz")
     if pinned is not None:
         _button("Unpin", choices.set_param, ("pin", None), "Shift+U", "keep_off")
-    st.caption(
-        "The predicted class before and after the attack is not recorded; the Attack lab shows it, by a checkpoint of "
-        "the run."
-    )
     if st.button("Open in the Attack lab", icon=":material/bolt:", shortcut="Shift+A", key="do attack"):
         page.open_page("attack", run=this.run.id, image=this.image)
 
@@ -227,7 +223,7 @@ def _versions(this: Sample) -> None:
         st.info("No epoch drew this image, so there is no adversarial version of it.")
         return
     of_all = "1 epoch that drew it" if len(drawn_in) == 1 else f"{len(drawn_in)} epochs that drew it"
-    found = page.remembered(frames.sample_versions, this.run, this.image, drawn_in)
+    found = page.remembered(frames.sample_versions, this.run, this.image, drawn_in, this.dataset)
     if found is None:
         st.info(
             f"Showing 0 of the {of_all}: an epoch records its first "
@@ -244,12 +240,22 @@ def _versions(this: Sample) -> None:
             f"clean, x′, |x′ − x| amplified {factor} times (the largest is {largest:.3g}, "
             f"ε is {this.run.config.epsilon:g})"
         )
-    captions = [f"epoch {epoch}" for epoch in found.epochs]
-    titles = [f"Image {this.image} as perturbed in epoch {epoch}: open the picks" for epoch in found.epochs]
-    clicked = sheet.show(images, captions, titles, "versions")
-    st.caption(f"Showing {len(found.epochs)} of the {of_all}: {said}. Click one to open the picks of its epoch.")
+    clicked = sheet.show(images, frames.version_captions(found), frames.version_titles(found, this.image), "versions")
+    st.caption(
+        f"Showing {len(found.epochs)} of the {of_all}: {said}. {_predictions(found)} Click one to open the picks of "
+        "its epoch."
+    )
     if clicked is not None:
         page.open_page("picks", run=this.run.id, epoch=found.epochs[clicked])
+
+
+def _predictions(found: frames.SampleVersions) -> str:
+    if found.said["before"].isna().all():
+        return "An earlier version recorded them, without the class predicted; the Attack lab shows it."
+    counts = ", ".join(f"{count} × {name}" for name, count in frames.outcome_counts(found.said).items() if count)
+    return "Beneath: the class predicted before → after the attack, by the network that made x′" + (
+        f" ({counts})." if counts else "."
+    )
 
 
 def _neighbours(this: Sample, epoch: int) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from aat_explore.config import RunConfig
 from aat_explore.engine.batches import Augmentation, Batch, ImageSet, clean_pixels, epoch_batches
 from aat_explore.engine.capture import Captured
 from aat_explore.engine.perturb import perturb
+from aat_explore.engine.recording import Recorded, Recorder
 from aat_explore.engine.streams import global_stream, stream
 from aat_explore.errors import AATError
 
@@ -22,12 +22,12 @@ from aat_explore.errors import AATError
 class Trained:
     """What an epoch of training leaves besides the network.
 
-    `losses` as in `EpochMetrics`; `x_adv` uint8 (m, C, H, W), the recorded first perturbed images of K; `norms` (T,)
-    float64, the gradient norms collected, arbitrary for samples that were only seen perturbed; None if not asked for.
+    `losses` as in `EpochMetrics`; `recorded` of the first perturbed images of K; `norms` (T,) float64, the gradient
+    norms collected, arbitrary for samples that were only seen perturbed; None if not asked for.
     """
 
     losses: dict[str, float | None]
-    x_adv: np.ndarray[Any, Any]
+    recorded: Recorded
     norms: Tensor | None
 
 
@@ -82,10 +82,10 @@ class TrainingPass:
         network as it is then, with random starts from `generator`. Raises AATError if the loss is not finite.
         """
         config, num_train = self.config, len(self.training)
-        sheet = torch.zeros((min(config.num_recorded, len(drawn)), *self.training.images.shape[1:]), device=self.device)
+        recorder = Recorder(min(config.num_recorded, len(drawn)), self.training.images.shape[1:], self.device)
         if x_adv is not None:
             self._hold(x_adv)
-            sheet = x_adv[: len(sheet)]
+            self._record_first(drawn, x_adv, recorder)
         self._sums.zero_()
         num_samples = num_train + (len(drawn) if config.drawn_samples == "add" else 0)
         augmentations = stream(config.seed, "augmentation", epoch)
@@ -109,10 +109,9 @@ class TrainingPass:
                     whole = len(batch.rows) == config.batch_size
                     (step if whole else step.function)(batch.rows, batch.slots, *tables)
                 else:
-                    self._uneven_step(batch, augmentation, x_adv, generator, sheet, collect=collect)
+                    self._uneven_step(batch, augmentation, x_adv, generator, recorder, collect=collect)
         losses = self._losses(num_samples, len(drawn), epoch)
-        recorded = (sheet * 255).round().byte().cpu().numpy()
-        return Trained(losses, recorded, wide(self._norms[:-1]).clone() if collect else None)
+        return Trained(losses, recorder.recorded(), wide(self._norms[:-1]).clone() if collect else None)
 
     def _hold(self, x_adv: Tensor) -> None:
         if self.device.type != "cuda":  # nothing is captured there, so no address matters
@@ -140,7 +139,7 @@ class TrainingPass:
         augmentation: Augmentation | None,
         x_adv: Tensor | None,
         generator: torch.Generator,
-        sheet: Tensor,
+        recorder: Recorder,
         *,
         collect: bool,
     ) -> None:
@@ -156,7 +155,7 @@ class TrainingPass:
         elif len(positions):
             clean, attack = perturbed, self.config.resolved_attack
             perturbed = perturb(self.network, clean, labels[positions], attack, generator)
-            self._record(batch, perturbed, clean, augmentation, sheet)
+            self._record(batch, perturbed, clean, augmentation, recorder)
         if self.config.drawn_samples == "half":  # (clean + adv)/2 for each drawn sample, as one batch of B + k
             samples = Samples(
                 torch.cat([images, perturbed]),
@@ -190,20 +189,27 @@ class TrainingPass:
         of_drawn = torch.where(samples.drawn, losses, 0.0).sum()
         self._sums += torch.stack([of_drawn, losses.sum() - of_drawn])
 
+    def _record_first(self, drawn: Tensor, x_adv: Tensor, recorder: Recorder) -> None:
+        """Record x′ (|K|, C, H, W) of the first samples of K, made for the whole epoch by the network as it is now."""
+        rows, first = drawn[: len(recorder)].to(self.device), x_adv[: len(recorder)]
+        places = torch.arange(len(recorder), device=self.device)
+        seen = (clean_pixels(self.training, rows), first)
+        recorder.keep(self.network, places, first, seen, self.training.labels[rows])
+
     def _record(
-        self, batch: Batch, perturbed: Tensor, images: Tensor, augmentation: Augmentation | None, sheet: Tensor
+        self, batch: Batch, perturbed: Tensor, images: Tensor, augmentation: Augmentation | None, recorder: Recorder
     ) -> None:
-        """Put x′ of the first samples of K on the sheet; an augmented δ is moved back onto the sample's own image."""
-        places = batch.slots[batch.drawn.to(self.device)]
-        shown = (places < len(sheet)).nonzero().flatten()
+        """Record x′ of the first samples of K; an augmented δ is moved back onto the sample's own image."""
+        positions = batch.drawn.to(self.device)
+        places = batch.slots[positions]
+        shown = (places < len(recorder)).nonzero().flatten()
         if len(shown) == 0:
             return
+        positions, places, x_adv, clean = positions[shown], places[shown], perturbed[shown], images[shown]
+        rows, seen = batch.rows[positions], (clean, x_adv)
         if augmentation:
-            positions = batch.drawn.to(self.device)[shown]
-            delta = augmentation[positions].undo(perturbed[shown] - images[shown])
-            sheet[places[shown]] = clean_pixels(self.training, batch.rows[positions]) + delta
-        else:
-            sheet[places[shown]] = perturbed[shown]
+            x_adv = clean_pixels(self.training, rows) + augmentation[positions].undo(x_adv - clean)
+        recorder.keep(self.network, places, x_adv, seen, self.training.labels[rows])
 
     def _losses(self, num_samples: int, num_drawn: int, epoch: int) -> dict[str, float | None]:
         drawn_loss, rest_loss = self._sums.tolist()

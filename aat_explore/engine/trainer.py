@@ -150,7 +150,8 @@ class Trainer:
             device=describe(self.device),
             num_threads=torch.get_num_threads(),
         )
-        return EpochRecord(metrics, p, drawn, trained.x_adv, weights, training_state)
+        shown = trained.recorded
+        return EpochRecord(metrics, p, drawn, shown.x_adv, shown.losses, shown.predicted, weights, training_state)
 
     def pick(self, epoch: int, watch: Stopwatch) -> Picks:
         """Steps 1 to 3: score the samples, and draw K; all samples for n = all, none for n = 0 and in warm-up."""

@@ -201,6 +201,30 @@ class Run:
             raise self._damage(name, "is not one image, uint8 (C, H, W), for each of the first drawn samples")
         return x_adv
 
+    def losses(self, epoch: int) -> Array | None:
+        """Cross-entropy of x and x′ of the recorded images, by the network that made x′: float32 (m, 2), nats.
+
+        None of runs that an earlier version recorded.
+        """
+        return self._pairs(epoch, "losses", "f")
+
+    def predicted(self, epoch: int) -> Array | None:
+        """Classes that the network that made x′ predicted for x and x′ of the recorded images: int32 (m, 2).
+
+        None of runs that an earlier version recorded.
+        """
+        return self._pairs(epoch, "predicted", "i")
+
+    def _pairs(self, epoch: int, array: str, kind: str) -> Array | None:
+        name = f"epochs/{epoch:04d}/{array}.npy"
+        if name not in self.head.files:
+            return None
+        pairs = self._array(name)
+        sound = pairs.dtype.kind == kind and pairs.shape == (len(pairs), 2) and len(pairs) <= len(self.drawn(epoch))
+        if not sound or not (np.isfinite(pairs) & (pairs >= 0)).all():
+            raise self._damage(name, "is not two numbers, for x and for x′, for each of the first drawn samples")
+        return pairs
+
     def evaluations(self) -> list[Evaluation]:
         """All evaluations, oldest first."""
         found = []

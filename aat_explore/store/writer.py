@@ -69,6 +69,8 @@ class RunWriter:
             self._put(f"{folder}/probabilities.npy", _npy(record.probabilities.astype(np.float32)))
         self._put(f"{folder}/drawn.npy", _npy(record.drawn.astype(np.int32)))
         self._put(f"{folder}/x_adv.npy", _npy(record.x_adv))
+        self._put(f"{folder}/losses.npy", _npy(record.losses.astype(np.float32)))
+        self._put(f"{folder}/predicted.npy", _npy(record.predicted.astype(np.int32)))
         self._put(f"checkpoints/{epoch:04d}.safetensors", save_safetensors(dict(record.weights)))
         self._put(f"checkpoints/{epoch:04d}.training.safetensors", save_safetensors(dict(record.training_state)))
         self._rows.append(record.metrics)

@@ -2,6 +2,7 @@
 
     runs.py     one row a run, and one run's metrics over its epochs
     epoch.py    one epoch: what was picked, from which p, of which classes
+    recorded.py the recorded images: what the network said of them
     sample.py   one training image over all epochs
     attack.py   one sample under attack, and the signs of gradient masking
     paper.py    many runs: the test accuracies behind the paper's figures
@@ -90,6 +91,14 @@ from aat_explore.views.frames.paper import (
     untested,
     verdicts,
 )
+from aat_explore.views.frames.recorded import (
+    OUTCOMES,
+    SampleVersions,
+    outcome_counts,
+    sample_versions,
+    version_captions,
+    version_titles,
+)
 from aat_explore.views.frames.runs import (
     COLLAPSED,
     epoch_metrics,
@@ -109,7 +118,6 @@ from aat_explore.views.frames.sample import (
     PMatrix,
     SampleFacts,
     SampleMap,
-    SampleVersions,
     class_of,
     clean_images,
     drawn_matrix,
@@ -129,7 +137,6 @@ from aat_explore.views.frames.sample import (
     sample_history,
     sample_map,
     sample_places,
-    sample_versions,
     times_drawn,
     together,
 )
@@ -144,6 +151,7 @@ __all__ = [
     "LISTS_OF_EPOCH",
     "MARGIN",
     "ORDERS",
+    "OUTCOMES",
     "UPLOAD_BYTES",
     "Array",
     "Attacked",
@@ -207,6 +215,7 @@ __all__ = [
     "neighbours",
     "never",
     "num_train",
+    "outcome_counts",
     "over_seeds",
     "over_seeds_in_time",
     "overlap",
@@ -250,5 +259,7 @@ __all__ = [
     "uploaded",
     "values",
     "verdicts",
+    "version_captions",
+    "version_titles",
     "with_shown",
 ]

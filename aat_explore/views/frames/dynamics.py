@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aat_explore.views import diagnostics
-from aat_explore.views.frames.epoch import labels_of
+from aat_explore.views.frames.recorded import labels_of
 from aat_explore.views.frames.sample import SampleMap, map_edges, p_matrix, times_drawn
 from aat_explore.views.protocols import Array, Dataset, Run
 from aat_explore.views.recipes import norm_name

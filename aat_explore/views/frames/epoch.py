@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from aat_explore.errors import AATError
 from aat_explore.views import diagnostics
-from aat_explore.views.protocols import Array, Dataset, Run
+from aat_explore.views.frames.recorded import labels_of, said_words, what_was_said
+from aat_explore.views.protocols import Dataset, Run
 
 ORDERS = {
     "as drawn": ["position"],
     "by p": ["rank", "position"],
     "least likely": ["-rank", "position"],
     "by class": ["label", "position"],
+    "by loss": ["-loss", "position"],
+    "by loss after": ["-loss after", "position"],
     "newly picked": ["again", "rank", "position"],
     "picked again": ["-again", "rank", "position"],
 }
@@ -64,8 +66,11 @@ def picked(run: Run, epoch: int, dataset: Dataset | None = None, order: str = "a
 def drawn(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFrame:
     """All of an epoch's K: position in the draw, image (row i), p, rank of p, label, class, recorded, again.
 
-    `recorded`: its x_adv is `run.x_adv(epoch)[position]`; `again`: drawn in the epoch before, too. p and rank are
-    missing where n = all; label and class without `dataset`. AATError if an image is not in it.
+    `recorded`: its x_adv is `run.x_adv(epoch)[position]`; `again`: drawn in the epoch before, too. Of the recorded,
+    by the network that made x′: `loss` and `loss after`, cross-entropy of x and of x′ in nats; `before` and `after`,
+    the class predicted; `outcome`, one of `OUTCOMES`. p and rank are missing where n = all; label, class and outcome
+    without `dataset`; what the network said in runs that an earlier version recorded. AATError if an image is not in
+    the data set.
     """
     image, p = run.drawn(epoch), run.probabilities(epoch)
     frame = pd.DataFrame({"position": np.arange(len(image)), "image": image})
@@ -76,17 +81,18 @@ def drawn(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFrame:
     frame["class"] = None if dataset is None or label is None else np.array(dataset.class_names)[label]
     frame["recorded"] = frame["position"] < len(run.x_adv(epoch))
     frame["again"] = np.isin(image, run.drawn(epoch - 1)) if epoch > 1 else False
-    return frame
+    return pd.concat([frame, what_was_said(run, epoch, frame["position"].to_numpy(), dataset)], axis="columns")
 
 
 def selected(
     frame: pd.DataFrame,
     *,
     classes: Collection[str] = (),
+    outcomes: Collection[str] = (),
     exponents: tuple[float, float] | None = None,
     order: str = "as drawn",
 ) -> pd.DataFrame:
-    """Rows of `drawn` of these classes (none: of all) and with log10 p in this range, ends included, in an order.
+    """Rows of `drawn` of these classes and outcomes (none: of all), log10 p in this range, ends included, in an order.
 
     What has no p is in every range. AATError if `order` is not in `ORDERS`.
     """
@@ -94,6 +100,8 @@ def selected(
         raise AATError(f"order={order} is unknown; choose one of {', '.join(ORDERS)}")
     if classes:
         frame = frame[frame["class"].isin(list(classes))]
+    if outcomes:
+        frame = frame[frame["outcome"].isin(list(outcomes))]
     if exponents is not None:
         low, high = exponents
         # A float32 p was rounded, and the ends are typed with one digit.
@@ -101,14 +109,6 @@ def selected(
     by = ORDERS[order]
     ascending = [not name.startswith("-") for name in by]
     return frame.sort_values([name.lstrip("-") for name in by], ascending=ascending, ignore_index=True, kind="stable")
-
-
-def labels_of(run: Run, dataset: Dataset, rows: Array) -> NDArray[np.uint8]:
-    """Labels of these rows, uint8 (k,); AATError if the data set has not so many images as the run drew from."""
-    T = len(dataset.train.labels)
-    if len(rows) and int(rows.max()) >= T:
-        raise AATError(f"image={rows.max()} of run={run.id} is not in {dataset.name}, which has {T} training images")
-    return dataset.train.labels[rows]
 
 
 def p_histogram(run: Run, epoch: int, bins: int = 40) -> pd.DataFrame | None:
@@ -135,21 +135,28 @@ def exponents(p: float, q: float, low: float, high: float) -> tuple[float, float
 
 
 def captions(frame: pd.DataFrame) -> list[str]:
-    """Two lines for each row of `drawn`: image and class; p and its rank."""
+    """Lines for each row of `drawn`: image and class; p and its rank; the class predicted before and after."""
     return [_caption(row) for row in frame.to_dict("records")]
 
 
 def _caption(row: dict[Any, Any]) -> str:
+    return _picked_and_p(row) + ("" if pd.isna(row["before"]) else f"\n{row['before']} → {row['after']}")
+
+
+def _picked_and_p(row: dict[Any, Any]) -> str:
     named = "" if pd.isna(row["class"]) else f"  {row['class']}"
     ranked = "" if pd.isna(row["rank"]) else f"\np {row['p']:.2g}  rank {row['rank']:,}"
     return f"#{row['image']}{named}{ranked}"
 
 
 def titles(frame: pd.DataFrame) -> list[str]:
-    """One line for each row of `drawn`, with whether the epoch before had picked it."""
-    lines = (caption.replace("\n", ", ").replace("  ", ", ") for caption in captions(frame))
-    news = ("picked again" if again else "newly picked" for again in frame["again"])
-    return [f"{line}, {new}" for line, new in zip(lines, news, strict=True)]
+    """One line for each row of `drawn`, with its outcome and whether the epoch before had picked it."""
+    return [_title(row) for row in frame.to_dict("records")]
+
+
+def _title(row: dict[Any, Any]) -> str:
+    picked_and_p = _picked_and_p(row).replace("\n", ", ").replace("  ", ", ")
+    return ", ".join([picked_and_p, *said_words(row), "picked again" if row["again"] else "newly picked"])
 
 
 def with_shown(binned: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:

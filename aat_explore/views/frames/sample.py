@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aat_explore.errors import AATError
 from aat_explore.views import pixels
-from aat_explore.views.frames.epoch import labels_of
+from aat_explore.views.frames.recorded import labels_of
 from aat_explore.views.protocols import Array, Dataset, Run, UInt8
 
 DRAWN, MOST, NEAREST, CLASS = "drawn in the epoch", "most often drawn", "by p in the epoch", "same class"
@@ -135,24 +135,6 @@ def sample_history(matrix: PMatrix, drawn: Array, image: int, name: str) -> pd.D
 def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Several samples' histories as one frame."""
     return pd.concat(parts, ignore_index=True)
-
-
-@dataclass(frozen=True)
-class SampleVersions:
-    """The recorded adversarial versions of one sample: x_adv[k], uint8 (C, H, W), is of epoch `epochs[k]`."""
-
-    epochs: tuple[int, ...]
-    x_adv: UInt8
-
-
-def sample_versions(run: Run, image: int, drawn_in: Sequence[int]) -> SampleVersions | None:
-    """The versions recorded in the epochs that drew the sample: those where it was among the first; None if none."""
-    found = {}
-    for epoch in drawn_in:
-        position = np.flatnonzero(run.drawn(epoch)[: run.config.num_recorded] == image)
-        if len(position) and position[0] < len(x_adv := run.x_adv(epoch)):
-            found[epoch] = x_adv[position[0]]
-    return SampleVersions(tuple(found), np.stack(list(found.values()))) if found else None
 
 
 # --- Pixels and classes ----------------------------------------------------------------------------------------------
