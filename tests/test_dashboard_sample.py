@@ -69,7 +69,7 @@ def test_a_full_cache_is_shown_without_a_word_of_complaint(store):
     assert app.latex[0].value
     times = frames.times_drawn(frames.drawn_matrix(run))
     assert app.number_input(key="image").value == times.argmax()
-    assert app.metric[0].value == f"{times.max()} of 4 epochs"
+    assert f"Drawn in {times.max()} of 4 epochs; mean p " in captions(app)
 
 
 def test_a_damaged_run_is_left_out_and_a_damaged_epoch_is_a_message(store):
@@ -114,7 +114,7 @@ def test_hostile_names_are_shown_and_not_obeyed(store):
         make_run(store, dataset=HOSTILE, epochs=1, num_perturbed=100, lr=lr)
     app = opened(pin=HOSTILE, list=HOSTILE, image=HOSTILE)
     assert not app.error
-    for text in [said(app), *portraits(app), *(metric.label for metric in app.metric)]:
+    for text in [said(app), *portraits(app)]:
         assert not re.search(r"(?<!\\)(\*\*bold|`x|\$y|:red|\]\(http|<img)", text)
     assert page.plain(HOSTILE) in said(app)
 
@@ -251,7 +251,7 @@ def test_the_attack_lab_is_a_button_away(store, monkeypatch):
     going = []
     monkeypatch.setattr(page, "open_page", lambda name, **params: going.append((name, params)))
     app = opened(image=42)
-    press(app, "Open in the Attack lab")
+    press(app, "Attack lab")
     assert going == [("attack", {"run": run.id, "image": 42})]
 
 
@@ -261,7 +261,7 @@ def test_the_attack_lab_is_a_button_away(store, monkeypatch):
 def test_pin_swap_and_unpin(store):
     run = make_run(store)
     app = opened(image=42)
-    assert {"Pin"} == offered(app) & {"Pin", "Pin this instead", "Swap", "Unpin"}
+    assert {"Pin"} == offered(app) & {"Pin", "Pin this", "Swap", "Unpin"}
     press(app, "Pin")
     assert app.query_params["pin"] == f"{run.id}:42"
     assert len(portraits(app)) == 1

@@ -63,7 +63,11 @@ def _unevenness(run: Run, runs: list[Run]) -> None:
 def _overlaps(run: Run, drawn: Array) -> None:
     st.subheader("Whether it draws the same samples again")
     data, chance = frames.overlaps(drawn), frames.chance_overlap(drawn)
-    st.caption(f"Jaccard overlap of the drawn sets of each two epochs; two uniform draws would share {chance:.2%}.")
+    shown, drew = data["epoch"].nunique(), int(drawn.any(axis=1).sum())
+    st.caption(
+        f"Jaccard overlap of the drawn sets of each two epochs; two uniform draws would share {chance:.2%}. "
+        f"Showing {shown} of {drew} epochs that drew{', evenly spread' if shown < drew else ''}."
+    )
     downloads.chart(
         partial(charts.overlaps, data), data, f"overlap-{run.id}", alt="Overlap of drawn sets, epoch against epoch"
     )

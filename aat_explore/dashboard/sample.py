@@ -131,13 +131,13 @@ def _step(label: str, to: int | None, keys: str, icon: str) -> None:
 
 def _buttons(this: Sample, pinned: Sample | None) -> None:
     if pinned is None or pinned.address != this.address:
-        label = "Pin" if pinned is None else "Pin this instead"
+        label = "Pin" if pinned is None else "Pin this"
         _button(label, choices.set_param, ("pin", this.address), "Shift+P", "keep")
     if pinned is not None and pinned.address != this.address:
         _button("Swap", _swap, (this, pinned), "Shift+S", "swap_horiz")
     if pinned is not None:
         _button("Unpin", choices.set_param, ("pin", None), "Shift+U", "keep_off")
-    if st.button("Open in the Attack lab", icon=":material/bolt:", shortcut="Shift+A", key="do attack"):
+    if st.button("Attack lab", icon=":material/bolt:", shortcut="Shift+A", key="do attack"):
         page.open_page("attack", run=this.run.id, image=this.image)
 
 
@@ -164,16 +164,16 @@ def _compared(this: Sample, pinned: Sample | None) -> dict[str, Sample]:
 
 
 def _portraits(this: Sample, pinned: Sample | None) -> None:
-    left, middle, right = st.columns(3)
-    for where, (name, sample) in zip((left, middle), _compared(this, pinned).items(), strict=False):
+    shown = _compared(this, pinned)
+    columns = st.columns([3] * len(shown) + [2])
+    for where, (name, sample) in zip(columns, shown.items(), strict=False):
         with where:
             _portrait(name, sample)
-    with right if pinned is not None else middle:
+    with columns[-1]:
         _buttons(this, pinned)
 
 
 def _portrait(name: str, sample: Sample) -> None:
-    facts = sample.facts
     if sample.dataset is not None:
         class_name = page.remembered(frames.class_of, sample.run, sample.dataset, sample.image)
         pixels = page.remembered(frames.portrait, sample.run, sample.dataset, sample.image)
@@ -186,11 +186,14 @@ def _portrait(name: str, sample: Sample) -> None:
         )
     else:
         st.write(page.plain(name))
-    times = f"{len(facts.drawn_in)} of {facts.epochs} epochs"
-    st.metric("Drawn in", times, help="Of the epochs committed so far")
-    if facts.mean_p is not None and facts.uniform is not None:
-        ratio = f"Uniform would be 1/T = {facts.uniform:.2e}: this is {facts.times_uniform:.3g} times as much"
-        st.metric("Mean p", f"{facts.mean_p:.2e}", help=ratio)
+    st.caption(_facts(sample.facts))
+
+
+def _facts(facts: frames.SampleFacts) -> str:
+    words = f"Drawn in {len(facts.drawn_in)} of {facts.epochs} epochs"
+    if facts.mean_p is None:
+        return f"{words}."
+    return f"{words}; mean p {facts.mean_p:.2e}, {facts.times_uniform:.3g} times the uniform 1/T."
 
 
 def _trajectories(this: Sample, pinned: Sample | None) -> None:

@@ -53,7 +53,7 @@ def overlaps(frame: pd.DataFrame) -> Chart:
             x=alt.X("epoch:O", title="epoch", axis=axis),
             y=alt.Y("other:O", title="epoch", axis=axis, sort="descending"),
             color=alt.Color(
-                "overlap:Q", title="Jaccard", scale=alt.Scale(scheme="viridis"), legend=alt.Legend(format=".0%")
+                "overlap:Q", title="Jaccard", scale=alt.Scale(scheme="viridis"), legend=alt.Legend(format=".2~p")
             ),
             tooltip=["epoch", alt.Tooltip("other", title="and epoch"), alt.Tooltip("overlap:Q", format=".1%")],
         )
@@ -81,13 +81,15 @@ def mix_over_epochs(frame: pd.DataFrame) -> Chart:
 
 def draw_counts(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """`frames.draw_counts`: bars of samples by times drawn, points where uniform draws would put them."""
-    base = alt.Chart(frame).encode(x=alt.X("times:Q", title="times drawn", axis=alt.Axis(tickMinStep=1, format="d")))
+    whole = alt.Scale(domain=[-0.5, float(frame["times"].max()) + 0.5], nice=False)
+    ticks = alt.Axis(tickMinStep=1, format="d")
+    base = alt.Chart(frame).encode(x=alt.X("times:Q", title="times drawn", axis=ticks, scale=whole))
     scale = alt.Scale(type="symlog", constant=1)
     y = alt.Y(
         "samples:Q",
         title="samples (symlog)",
         scale=scale,
-        axis=alt.Axis(format="~s", values=[0, 1, 10, 100, 1e3, 1e4, 1e5]),
+        axis=alt.Axis(format=",d", values=[0, 1, 10, 100, 1e3, 1e4, 1e5]),
     )
     told: list[Any] = ["times", alt.Tooltip("samples:Q", format=","), alt.Tooltip("expected:Q", format=",.1f")]
     bars = base.mark_bar(
@@ -110,7 +112,7 @@ def data_map(frame: pd.DataFrame) -> Chart:
                 "mean_low:Q",
                 title="mean of p (log scale)",
                 scale=alt.Scale(type="log", nice=False),
-                axis=alt.Axis(format=".0e", tickCount=6),
+                axis=alt.Axis(format=".1~e", tickCount=6),
             ),
             x2="mean_high:Q",
             y=alt.Y("variability_low:Q", title="variability of p: sd / mean"),

@@ -120,7 +120,10 @@ def _panels(
             room = 0.002 + 0.06 * (high - low)
             inside = alt.Scale(domain=[max(0, low - room), min(1, high + room)], nice=False, zero=False)
             y = alt.Y(
-                "accuracy:Q", title=title if name == names[0] else None, axis=alt.Axis(format=".3~p"), scale=inside
+                "accuracy:Q",
+                title=title if name == names[0] else None,
+                axis=alt.Axis(format=".4~p", tickCount=6),
+                scale=inside,
             )
             chart = panel_of(mine[mine["panel"] == panel], spread[spread["panel"] == panel], y)
             width = panel_width(len(names))

@@ -62,7 +62,8 @@ def _lines(frame: pd.DataFrame, y: alt.Y, names: list[str], title: str | None) -
 def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False) -> Chart:
     """`frames.SampleMap.grid` as a heat map, mean of p against sd / mean, with marks at `frames.sample_places`."""
     scale = alt.Scale(type="log", nice=False)
-    x = alt.X("mean_low:Q", title="mean of p over the epochs (log scale)", scale=scale, axis=alt.Axis(format=".0e"))
+    axis = alt.Axis(format=".1~e", tickCount=6)
+    x = alt.X("mean_low:Q", title="mean of p over the epochs (log scale)", scale=scale, axis=axis)
     cells = (
         alt.Chart(grid)
         .mark_rect()
