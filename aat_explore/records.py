@@ -39,7 +39,7 @@ class EpochMetrics(Values):
     seconds_scoring: float = Field(description="Seconds in the pass that yields the gradient norms.")
     seconds_draw: float = Field(description="Seconds for probabilities and draw.")
     seconds_perturb: float = Field(description="Seconds perturbing at the epoch's start (on-the-fly: in train).")
-    seconds_train: float = Field(description="Seconds in training steps.")
+    seconds_train: float = Field(description="Seconds in training steps, and asking the network about the recorded.")
     seconds_validate: float = Field(description="Seconds for clean, FGSM and PGD accuracy on validation.")
     seconds_record: float = Field(description="Seconds to assemble this record (not to write it).")
     device: str = Field(description="Device the epoch ran on: cpu, cuda or mps, and its name.")
@@ -53,8 +53,9 @@ class EpochRecord:
     `probabilities`: float32 (T,), row i is training image i; None when nothing was drawn (n = 0, all, warm-up).
     `drawn`: int32 (|K|,), distinct rows in the order they were drawn; every row when n = all.
     `x_adv`: uint8 (m, C, H, W), the perturbed images of `drawn[:m]` rounded to 1/255, for looking at.
-    `losses`: float32 (m, 2), cross-entropy of the true class in nats, of x and of x′ (unrounded), and
-    `predicted`: int32 (m, 2), the class predicted; both by the network that made x′, when it did, in eval mode.
+    `recorded_losses`: float32 (m, 2), cross-entropy of the true class in nats, of x and of x′ (unrounded), and
+    `recorded_classes`: int32 (m, 2), the class predicted; both by the network that made x′, when it did, in eval mode,
+    and on the fly of the images as augmented.
     `weights`: the network after the epoch. `training_state`: what a resumed trainer needs besides it.
     """
 
@@ -62,8 +63,8 @@ class EpochRecord:
     probabilities: np.ndarray[Any, Any] | None
     drawn: np.ndarray[Any, Any]
     x_adv: np.ndarray[Any, Any]
-    losses: np.ndarray[Any, Any]
-    predicted: np.ndarray[Any, Any]
+    recorded_losses: np.ndarray[Any, Any]
+    recorded_classes: np.ndarray[Any, Any]
     weights: Arrays = field(repr=False)
     training_state: Arrays = field(repr=False)
 

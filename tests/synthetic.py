@@ -33,8 +33,8 @@ def make_record(config: RunConfig, epoch: int, num_train: int = 5000) -> EpochRe
         probabilities=None if probabilities is None else probabilities.astype(np.float32),
         drawn=drawn.astype(np.int32),
         x_adv=rng.integers(0, 256, (len(shown), 1, 28, 28), dtype=np.uint8),
-        losses=rng.gamma(1.0, size=(len(shown), 2)).astype(np.float32),
-        predicted=rng.integers(0, 10, (len(shown), 2), dtype=np.int32),
+        recorded_losses=rng.gamma(1.0, size=(len(shown), 2)).astype(np.float32),
+        recorded_classes=rng.integers(0, 10, (len(shown), 2), dtype=np.int32),
         weights={"layer.weight": rng.normal(size=(3, 2)).astype(np.float32)},
         training_state={"optimizer.0.step": np.array([epoch], dtype=np.float32)},
     )

@@ -1,77 +1,24 @@
 """The dashboard in a real browser: what only a browser can get wrong."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
+from xml.etree import ElementTree
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 from synthetic import make_run
 
-from aat_explore.store import Store
+from aat_explore import datasets
 
 pytestmark = pytest.mark.browser
 
-APP = Path(__file__).parents[1] / "app.py"
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE = 30  # seconds; the machine may be busy
-
 
 @pytest.fixture(scope="module")
-def chosen(tmp_path_factory):
-    """A cache with a run to look at and another that is the default."""
-    store = Store(tmp_path_factory.mktemp("cache"))
-    make_run(store, num_perturbed=100)
-    return make_run(store, epochs=5, num_perturbed=1000)
-
-
-@pytest.fixture(scope="module")
-def address(chosen):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port), "--server.headless=true"]
-    cache = ["--", "--cache-dir", str(chosen.path.parent.parent)]
-    environment = {name: value for name, value in os.environ.items() if name != "AAT_CACHE"}
-    with subprocess.Popen([*command, *cache], cwd=APP.parent, env=environment, stdout=subprocess.DEVNULL) as server:
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-
-
-def _wait_for(url: str) -> None:
-    for _ in range(10 * PATIENCE):
-        try:
-            with urllib.request.urlopen(url):
-                return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)
-    pytest.fail(f"{url} did not answer in {PATIENCE} s")
-
-
-@pytest.fixture
-def tab(address):
-    """A tab of Debian's chromium that may only talk to this machine; fails the test if it tried to go further."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine; apt install chromium")
-    with playwright.sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        tab = browser.new_page(viewport={"width": 1280, "height": 1200}, base_url=address)
-        tab.set_default_timeout(1000 * PATIENCE)
-        asked = []
-        tab.on("request", lambda request: asked.append(request.url))
-        yield tab
-        browser.close()
-    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+def chosen(served_store):
+    """A run to look at, in a cache where another is the default."""
+    make_run(served_store, num_perturbed=100)
+    return make_run(served_store, epochs=5, num_perturbed=1000)
 
 
 def test_moving_the_epoch_slider_changes_the_picture_and_the_link(tab, chosen):
@@ -104,7 +51,11 @@ def test_playing_steps_through_the_epochs_to_the_last_and_stops(tab, chosen):
     tab.get_by_role("button", name="Play Shortcut P").click()
     tab.wait_for_url(lambda url: "epoch=" not in url or "epoch=5" in url)  # the last is the default
     tab.get_by_role("button", name="Play Shortcut P").wait_for()
-    assert tab.get_by_role("slider", name="Epoch").evaluate("it => it.ariaValueNow ?? it.value") == "5"
+    assert _epoch(tab) == "5"
+
+
+def _epoch(tab) -> str:
+    return tab.get_by_role("slider", name="Epoch").evaluate("it => it.ariaValueNow ?? it.value")
 
 
 def test_dragging_across_the_histogram_narrows_the_range_of_p_and_the_sheet(tab, chosen):
@@ -117,7 +68,7 @@ def test_dragging_across_the_histogram_narrows_the_range_of_p_and_the_sheet(tab,
     tab.mouse.up()
     tab.wait_for_url("**p=-**")
     assert _sheet(tab, before) != before
-    assert tab.get_by_text("shown below").count() == 2
+    tab.get_by_text("shown below").nth(1).wait_for()  # in the legends of both charts, which come after the sheet
 
 
 def test_clicking_a_class_shows_that_class_alone(tab, chosen):
@@ -153,3 +104,110 @@ def test_a_click_on_an_image_opens_it_and_the_link_says_which(tab, chosen):
     tab.get_by_role("heading", name="Sample", exact=True).wait_for()
     tab.wait_for_url(f"**/sample?**image={image}**")
     assert tab.get_by_role("spinbutton", name="Training image").input_value() == image
+
+
+# --- Links -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_copied_link_opens_the_same_picks_for_someone_else(new_tab, chosen):
+    tab = new_tab()
+    tab.goto("/picks")
+    default = _sheet(tab)
+    _pick(tab, "Run", chosen.id)
+    of_run = _sheet(tab, default)
+    tab.get_by_role("slider", name="Epoch").press("Home")
+    of_first_epoch = _sheet(tab, of_run)
+    tab.get_by_role("slider", name="Epoch").press("ArrowRight")
+    _sheet(tab, of_first_epoch)
+    _pick(tab, "Classes", "Bag")
+    tab.keyboard.press("Escape")  # the list stays open for more
+    tab.get_by_role("radio", name="by p").click()
+    tab.wait_for_url(f"**run={chosen.id}**")
+    for part in ("epoch=2", "class=Bag", "order=by"):
+        tab.wait_for_url(f"**{part}**")
+
+    dataset, drawn, p = datasets.load("fashion-mini"), chosen.drawn(2)[:100], chosen.probabilities(2)
+    bags = drawn[dataset.train.labels[drawn] == dataset.class_names.index("Bag")]
+    expected = bags[np.argsort(-p[bags], kind="stable")].tolist()
+    assert 1 < len(expected) <= 24
+    someone_else = new_tab()
+    someone_else.goto(tab.url)
+    for one in (tab, someone_else):
+        for place, image in (("first", expected[0]), ("last", expected[-1])):
+            one.locator(f".tiles button:{place}-child[title^='#{image},']").wait_for()
+        titles = one.locator(".tiles button").evaluate_all("tiles => tiles.map(tile => tile.title)")
+        assert [int(title[1:].split(",")[0]) for title in titles] == expected
+    assert someone_else.url == tab.url
+    assert someone_else.get_by_role("heading", name="Picks", exact=True).is_visible()
+    assert someone_else.get_by_role("combobox", name="Run").input_value() == chosen.id
+    assert _epoch(someone_else) == "2"
+    assert someone_else.get_by_role("button", name="Remove").all_inner_texts() == [""]
+    assert someone_else.get_by_role("button", name="Remove Bag").is_visible()
+    assert someone_else.get_by_role("radio", name="by p").is_checked()
+
+
+def _pick(tab, label: str, option: str) -> None:
+    tab.get_by_role("combobox", name=label).click()
+    tab.get_by_role("option", name=option).click()
+
+
+# --- Downloads -------------------------------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_the_curves_are_the_runs_metrics(tab, chosen):
+    tab.goto(f"/?run={chosen.id}")
+    name, path = _downloaded(tab, tab, "Numbers, CSV")
+    assert chosen.id in name
+    assert name.endswith(".csv")
+    metrics = chosen.metrics()
+    found = pd.read_csv(path).set_index(["kind", "measure"])
+    for measure, column in {
+        ("loss", "all"): "loss",
+        ("loss", "perturbed"): "loss_drawn",
+        ("accuracy", "clean"): "clean_accuracy_val",
+        ("accuracy", "robust (PGD)"): "robust_accuracy_val",
+    }.items():
+        rows = found.loc[[measure]]
+        assert rows["epoch"].tolist() == [1, 2, 3, 4, 5]
+        assert rows["value"].tolist() == pytest.approx(metrics[column].tolist(), rel=1e-12)
+
+
+def test_the_numbers_of_a_filtered_chart_are_of_the_drawn_and_of_those_shown(tab, chosen):
+    tab.goto(f"/picks?run={chosen.id}&epoch=2&class=Bag")
+    _, path = _downloaded(tab, _class_chart(tab), "Numbers, CSV")
+    counts = pd.read_csv(path).pivot(index="label", columns="group", values="count")
+    labels = datasets.load("fashion-mini").train.labels
+    assert counts["all"].tolist() == np.bincount(labels).tolist()
+    assert counts["drawn"].tolist() == np.bincount(labels[chosen.drawn(2)], minlength=10).tolist()
+    assert counts["shown"].tolist() == [int(label == 8) * counts["drawn"][8] for label in range(10)]
+
+
+def test_pictures_of_a_chart_are_a_png_for_print_and_an_svg(tab, chosen):
+    pytest.importorskip("vl_convert")
+    tab.goto(f"/picks?run={chosen.id}&epoch=2")
+    name, path = _downloaded(tab, _class_chart(tab), "Picture, PNG")
+    assert name.endswith(".png")
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    with Image.open(path) as picture:
+        assert picture.width > 1000
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 2
+    name, path = _downloaded(tab, _class_chart(tab), "Picture, SVG")
+    assert name.endswith(".svg")
+    root = ElementTree.parse(path).getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "Ankle boot" in list(root.itertext())
+
+
+def _class_chart(tab):
+    return tab.get_by_test_id("stColumn").filter(has_text="Classes of the drawn")
+
+
+def _downloaded(tab, near, words: str) -> tuple[str, Path]:
+    """Name and place of the file that a button of the first chart in `near` gives."""
+    button = tab.get_by_role("button", name=words)
+    if not button.is_visible():
+        near.get_by_role("button", name="Download", exact=True).first.click()
+    with tab.expect_download() as waiting:
+        button.click()
+    return waiting.value.suggested_filename, waiting.value.path()

@@ -93,12 +93,12 @@ def test_orders_by_loss_put_the_largest_first_and_what_is_not_recorded_last(run)
     position = {image: at for at, image in enumerate(run.drawn(3))}
     for order, column in (("by loss", 0), ("by loss after", 1)):
         shown = [position[image] for image in images(opened(order=order, show="clean", images="1000"))]
-        assert (np.diff(run.losses(3)[shown[:60], column]) <= 0).all()
+        assert (np.diff(run.recorded_losses(3)[shown[:60], column]) <= 0).all()
         assert shown[60:] == list(range(60, 300))
 
 
 def test_outcomes_filter_the_sheet_and_are_counted(run, dataset):
-    labels, predicted = dataset.train.labels[run.drawn(3)[:60]], run.predicted(3)
+    labels, predicted = dataset.train.labels[run.drawn(3)[:60]], run.recorded_classes(3)
     fooled = (predicted[:, 0] == labels) & (predicted[:, 1] != labels)
     already = (predicted != labels[:, None]).all(axis=1)
     app = opened(outcome=["fooled", "wrong already"], images="100")
@@ -110,15 +110,15 @@ def test_outcomes_filter_the_sheet_and_are_counted(run, dataset):
 
 def test_without_the_data_set_predictions_are_numbers_and_there_is_no_outcome(run):
     frame = frames.drawn(run, 3)
-    assert frame["before"][:60].tolist() == [str(one) for one in run.predicted(3)[:, 0]]
+    assert frame["before"][:60].tolist() == [str(one) for one in run.recorded_classes(3)[:, 0]]
     assert frame["outcome"].isna().all()
     assert frames.outcome_counts(frame) == {}
 
 
 def test_a_class_beyond_the_names_is_shown_by_its_number(run, dataset, monkeypatch):
-    monkeypatch.setattr(run, "predicted", lambda epoch: np.array([[12, 3]]))
+    monkeypatch.setattr(run, "recorded_classes", lambda epoch: np.array([[2**31 - 1, 3]]))
     frame = frames.drawn(run, 3, dataset)
-    assert frame[["before", "after"]].iloc[0].tolist() == ["12", dataset.class_names[3]]
+    assert frame[["before", "after"]].iloc[0].tolist() == ["2147483647", dataset.class_names[3]]
 
 
 @pytest.mark.parametrize(

@@ -229,8 +229,8 @@ def test_each_version_has_the_class_predicted_before_and_after_and_their_counts_
     app = opened(image=7)
     label, counts = dataset.train.labels[7], collections.Counter()
     for epoch, caption in enumerate(sheets(app)[0]["captions"], 1):
-        before, after = run.predicted(epoch)[7]
-        assert caption == f"epoch {epoch}\n{dataset.class_names[before]} → {dataset.class_names[after]}"
+        before, after = run.recorded_classes(epoch)[7]
+        assert caption == f"epoch {epoch}\n{dataset.class_names[before]}\n→ {dataset.class_names[after]}"
         counts[frames.OUTCOMES[before == label, after == label]] += 1
     assert epoch == 4
     said = ", ".join(f"{counts[name]} × {name}" for name in frames.OUTCOMES.values() if counts[name])
@@ -239,11 +239,11 @@ def test_each_version_has_the_class_predicted_before_and_after_and_their_counts_
 
 def test_versions_of_an_earlier_version_of_the_package_have_no_predictions(store, monkeypatch):
     make_run(store, num_perturbed="all", num_recorded=8)
-    for name in ("losses", "predicted"):
+    for name in ("recorded_losses", "recorded_classes"):
         monkeypatch.setattr(Run, name, lambda run, epoch: None)
     app = opened(image=7)
     assert sheets(app)[0]["captions"] == [f"epoch {epoch}" for epoch in (1, 2, 3, 4)]
-    assert "An earlier version recorded them" in captions(app)
+    assert "recorded by an older aat-explore" in captions(app)
 
 
 def test_the_attack_lab_is_a_button_away(store, monkeypatch):

@@ -153,9 +153,9 @@ def test_losses_and_classes_recorded_are_those_of_the_epoch_start_network_on_x_a
     for column, images in enumerate((training.images[rows] / 255, x_adv)):
         logits = network(images.double())
         losses = F.cross_entropy(logits, training.labels[rows], reduction="none").detach().numpy()
-        assert second.losses[:, column] == pytest.approx(losses, rel=1e-3, abs=1e-5)
-        assert second.predicted[:, column].tolist() == logits.argmax(1).tolist()
-    assert second.losses[:, 1].mean() > second.losses[:, 0].mean()
+        assert second.recorded_losses[:, column] == pytest.approx(losses, rel=1e-3, abs=1e-5)
+        assert second.recorded_classes[:, column].tolist() == logits.argmax(1).tolist()
+    assert second.recorded_losses[:, 1].mean() > second.recorded_losses[:, 0].mean()
 
 
 def test_on_the_fly_the_network_is_asked_in_the_batch_as_it_is_then(training, validation):
@@ -170,10 +170,10 @@ def test_on_the_fly_the_network_is_asked_in_the_batch_as_it_is_then(training, va
             F.cross_entropy(network(images), training.labels[rows], reduction="none").detach().numpy()
             for images in (clean, x_adv)
         ]
-        same = np.allclose(second.losses[:, 0], losses[0], rtol=1e-4)
+        same = np.allclose(second.recorded_losses[:, 0], losses[0], rtol=1e-4)
         assert same != augment  # of augmented images it is asked as they are augmented
         if not augment:
-            assert np.allclose(second.losses[:, 1], losses[1], rtol=0.05)  # x′ is kept rounded to 1/255
+            assert np.allclose(second.recorded_losses[:, 1], losses[1], rtol=0.05)  # x′ is kept rounded to 1/255
             assert not np.allclose(losses[1], losses[0], rtol=0.05)
 
 
@@ -181,8 +181,8 @@ def test_recording_more_or_fewer_images_changes_nothing_else(training, validatio
     for fields in ({}, {"perturbing_network": "on-the-fly"}):
         none, many = (run(small(num_recorded=m, **fields), training, validation)[-1] for m in (0, 40))
         assert not differ(none.weights, many.weights)
-        assert len(none.x_adv) == len(none.losses) == len(none.predicted) == 0
-        assert len(many.x_adv) == len(many.losses) == len(many.predicted) == 40
+        assert len(none.x_adv) == len(none.recorded_losses) == len(none.recorded_classes) == 0
+        assert len(many.x_adv) == len(many.recorded_losses) == len(many.recorded_classes) == 40
 
 
 def test_score_every_reuses_the_norms_in_between(training, validation):

@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from synthetic import make_run
+from waiting import wait_for
 
 from aat_explore import processes, training_job, training_queue
 from aat_explore.cli.arguments import parse
@@ -27,13 +27,6 @@ def job(seed: int = 0, **fields: object) -> Job:
 
 def states(cache: Path) -> list[str]:
     return [entry.job.state for entry in training_queue.listing(cache).entries]
-
-
-def wait_for(condition, seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen"
-        time.sleep(0.05)
 
 
 def pretend(monkeypatch, code: str) -> None:

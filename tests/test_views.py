@@ -381,7 +381,7 @@ def test_picked_sheet_shows_the_recorded_and_the_clean_images(store, dataset):
     assert found.factor == 3
     assert found.largest == gallery.largest_difference(clean, x_adv)
     sheet = np.asarray(Image.open(io.BytesIO(gallery.picked_sheet(run, 2, dataset, count=6))))
-    plan = gallery.layout({"a": clean, "b": x_adv, "c": x_adv}, ["\n\n"])
+    plan = gallery.layout({"a": clean, "b": x_adv, "c": x_adv}, ["\n\n\n"])
     for column, array in enumerate((clean, x_adv, gallery.difference(clean, x_adv, 3))):
         left, top = plan.corner(4, column)
         assert (sheet[top : top + 84 : 3, left : left + 84 : 3, 0] == array[4, 0]).all()

@@ -8,14 +8,14 @@ from aat_explore.dashboard import choices, downloads, page, player, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames, gallery
-from aat_explore.views.recipes import attack_name, when_perturbed
+from aat_explore.views.recipes import as_seen, attack_name, when_perturbed
 
 CLEAN, ADVERSARIAL, DIFFERENCE = "clean", "adversarial", "difference"
 MODES = ("side by side", CLEAN, ADVERSARIAL, DIFFERENCE)
 SIZES = ("24", "48", "100", "200", "1000")
 OUTCOME = (
     "Of the recorded images, by the network that made x′: fooled (right before, wrong after), resists (right, right), "
-    "wrong already (wrong, wrong), put right (wrong, right: the perturbation gives the label away)"
+    "wrong already (wrong, wrong), put right (wrong, right: label leaking, if the attack knew the true label)"
 )
 EXPONENTS = (-12.0, 0.0)  # of p, on the slider; its low end stands for everything beneath
 
@@ -79,8 +79,10 @@ def _selected(every: frames.Frame, dataset: Dataset | None) -> frames.Frame:
     left, middle, right = st.columns(3)
     with left:
         classes = [] if dataset is None else choices.choose_many("Classes", dataset.class_names, "class")
-    with middle:
-        outcomes = choices.choose_many("Outcome", list(frames.outcome_counts(every)), "outcome", help=OUTCOME)
+    outcomes = []
+    if counts := frames.outcome_counts(every):
+        with middle:
+            outcomes = choices.choose_many("Outcome", list(counts), "outcome", help=OUTCOME)
     exponents = None
     if every["p"].notna().any():
         with right:
@@ -158,7 +160,7 @@ def _sheet(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -
         st.info(
             f"Epoch {epoch} recorded no image (warm-up, or num_recorded = 0)."
             if total and mode != CLEAN
-            else "No drawn image passes these filters; widen log₁₀ p or clear the classes."
+            else "No drawn image passes these filters; widen log₁₀ p, or clear classes and outcomes."
         )
         return
     picture = gallery.picked_images(run, epoch, here, dataset, None if mode == MODES[0] else mode)
@@ -169,17 +171,20 @@ def _sheet(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -
         "picks",
         scale=2 if mode == MODES[0] else 3 if size <= 200 else 1,
     )
-    st.caption(" · ".join([f"Each: {', '.join(picture.images)}.", *_differences(run, picture), *_outcomes(here)]))
+    st.caption(" · ".join([f"Each: {', '.join(picture.images)}.", *_differences(run, picture), *_outcomes(run, here)]))
     if clicked is not None:
         page.open_page("sample", run=run.id, image=int(here["image"].iloc[clicked]))
 
 
-def _outcomes(here: frames.Frame) -> list[str]:
-    if here["before"].isna().all():
+def _outcomes(run: Run, here: frames.Frame) -> list[str]:
+    if not here["recorded"].any():
         return []
-    counts = frames.outcome_counts(here)
-    said = "; here " + ", ".join(f"{count:,} {name}" for name, count in counts.items()) if counts else ""
-    return [f"Class predicted before → after the attack, by the network that made x′{said}."]
+    if here["before"].isna().all():
+        return ["Recorded by an older aat-explore, which kept no predictions: no outcomes, no orders by loss."]
+    counts = ", ".join(f"{count:,} {name}" for name, count in frames.outcome_counts(here).items())
+    shown = f": {counts}" if counts else ""
+    by = f"by the network that made x′{as_seen(run.config)}"
+    return [f"Classes predicted before → after the attack (beneath, or on hovering) are {by}{shown}."]
 
 
 def _differences(run: Run, picture: gallery.PickedImages) -> list[str]:

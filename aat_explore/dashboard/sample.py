@@ -11,7 +11,7 @@ from aat_explore.dashboard import choices, downloads, page, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.errors import AATError
 from aat_explore.store import Run, RunMovedOnError, Store
-from aat_explore.views import charts, frames, gallery, pixels
+from aat_explore.views import charts, frames, gallery, pixels, recipes
 
 NEIGHBOURS = 24
 
@@ -245,19 +245,19 @@ def _versions(this: Sample) -> None:
         )
     clicked = sheet.show(images, frames.version_captions(found), frames.version_titles(found, this.image), "versions")
     st.caption(
-        f"Showing {len(found.epochs)} of the {of_all}: {said}. {_predictions(found)} Click one to open the picks of "
-        "its epoch."
+        f"Showing {len(found.epochs)} of the {of_all}: {said}. {_predictions(found, this.run)} Click one to open the "
+        "picks of its epoch."
     )
     if clicked is not None:
         page.open_page("picks", run=this.run.id, epoch=found.epochs[clicked])
 
 
-def _predictions(found: frames.SampleVersions) -> str:
+def _predictions(found: frames.SampleVersions, run: Run) -> str:
     if found.said["before"].isna().all():
-        return "An earlier version recorded them, without the class predicted; the Attack lab shows it."
+        return "They were recorded by an older aat-explore, which kept no predictions."
     counts = ", ".join(f"{count} × {name}" for name, count in frames.outcome_counts(found.said).items() if count)
     return "Beneath: the class predicted before → after the attack, by the network that made x′" + (
-        f" ({counts})." if counts else "."
+        f"{recipes.as_seen(run.config)} ({counts})." if counts else f"{recipes.as_seen(run.config)}."
     )
 
 

@@ -18,7 +18,7 @@ class Recorded:
 
     x_adv: np.ndarray[Any, Any]
     losses: np.ndarray[Any, Any]
-    predicted: np.ndarray[Any, Any]
+    classes: np.ndarray[Any, Any]
 
 
 class Recorder:
@@ -31,7 +31,7 @@ class Recorder:
     def __init__(self, count: int, shape: torch.Size, device: torch.device) -> None:
         self._x_adv = torch.zeros((count, *shape), device=device)
         self._losses = torch.zeros((count, 2), device=device)
-        self._predicted = torch.zeros((count, 2), dtype=torch.int32, device=device)
+        self._classes = torch.zeros((count, 2), dtype=torch.int32, device=device)
 
     def __len__(self) -> int:
         return len(self._x_adv)
@@ -49,12 +49,12 @@ class Recorder:
                     logits = wide(network(images[here]))
                     losses = F.cross_entropy(logits, labels[here].to(logits.device), reduction="none")
                     self._losses[places[here], column] = losses.to(self._losses)
-                    self._predicted[places[here], column] = logits.argmax(1).to(self._predicted)
+                    self._classes[places[here], column] = logits.argmax(1).to(self._classes)
 
     def recorded(self) -> Recorded:
         """Return what was kept; x′ rounded to 1/255."""
         return Recorded(
             (self._x_adv * 255).round().byte().cpu().numpy(),
             self._losses.cpu().numpy(),
-            self._predicted.cpu().numpy(),
+            self._classes.cpu().numpy(),
         )

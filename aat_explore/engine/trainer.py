@@ -151,7 +151,16 @@ class Trainer:
             num_threads=torch.get_num_threads(),
         )
         shown = trained.recorded
-        return EpochRecord(metrics, p, drawn, shown.x_adv, shown.losses, shown.predicted, weights, training_state)
+        return EpochRecord(
+            metrics=metrics,
+            probabilities=p,
+            drawn=drawn,
+            x_adv=shown.x_adv,
+            recorded_losses=shown.losses,
+            recorded_classes=shown.classes,
+            weights=weights,
+            training_state=training_state,
+        )
 
     def pick(self, epoch: int, watch: Stopwatch) -> Picks:
         """Steps 1 to 3: score the samples, and draw K; all samples for n = all, none for n = 0 and in warm-up."""

@@ -31,8 +31,8 @@ class Run(Protocol):
     def probabilities(self, epoch: int) -> Array | None: ...  # noqa: D102
     def drawn(self, epoch: int) -> Array: ...  # noqa: D102
     def x_adv(self, epoch: int) -> Array: ...  # noqa: D102
-    def losses(self, epoch: int) -> Array | None: ...  # noqa: D102
-    def predicted(self, epoch: int) -> Array | None: ...  # noqa: D102
+    def recorded_losses(self, epoch: int) -> Array | None: ...  # noqa: D102
+    def recorded_classes(self, epoch: int) -> Array | None: ...  # noqa: D102
     def evaluations(self) -> list[Evaluation]: ...  # noqa: D102
 
 

@@ -77,6 +77,12 @@ def when_perturbed(config: RunConfig) -> str:
     return "in each batch by the current network"
 
 
+def as_seen(config: RunConfig) -> str:
+    """How the network that made x′ saw the images it was asked about, to follow `by the network that made x′`."""
+    augmented = config.augment and config.perturbing_network == "on-the-fly"
+    return ", of the images as augmented" if augmented else ""
+
+
 def evaluation_name(evaluation: Evaluation) -> str:
     """The attack of an evaluation and the images it was tried on, e.g. `PGD-40, 2,000 test images`."""
     attack = dict(evaluation.attack)

@@ -81,7 +81,7 @@ def drawn(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFrame:
     frame["class"] = None if dataset is None or label is None else np.array(dataset.class_names)[label]
     frame["recorded"] = frame["position"] < len(run.x_adv(epoch))
     frame["again"] = np.isin(image, run.drawn(epoch - 1)) if epoch > 1 else False
-    return pd.concat([frame, what_was_said(run, epoch, frame["position"].to_numpy(), dataset)], axis="columns")
+    return pd.concat([frame, what_was_said(run, epoch, image, frame["position"].to_numpy(), dataset)], axis="columns")
 
 
 def selected(
@@ -140,7 +140,7 @@ def captions(frame: pd.DataFrame) -> list[str]:
 
 
 def _caption(row: dict[Any, Any]) -> str:
-    return _picked_and_p(row) + ("" if pd.isna(row["before"]) else f"\n{row['before']} → {row['after']}")
+    return _picked_and_p(row) + ("" if pd.isna(row["before"]) else f"\n{row['before']}\n→ {row['after']}")
 
 
 def _picked_and_p(row: dict[Any, Any]) -> str:

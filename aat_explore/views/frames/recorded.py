@@ -15,7 +15,7 @@ OUTCOMES = {  # by whether the network predicts the true class of x, and of x′
     (True, False): "fooled",
     (True, True): "resists",
     (False, False): "wrong already",
-    (False, True): "put right",  # the perturbation gives the label away (Kurakin et al. 2017)
+    (False, True): "put right",  # label leaking, if the attack knew the true label (Kurakin et al. 2017)
 }
 
 
@@ -27,23 +27,22 @@ def labels_of(run: Run, dataset: Dataset, rows: Array) -> NDArray[np.uint8]:
     return dataset.train.labels[rows]
 
 
-def what_was_said(run: Run, epoch: int, positions: Array, dataset: Dataset | None = None) -> pd.DataFrame:
-    """What the network that made x′ said of the images at these positions in the draw: the last columns of `drawn`."""
-    losses, predicted = run.losses(epoch), run.predicted(epoch)
+def what_was_said(run: Run, epoch: int, rows: Array, positions: Array, dataset: Dataset | None = None) -> pd.DataFrame:
+    """What the network that made x′ said of images `rows`, at these positions in the draw: last columns of `drawn`."""
+    losses, classes = run.recorded_losses(epoch), run.recorded_classes(epoch)
     frame = pd.DataFrame({"loss": np.nan, "loss after": np.nan}, index=range(len(positions)))
     frame[["before", "after", "outcome"]] = None
     if losses is not None:
         known = positions < len(losses)
         frame.loc[known, ["loss", "loss after"]] = losses[positions[known]].astype(np.float64)
-    if predicted is not None:
-        known = positions < len(predicted)
-        classes = predicted[positions[known]]
+    if classes is not None:
+        known = positions < len(classes)
+        said = classes[positions[known]]
         names = () if dataset is None else dataset.class_names
-        words = np.array([*names, *map(str, range(len(names), 1 + int(classes.max(initial=0))))], dtype=object)
-        frame.loc[known, ["before", "after"]] = words[classes]
+        words = {one: names[one] if one < len(names) else str(one) for one in np.unique(said).tolist()}
+        frame.loc[known, ["before", "after"]] = [[words[one] for one in pair] for pair in said.tolist()] or None
         if dataset is not None:
-            label = labels_of(run, dataset, run.drawn(epoch)[positions[known]])
-            right = classes == label[:, None]
+            right = said == labels_of(run, dataset, rows[known])[:, None]
             frame.loc[known, "outcome"] = [OUTCOMES[bool(before), bool(after)] for before, after in right]
     return frame
 
@@ -80,10 +79,11 @@ def sample_versions(
     """The versions recorded in the epochs that drew the sample: those where it was among the first; None if none."""
     found, said = {}, []
     for epoch in drawn_in:
-        position = np.flatnonzero(run.drawn(epoch)[: run.config.num_recorded] == image)
+        rows = run.drawn(epoch)
+        position = np.flatnonzero(rows[: run.config.num_recorded] == image)
         if len(position) and position[0] < len(x_adv := run.x_adv(epoch)):
             found[epoch] = x_adv[position[0]]
-            said.append(what_was_said(run, epoch, position, dataset))
+            said.append(what_was_said(run, epoch, rows[position], position, dataset))
     if not found:
         return None
     return SampleVersions(tuple(found), np.stack(list(found.values())), pd.concat(said, ignore_index=True))
@@ -92,7 +92,7 @@ def sample_versions(
 def version_captions(found: SampleVersions) -> list[str]:
     """For each version its epoch, and the class predicted before and after the attack."""
     before_after = zip(found.epochs, found.said["before"], found.said["after"], strict=True)
-    return [f"epoch {epoch}" + ("" if pd.isna(x) else f"\n{x} → {x_adv}") for epoch, x, x_adv in before_after]
+    return [f"epoch {epoch}" + ("" if pd.isna(x) else f"\n{x}\n→ {x_adv}") for epoch, x, x_adv in before_after]
 
 
 def version_titles(found: SampleVersions, image: int) -> list[str]:
