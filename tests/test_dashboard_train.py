@@ -5,7 +5,8 @@ from functools import partial
 
 import pages
 import pytest
-from pages import said
+import streamlit as st
+from pages import said, sound
 from streamlit.testing.v1 import AppTest
 from synthetic import make_record, make_run
 
@@ -99,6 +100,24 @@ def test_a_waiting_job_is_removed_by_its_button(store):
     training_queue.enqueue(store.root, Job(config=preset("mini")))
     opened().button(key="train remove 000001").click().run()
     assert not training_queue.listing(store.root).entries
+
+
+def test_a_click_is_done_before_anything_is_drawn(store, monkeypatch):
+    """The page draws itself again when the queue changes, which may end a script before it gets to its buttons."""
+    entry = training_queue.enqueue(store.root, Job(config=preset("mini")))
+    app = opened()
+    monkeypatch.setattr("aat_explore.dashboard.page.heading", lambda *words: st.stop())
+    app.button(key=f"train remove {entry.name}").click().run()
+    assert not training_queue.listing(store.root).entries
+
+
+def test_a_stop_that_finds_no_trainer_is_a_message(store):
+    entry = training_queue.enqueue(store.root, Job(config=preset("mini")))
+    running = entry.job.model_copy(update={"state": "running"})
+    (entry.folder / "000001.json").write_text(running.model_dump_json())
+    app = sound(opened().button(key="train stop 000001").click().run())
+    assert "has no trainer at work that could be stopped" in app.error[0].value
+    assert not sound(app.run()).error
 
 
 def test_a_cache_that_can_only_be_read_offers_no_start(store):

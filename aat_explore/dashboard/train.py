@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
@@ -269,6 +270,8 @@ def _queue() -> None:
     cache = page.cache_dir()
     found = training_queue.listing(cache)
     st.subheader("Queue")
+    if refused := st.session_state.pop("train refused", None):
+        st.error(page.plain(refused))
     for reason in found.damaged.values():
         st.warning(page.plain(reason))
     active = [entry for entry in found.entries if entry.active]
@@ -293,15 +296,26 @@ def _entry(entry: Entry) -> None:
             words.caption(page.plain(job.reason))
         if job.state == "running":
             _progress(job)
-            if button.button("Stop", icon=":material/stop:", key=f"train stop {entry.name}"):
-                training_queue.stop(cache, entry.name)
-                st.caption("Asked to stop: the epochs finished so far are kept.")
-        elif button.button("Remove", key=f"train remove {entry.name}", help="From this list; the run stays."):
-            training_queue.remove(cache, entry.name)
-            st.rerun()
+            button.button(
+                "Stop", icon=":material/stop:", key=f"train stop {entry.name}", on_click=_act,
+                args=(training_queue.stop, cache, entry.name), help="The epochs finished so far are kept.",
+            )  # fmt: skip
+        else:
+            button.button(
+                "Remove", key=f"train remove {entry.name}", on_click=_act,
+                args=(training_queue.remove, cache, entry.name), help="From this list; the run stays.",
+            )  # fmt: skip
         lines = entry.log_lines()
         if lines and job.state in ("running", "failed"):
             st.code("\n".join(lines), language=None)
+
+
+def _act(what: Callable[[Path, str], None], cache: Path, name: str) -> None:
+    """What a button of a job does, as a callback: `_follow` may draw the page again before the script gets there."""
+    try:
+        what(cache, name)
+    except AATError as error:
+        st.session_state["train refused"] = str(error)
 
 
 def _progress(job: Job) -> None:
