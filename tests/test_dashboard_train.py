@@ -103,7 +103,7 @@ def test_a_waiting_job_is_removed_by_its_button(store):
 
 
 def test_a_click_is_done_before_anything_is_drawn(store, monkeypatch):
-    """The page draws itself again when the queue changes, which may end a script before it gets to its buttons."""
+    """So that nothing which ends the script early can lose it."""
     entry = training_queue.enqueue(store.root, Job(config=preset("mini")))
     app = opened()
     monkeypatch.setattr("aat_explore.dashboard.page.heading", lambda *words: st.stop())

@@ -311,7 +311,7 @@ def _entry(entry: Entry) -> None:
 
 
 def _act(what: Callable[[Path, str], None], cache: Path, name: str) -> None:
-    """What a button of a job does, as a callback: `_follow` may draw the page again before the script gets there."""
+    """What a button of a job does, as a callback, which runs before anything that could draw the page again."""
     try:
         what(cache, name)
     except AATError as error:
