@@ -10,6 +10,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from jaxtyping import install_import_hook
 from waiting import PATIENCE, wait_for
 
@@ -17,6 +19,10 @@ from aat_explore.store import Store
 
 # Every call of the algorithm under pytest checks the shapes and dtypes that its annotations promise.
 install_import_hook("aat_explore.algorithm", "typechecker.check")
+
+# A machine that had other work to do for two seconds is no fault of what is tested.
+hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("patient")
 
 PACKED = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 NAMES = ("mnist", "fashion-mnist", "cifar10")
