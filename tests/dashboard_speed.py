@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +113,7 @@ def wander(page: Page, names: list[str], run: str, clicks: int) -> None:
             settled(page)
 
 
-def attacks(rounds: int) -> dict[str, list[float]]:
+def attacks(kind: str, rounds: int) -> list[float]:
     """Seconds of an attack on one image by StdCNN, on the CPU, as the Attack lab makes it."""
     from aat_explore import attack_lab, datasets
     from aat_explore.views import frames
@@ -122,18 +123,8 @@ def attacks(rounds: int) -> dict[str, list[float]]:
     data = datasets.load(run.config.dataset)
     network = attack_lab.load_network(run, data, run.epoch)
     image, label = data.test.images(slice(0, 1))[0], int(data.test.labels[0])
-    return {
-        kind: [
-            timed(
-                lambda kind=kind, seed=seed: attack_lab.attack(
-                    network, image, label, frames.Attempt(kind, 0.3, 20, 2.5, True, seed)
-                ),
-                lambda: None,
-            )
-            for seed in range(rounds)
-        ]
-        for kind in ("FGSM", "PGD")
-    }
+    attempts = [frames.Attempt(kind, 0.3, 20, 2.5, True, seed) for seed in range(rounds)]
+    return [timed(partial(attack_lab.attack, network, image, label, one), lambda: None) for one in attempts]
 
 
 def payload(page: Page, path: str) -> int:
@@ -195,12 +186,12 @@ def main() -> None:
                 for show in ("clean", "adversarial"):
                     report(
                         f"epoch step, {images} {show} images",
-                        lambda images=images, show=show: steps(page, sampled, images, show, 30),
+                        partial(steps, page, sampled, images, show, 30),
                         target,
                     )
             names = pages_of(page)
             for name in names:
-                report(f"switch to {name}", lambda name=name: switches(page, names, name, 16), 1.0)
+                report(f"switch to {name}", partial(switches, page, names, name, 16), 1.0)
             for path in ("", "picks", "sample", "dynamics", "accuracy", "robustness", "compare", "train"):
                 fresh = browser.new_page()
                 print(f"payload of {path or 'runs'}: {payload(fresh, path) / 1e6:.2f} MB (target 2)")
@@ -213,8 +204,8 @@ def main() -> None:
             browser.close()
     finally:
         server.kill()
-    for kind, seconds in attacks(20).items():
-        report(f"attack on one image, {kind}", lambda seconds=seconds: seconds, 0.3)
+    for kind in ("FGSM", "PGD"):
+        report(f"attack on one image, {kind}", partial(attacks, kind, 20), 0.3)
 
 
 if __name__ == "__main__":
