@@ -40,7 +40,8 @@ def what_was_said(run: Run, epoch: int, rows: Array, positions: Array, dataset: 
         said = classes[positions[known]]
         names = () if dataset is None else dataset.class_names
         words = {one: names[one] if one < len(names) else str(one) for one in np.unique(said).tolist()}
-        frame.loc[known, ["before", "after"]] = [[words[one] for one in pair] for pair in said.tolist()] or None
+        named = np.array([words[one] for one in said.ravel().tolist()], dtype=object)
+        frame.loc[known, ["before", "after"]] = named.reshape(said.shape)
         if dataset is not None:
             right = said == labels_of(run, dataset, rows[known])[:, None]
             frame.loc[known, "outcome"] = [OUTCOMES[bool(before), bool(after)] for before, after in right]
@@ -99,6 +100,5 @@ def version_titles(found: SampleVersions, image: int) -> list[str]:
     """The same in one line, with the outcome and the losses."""
     lines = []
     for epoch, row in zip(found.epochs, found.said.to_dict("records"), strict=True):
-        parts = [f"Image {image} as perturbed in epoch {epoch}"]
-        lines.append(", ".join([*parts, *said_words(row)]) + ": open the picks")
+        lines.append(", ".join([f"Image {image} as perturbed in epoch {epoch}", *said_words(row)]) + ": open the picks")
     return lines
