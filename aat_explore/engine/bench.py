@@ -78,7 +78,8 @@ class Epochs:
     """Our trainer without validation and records, which the others do not have either; a call is the next epoch."""
 
     def __init__(self, config: RunConfig, training: ImageSet, num_classes: int) -> None:
-        self.trainer = Trainer(config, training, training.first(1), num_classes, None)
+        unrecorded = config.model_copy(update={"num_recorded": 0})  # changes nothing else
+        self.trainer = Trainer(unrecorded, training, training.first(1), num_classes, None)
         self.epoch = 0
 
     def __call__(self) -> dict[str, float]:
