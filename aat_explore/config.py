@@ -202,18 +202,21 @@ class RunConfig(Values):
 class EvaluationConfig(Values):
     """A robustness test: clean accuracy and an attack over a grid of ε on one split, the weights of one epoch."""
 
-    attack: Literal["pgd", "fgsm"] = Field(
-        "pgd", description="[paper] PGD; FGSM only shows what the single step that was trained on still fools."
+    attack: Literal["pgd", "fgsm", "autoattack"] = Field(
+        "pgd",
+        description="[paper] PGD; autoattack (ours) is the standard ensemble, by pyautoattack; FGSM only shows what "
+        "the single step that was trained on still fools.",
     )
-
     split: Literal["test", "validation", "train"] = Field("test", description="[paper] Whose images are attacked.")
     epsilons: tuple[float, ...] | None = Field(
-        None, description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255."
+        None,
+        description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255; for "
+        "autoattack 0 and the training ε.",
     )
     curve: Literal["nested", "independent"] = Field(
         "nested",
-        description="[ours] nested: PGD at an ε goes on from what the smaller ones found, so that accuracy never rises "
-        "with ε; or every ε on its own (the paper's reading).",
+        description="[ours] nested: what a smaller ε fooled is fooled at a larger one, and PGD goes on from there, so "
+        "that accuracy never rises with ε; or every ε on its own (the paper's reading).",
     )
     steps: int | None = Field(None, ge=1, description="[ours] PGD steps; None = 40.")
     step_size: float | None = Field(None, gt=0, description="[ours] PGD's, in pixel units; None = 2.5 ε/steps.")
@@ -224,14 +227,14 @@ class EvaluationConfig(Values):
 
     @property
     def num_steps(self) -> int:
-        """Steps of the attack."""
-        return 1 if self.attack == "fgsm" else self.steps or 40
+        """Steps of PGD."""
+        return self.steps or 40
 
     @model_validator(mode="after")
-    def _fgsm_has_no_options(self) -> Self:
-        if self.attack == "fgsm" and (self.steps, self.step_size, self.restarts) != (None, None, 1):
+    def _only_pgd_has_options(self) -> Self:
+        if self.attack != "pgd" and (self.steps, self.step_size, self.restarts) != (None, None, 1):
             raise ValueError(
-                "steps, step_size and restarts have no meaning for attack=fgsm; drop them or use attack pgd"
+                f"steps, step_size and restarts have no meaning for attack={self.attack}; drop them or use attack pgd"
             )
         return self
 
@@ -242,9 +245,12 @@ class EvaluationConfig(Values):
                 raise ValueError(f"epsilons={epsilon:g} is outside a pixel's range [0, 1]; use e.g. 0.0314 = 8/255")
         return self
 
-    def grid(self, dataset: str) -> tuple[float, ...]:
-        """The ε grid for a data set, ascending and without repeats."""
-        default = EPSILONS_CIFAR10 if dataset == "cifar10" else EPSILONS_28
+    def grid(self, run: RunConfig) -> tuple[float, ...]:
+        """The ε grid for a run, ascending and without repeats."""
+        if self.attack == "autoattack":
+            default: tuple[float, ...] = (0.0, run.epsilon)  # an ε costs minutes where one of PGD costs seconds
+        else:
+            default = EPSILONS_CIFAR10 if run.dataset == "cifar10" else EPSILONS_28
         return tuple(sorted(set(self.epsilons or default)))
 
 

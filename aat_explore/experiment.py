@@ -1,9 +1,12 @@
 """One config → one cached run, resumed if it was cut off, then evaluated: the only place where engine meets store."""
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -11,11 +14,11 @@ from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine import evaluation, trainer
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.device import computing
-from aat_explore.engine.networks import build_network, load_weights, placed
+from aat_explore.engine.device import computing, describe, versions
+from aat_explore.engine.networks import build_network, digest_of_weights, load_weights, placed, weights_of
 from aat_explore.errors import AATError
 from aat_explore.records import EpochMetrics, EpochRecord, Evaluation
-from aat_explore.store import Run, RunWriter, Store
+from aat_explore.store import KEEP_EVERY, Run, RunWriter, Store
 
 FULL_TEST = EvaluationConfig()
 
@@ -32,8 +35,8 @@ class Listener:
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         """An epoch is on disk."""
 
-    def evaluating(self, done: int, total: int) -> None:
-        """`done` of `total` values of ε are attacked."""
+    def evaluating(self, share: float) -> None:
+        """This share of an evaluation, in [0, 1], is done."""
 
 
 def train(
@@ -43,20 +46,22 @@ def train(
     device: str | None = None,
     threads: int | None = None,
     evaluate_with: EvaluationConfig | None = FULL_TEST,
+    keep_every: int = KEEP_EVERY,
     listener: Listener | None = None,
 ) -> Run:
     """Train the run of `config` into the cache and return it; what is already there is not done twice.
 
     A run cut off earlier goes on after its last committed epoch; on one machine, device and number of threads the
     result equals the uninterrupted run's bit for bit. After the last epoch the run is evaluated unless
-    `evaluate_with` is None. Raises AATError: unknown data, n > T, a diverged network, a run that is being trained.
+    `evaluate_with` is None. The weights of every `keep_every`-th epoch are kept, besides the best and the last two.
+    Raises AATError: unknown data, n > T, a diverged network, a run that is being trained.
     """
     listener = listener or Listener()
     store = Store(cache_dir)
     with computing(device, threads) as place:
         data = datasets.load(config.dataset, cache_dir=cache_dir)
         trainer.check_num_perturbed(config, len(data.train))
-        with store.writer(config) as writer:
+        with store.writer(config, keep_every=keep_every) as writer:
             listener.began(config, writer.epoch, place)
             if writer.epoch < config.epochs:
                 records = trainer.train(
@@ -84,8 +89,8 @@ def evaluate(
 ) -> Evaluation:
     """Attack a run's network after `epoch` (the last, if None), store the evaluation with the run and return it.
 
-    The same evaluation is not made twice. Raises AATError: no such run, no checkpoint of that epoch, unknown data, a
-    run of the showcase (which is only read), or one that is being trained.
+    The same evaluation is not made twice, and one that was cut off goes on. Raises AATError: no such run, no
+    checkpoint of that epoch, unknown data, a run of the showcase (which is only read), or one that is being trained.
     """
     run = Store(cache_dir).open(run_id)
     if run.showcase:
@@ -96,6 +101,29 @@ def evaluate(
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
     with computing(device, threads) as place, Store(cache_dir).writer(run.config) as writer:
         return _evaluate(writer, config, epoch, data, place, listener or Listener())
+
+
+def evaluate_every(
+    run_id: str,
+    config: EvaluationConfig,
+    every: int,
+    *,
+    cache_dir: Path | str = "cache",
+    device: str | None = None,
+    threads: int | None = None,
+    listener: Listener | None = None,
+) -> list[Evaluation]:
+    """`evaluate` the run's kept checkpoints whose epoch is a multiple of `every`, and the last: robustness over epochs.
+
+    A run keeps every `keep_every`-th checkpoint (see `train`), the best and the last two. Raises AATError as `evaluate`
+    does, and for `every` < 1.
+    """
+    if every < 1:
+        raise AATError(f"every={every} is less than 1; use e.g. 10 for every tenth epoch")
+    run = Store(cache_dir).open(run_id)
+    epochs = [epoch for epoch in run.checkpoints() if epoch % every == 0 or epoch == run.epoch]
+    common: dict[str, Any] = {"cache_dir": cache_dir, "device": device, "threads": threads, "listener": listener}
+    return [evaluate(run_id, config, epoch=epoch, **common) for epoch in epochs]
 
 
 def image_set(split: datasets.Split, device: torch.device | str = "cpu") -> ImageSet:
@@ -141,27 +169,33 @@ def _evaluate(
     run = writer.read()
     split: datasets.Split = getattr(data, config.split)
     images = len(split) if config.images is None else min(config.images, len(split))
-    wanted = (
-        config.split,
-        epoch,
-        images,
-        config.grid(run.config.dataset),
-        config.seed,
-        evaluation.describe_attack(config),
-    )
+    grid, attack = config.grid(run.config), evaluation.describe_attack(config)
+    wanted = (config.split, epoch, images, grid, config.seed, attack)
     for made in run.evaluations():
         if (made.split, made.epoch, made.num_images, made.epsilons, made.seed, made.attack) == wanted:
             return made
-    made = evaluation.evaluate(
-        placed(load_network(run, data, epoch), device),
-        image_set(split, device).first(images),
-        config,
-        config.grid(run.config.dataset),
-        epoch=epoch,
-        progress=listener.evaluating,
+    network = placed(load_network(run, data, epoch), device)
+    attacked = image_set(split, device).first(images)
+    key = _key(network, device, [config.split, epoch, images, grid, config.seed, sorted(attack.items())])
+    parts = [_verdicts_of(part) for part in run.verdicts_so_far(key)]
+    fresh = evaluation.verdicts(
+        network, attacked, config, grid, skip=sum(p.correct.shape[-1] for p in parts), progress=listener.evaluating
     )
-    writer.add_evaluation(made)
-    return made
+    for part in fresh:
+        writer.add_verdicts(key, len(parts), {"correct": part.correct, "seconds": np.array([part.seconds])})
+        parts.append(part)
+    made, correct = evaluation.summed_up(network, attacked, config, grid, parts, epoch=epoch)
+    return writer.add_evaluation(made, correct, key=key)
+
+
+def _key(network: nn.Module, device: torch.device, asked: list[object]) -> str:
+    """Name what decides an evaluation's bits: parts made otherwise, say by more threads, are not mixed with it."""
+    decides = [digest_of_weights(weights_of(network)), describe(device), torch.get_num_threads(), versions(), asked]
+    return hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
+
+
+def _verdicts_of(part: dict[str, np.ndarray[Any, Any]]) -> evaluation.Verdicts:
+    return evaluation.Verdicts(part["correct"], float(part["seconds"][0]))
 
 
 def _resume(writer: RunWriter) -> trainer.Resume | None:

@@ -5,6 +5,7 @@ This is the schema of the cache: `store` writes it, `views` reads it, and none o
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -80,12 +81,18 @@ class Evaluation(Values):
     )
     epsilons: tuple[float, ...] = Field(description="ℓ∞ budgets in pixel units, ascending; 0 is clean accuracy.")
     num_correct: tuple[int, ...] = Field(description="Images classified correctly under every attempt, for each ε.")
-    seed: int = Field(description="Seed of the random starts.")
+    attacks: tuple[str, ...] = Field(
+        (), description="Attacks tried in turn, each on what the ones before it left; () in older records."
+    )
+    verdicts: str | None = Field(
+        None, description="sha256 of the file with a bit an attack, ε and image; None in older records."
+    )
+    seed: int = Field(description="Seed of all that the attack draws.")
     seconds: float = Field(description="Wall time of the whole evaluation.")
     model_digest: str = Field(description="sha256 of the weights, to tell whether two evaluations attacked the same.")
     device: str = Field(description="Device and its name.")
     num_threads: int = Field(description="CPU threads torch used; they change the bits of a result.")
-    versions: dict[str, str] = Field(description="Versions of aat-explore, torch and Python.")
+    versions: dict[str, str] = Field(description="Versions of aat-explore, torch, Python and of a library's attack.")
     created: str = Field(description="UTC time the evaluation ended, ISO 8601.")
 
     @model_validator(mode="after")
@@ -101,6 +108,23 @@ class Evaluation(Values):
     def accuracies(self) -> tuple[float, ...]:
         """Robust accuracy for each ε, shares in [0, 1]."""
         return tuple(count / self.num_images for count in self.num_correct)
+
+    @property
+    def intervals(self) -> tuple[tuple[float, float], ...]:
+        """95 % interval of each accuracy, had other images been drawn: `wilson_interval`."""
+        return tuple(wilson_interval(count, self.num_images) for count in self.num_correct)
+
+
+def wilson_interval(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Score interval of a share, in [0, 1] (Wilson 1927): (p̂ + z²/2N ± z√(p̂(1−p̂)/N + z²/4N²)) / (1 + z²/N)."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = count / total
+    centre = share + z * z / (2 * total)
+    half = z * (share * (1 - share) / total + (z / (2 * total)) ** 2) ** 0.5
+    scale = 1 + z * z / total
+    low = 0.0 if count == 0 else (centre - half) / scale  # exactly, not to rounding
+    high = 1.0 if count == total else (centre + half) / scale
+    return low, high
 
 
 class Timing(Values):

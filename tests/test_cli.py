@@ -322,6 +322,7 @@ def test_evaluating_prints_the_evaluation_that_it_stores(tmp_path, capsys, tiny_
     shown = json.loads(capsys.readouterr().out)
     (stored,) = Store(tmp_path).open(run_id).evaluations()
     assert shown.pop("accuracies") == list(stored.accuracies)
+    assert shown.pop("intervals") == [list(interval) for interval in stored.intervals]
     assert Evaluation.model_validate(shown) == stored
     assert aat(*words) == 0
     out = capsys.readouterr().out

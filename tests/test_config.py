@@ -279,11 +279,14 @@ def test_pgd_left_open_takes_steps_of_two_and_a_half_epsilon_over_their_number(e
 def test_the_evaluation_of_the_paper_is_pgd_40_over_its_grid_of_epsilon():
     config = EvaluationConfig()
     assert (config.split, config.num_steps, config.random_start, config.images) == ("test", 40, True, None)
-    assert config.grid("mnist") == pytest.approx([0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4], abs=1e-12)
-    cifar10 = config.grid("cifar10")
+    assert config.grid(RunConfig(dataset="mnist")) == pytest.approx(
+        [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4], abs=1e-12
+    )
+    cifar10 = config.grid(RunConfig(dataset="cifar10"))
     assert (cifar10[0], cifar10[-1]) == (0, 16 / 255)
     assert any(epsilon == pytest.approx(0.02) for epsilon in cifar10)  # the training ε is tested
-    assert EvaluationConfig(epsilons=(0.3, 0.1, 0.3)).grid("mnist") == (0.1, 0.3)
+    assert EvaluationConfig(epsilons=(0.3, 0.1, 0.3)).grid(RunConfig()) == (0.1, 0.3)
+    assert EvaluationConfig(attack="autoattack").grid(RunConfig(epsilon=0.1)) == (0.0, 0.1)
 
 
 def test_samples_are_drawn_only_between_none_and_all():

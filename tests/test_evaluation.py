@@ -1,18 +1,24 @@
 """Robust accuracy counts an image only if no iterate of any attempt fools the network on it."""
 
 import itertools
+import sys
 
+import numpy as np
 import pytest
 import torch
 from networks import Linear, confident, mini_set
+from scipy.stats import binomtest
 
 from aat_explore.algorithm import pgd
 from aat_explore.algorithm.attacks import pgd_step, uniform_start
 from aat_explore.algorithm.gradients import attacked
 from aat_explore.config import EvaluationConfig, ResolvedAttack
-from aat_explore.engine import evaluation
+from aat_explore.engine import counting
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.evaluation import clean_correct, correct_at, evaluate, fgsm_correct, robust_correct
+from aat_explore.engine.counting import clean_correct, fgsm_correct, robust_correct
+from aat_explore.engine.evaluation import correct_at, evaluate, verdicts
+from aat_explore.errors import AATError
+from aat_explore.records import wilson_interval
 
 GRID = (0.0, 0.01, 0.03, 0.1)
 
@@ -63,8 +69,8 @@ def test_restarts_only_take_away(data):
     assert five.sum() < one.sum()
 
 
-def test_a_misclassified_image_is_never_robust(data):
-    network = confident("StdCNN")
+def test_a_misclassified_image_is_never_robust():
+    network, data = confident("StdCNN"), mini_set(400, 800)  # not those that it was fitted to
     wrong = ~clean_correct(network, data)
     assert wrong.any()
     assert not (robust_correct(network, data, attack(1e-6, steps=1), generator=generator()) & wrong).any()
@@ -109,7 +115,7 @@ def test_an_evaluation_counts_what_robust_correct_says_at_each_epsilon(data):
     network = confident("StdCNN")
     config = EvaluationConfig(steps=5, epsilons=GRID, seed=3, curve="independent")
     heard = []
-    found = evaluate(network, data, config, GRID, epoch=7, progress=lambda done, total: heard.append((done, total)))
+    found, correct = evaluate(network, data, config, GRID, epoch=7, progress=heard.append)
     expected = [int(clean_correct(network, data).sum())] + [
         int(robust_correct(network, data, attack(epsilon, steps=5), generator=generator(3)).sum())
         for epsilon in GRID[1:]
@@ -117,7 +123,10 @@ def test_an_evaluation_counts_what_robust_correct_says_at_each_epsilon(data):
     assert list(found.num_correct) == expected
     assert found.accuracies == tuple(count / 400 for count in expected)
     assert (found.epoch, found.num_images, found.epsilons) == (7, 400, GRID)
-    assert heard[-1] == (4, 4)
+    assert heard == sorted(heard)
+    assert (heard[0], heard[-1]) == (0.0, 1.0)
+    assert correct.shape == (1, len(GRID), len(data))
+    assert correct[0].sum(axis=1).tolist() == expected
     assert found.num_threads == torch.get_num_threads()
 
 
@@ -139,7 +148,7 @@ def test_a_nested_curve_never_leaves_an_image_that_an_independent_attack_fools(d
 
 def test_without_warm_steps_a_nested_curve_is_the_least_of_independent_attacks(data, monkeypatch):
     """So that dropping what is fooled already is all that it does besides them."""
-    monkeypatch.setattr(evaluation, "WARM_STEPS", 0)
+    monkeypatch.setattr(counting, "WARM_STEPS", 0)
     network = confident("StdCNN")
     nested, independent = (
         list(correct_at(network, data, EvaluationConfig(steps=3, curve=curve), GRID))
@@ -169,7 +178,7 @@ def test_a_nested_curve_stays_in_the_ball(data):
 
 def test_only_a_nested_curve_says_so(data):
     said = [
-        evaluate(Linear(10, 784), data.first(5), EvaluationConfig(**fields), (0.0,), epoch=1).attack.get("curve")
+        evaluate(Linear(10, 784), data.first(5), EvaluationConfig(**fields), (0.0,), epoch=1)[0].attack.get("curve")
         for fields in ({}, {"curve": "independent"}, {"attack": "fgsm"})
     ]
     assert said == ["nested", None, None]
@@ -178,7 +187,107 @@ def test_only_a_nested_curve_says_so(data):
 def test_a_model_digest_tells_networks_apart(data):
     small = data.first(10)
     digests = {
-        evaluate(Linear(10, 784, scale=scale), small, EvaluationConfig(), (0.0,), epoch=1).model_digest
+        evaluate(Linear(10, 784, scale=scale), small, EvaluationConfig(), (0.0,), epoch=1)[0].model_digest
         for scale in (1, 1, 2)
     }
     assert len(digests) == 2
+
+
+# --- Verdicts in parts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("curve", ["nested", "independent"])
+def test_verdicts_do_not_depend_on_what_is_skipped(data, curve):
+    network, config = confident("StdCNN"), EvaluationConfig(steps=2, restarts=2, seed=5, curve=curve)
+    whole = list(verdicts(network, data, config, GRID))
+    (rest,) = verdicts(network, data, config, GRID, skip=200)
+    assert len(whole) == 2
+    assert np.array_equal(rest.correct, whole[1].correct)
+    assert not np.array_equal(rest.correct, whole[0].correct)
+
+
+# --- AutoAttack ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def autoattack(data):
+    """The ensemble on 20 images of a trained network; at the first ε some resist all four."""
+    pytest.importorskip("pyautoattack")
+    config = EvaluationConfig(attack="autoattack")
+    return evaluate(confident("StdCNN"), data.first(20), config, (0.0, 0.004, 0.02), epoch=1)
+
+
+@pytest.mark.slow
+def test_autoattack_is_the_librarys_own_run(data, autoattack):
+    """Its own loop over its four attacks, on the images that are classified correctly, from the same seed."""
+    library = pytest.importorskip("pyautoattack")
+    network, (found, correct) = confident("StdCNN"), autoattack
+    images, labels = data.images[:20].float() / 255, data.labels[:20]
+    own = library.AutoAttack(network, eps=0.004, norm="Linf", seed=0, version="standard")
+    own.verbose = False
+    with torch.random.fork_rng(), attacked(network):
+        x_adv, _ = own.run_standard_evaluation(images, labels, batch_size=20)
+        expected = network(x_adv).argmax(1) == labels
+    assert np.array_equal(correct[-1, 1], expected.numpy())
+    assert 0 < found.num_correct[1] < found.num_correct[0]
+    assert found.attacks == ("APGD-CE", "APGD-T", "FAB-T", "Square")
+    assert "pyautoattack" in found.versions
+
+
+@pytest.mark.slow
+def test_each_of_its_attacks_only_takes_away_and_pgd_is_hardly_weaker(data, autoattack):
+    network, (found, correct) = confident("StdCNN"), autoattack
+    for weaker, stronger in itertools.pairwise(correct):
+        assert not (stronger & ~weaker).any()
+    for smaller, larger in itertools.pairwise(correct[-1]):
+        assert not (larger & ~smaller).any()
+    left = robust_correct(network, data.first(20), attack(0.004, steps=40), restarts=2, generator=generator())
+    assert int(left.sum()) - found.num_correct[1] <= 1
+
+
+def test_autoattack_leaves_the_network_and_torchs_chance_as_they_were(data):
+    """At an ε where its first attack fools all, so that the other three have nothing to do."""
+    pytest.importorskip("pyautoattack")
+    network = confident("StdCNN")
+    chance, wanted = torch.get_rng_state(), [parameter.requires_grad for parameter in network.parameters()]
+    found, correct = evaluate(network, data.first(6), EvaluationConfig(attack="autoattack"), (0.0, 0.1), epoch=1)
+    assert (correct.shape, found.num_correct[1]) == ((4, 2, 6), 0)
+    assert torch.equal(torch.get_rng_state(), chance)
+    assert [parameter.requires_grad for parameter in network.parameters()] == wanted
+
+
+def test_what_an_attack_returns_is_checked_not_believed(data, monkeypatch):
+    """x′ outside the ball, or of an image that it does not fool, counts for nothing."""
+    pytest.importorskip("pyautoattack")
+    from aat_explore.engine.autoattack import AutoAttack
+
+    class Cheat:
+        def run_standard_evaluation(self, images, labels, *, batch_size):
+            return torch.rand_like(images), labels
+
+    network, few = confident("StdCNN"), data.first(10)
+    monkeypatch.setattr(AutoAttack, "_prepared", lambda *arguments: Cheat())
+    left = AutoAttack(seed=0).leaves(network, few, 0.1, clean_correct(network, few))
+    assert torch.equal(left[-1], clean_correct(network, few))
+
+
+def test_without_the_library_it_says_how_to_get_it(data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
+    with pytest.raises(AATError, match=r"pyautoattack cannot be imported .*; pip install 'aat-explore\[eval\]'"):
+        evaluate(confident("StdCNN"), data.first(4), EvaluationConfig(attack="autoattack"), (0.1,), epoch=1)
+
+
+def test_a_network_of_three_classes_is_refused(data):
+    pytest.importorskip("pyautoattack")
+    few = ImageSet(data.images[:4], torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(AATError, match="AutoAttack needs 4 classes and this network has 3; use attack pgd"):
+        evaluate(Linear(3, 784), few, EvaluationConfig(attack="autoattack"), (0.1,), epoch=1)
+
+
+# --- Intervals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 1, 17, 100, 199, 200])
+def test_an_interval_is_scipys(count):
+    expected = binomtest(count, 200).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(count, 200) == pytest.approx((expected.low, expected.high), abs=1e-12)

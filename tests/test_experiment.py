@@ -16,7 +16,7 @@ from synthetic import make_run
 from aat_explore import datasets, experiment
 from aat_explore.config import EvaluationConfig, RunConfig, preset
 from aat_explore.datasets import Dataset, Split
-from aat_explore.engine import evaluation, trainer
+from aat_explore.engine import batches, evaluation, trainer
 from aat_explore.errors import AATError
 from aat_explore.records import EpochMetrics
 from aat_explore.store import Run, Store
@@ -92,8 +92,8 @@ class Log(experiment.Listener):
     def finished_epoch(self, metrics):
         self.heard.append(("finished", metrics.epoch))
 
-    def evaluating(self, done, total):
-        self.heard.append(("evaluating", done, total))
+    def evaluating(self, share):
+        self.heard.append(("evaluating", share))
 
 
 def assert_same_run(one: Run, other: Run) -> None:
@@ -297,7 +297,7 @@ def test_a_complete_run_is_not_trained_again_nor_evaluated_again(tmp_path, train
         raise AssertionError("done twice")
 
     monkeypatch.setattr(trainer, "train", never)
-    monkeypatch.setattr(evaluation, "evaluate", never)
+    monkeypatch.setattr(evaluation, "verdicts", never)
     log = Log()
     again = train(made, tmp_path, evaluate_with=QUICK_TEST, listener=log)
     assert experiment.evaluate(made.run_id, QUICK_TEST, cache_dir=tmp_path) == first.evaluations()[0]
@@ -314,7 +314,7 @@ def test_a_run_cut_off_before_its_evaluation_is_only_evaluated(tmp_path, monkeyp
     monkeypatch.setattr(trainer, "train", None)
     log = Log()
     run = train(made, tmp_path, evaluate_with=QUICK_TEST, listener=log)
-    assert log.heard == [("began", 2), ("evaluating", 0, 2), ("evaluating", 1, 2), ("evaluating", 2, 2)]
+    assert log.heard == [("began", 2), ("evaluating", 0.0), ("evaluating", 0.5), ("evaluating", 1.0)]
     (made_now,) = run.evaluations()
     assert (made_now.epoch, made_now.split, made_now.num_images, made_now.epsilons) == (2, "test", 40, (0.0, 0.1))
     assert made_now.attack["steps"] == 2
@@ -341,7 +341,7 @@ def test_a_listener_hears_the_whole_course_in_order(tmp_path):
     log = Log()
     train(config(epochs=2), tmp_path, evaluate_with=QUICK_TEST, listener=log)
     course = [("began", 0), ("finished", 1), ("finished", 2)]
-    assert log.heard == course + [("evaluating", done, 2) for done in range(3)]
+    assert log.heard == course + [("evaluating", share) for share in (0.0, 0.5, 1.0)]
 
 
 # --- Evaluations ---------------------------------------------------------------------------------------------------
@@ -377,6 +377,84 @@ def test_the_model_digest_tells_epochs_apart(tmp_path, trained):
         experiment.evaluate(run.id, QUICK_TEST, cache_dir=tmp_path, epoch=epoch).model_digest for epoch in (1, 2, None)
     ]
     assert digests[0] != digests[1] == digests[2]
+
+
+class CutOffEvaluation(experiment.Listener):
+    """Ctrl-C as soon as more than a share of an evaluation is done."""
+
+    def __init__(self, after: float) -> None:
+        self.after = after
+
+    def evaluating(self, share):
+        if share > self.after:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def chunks_of_ten(monkeypatch):
+    monkeypatch.setattr(batches, "chunk_size", lambda device: 10)
+
+
+@pytest.mark.usefixtures("chunks_of_ten")
+@pytest.mark.parametrize("curve", ["nested", "independent"])
+def test_an_interrupted_evaluation_equals_an_uninterrupted_one(tmp_path, trained, curve):
+    """Image by image, and what was done is not done again."""
+    asked = EvaluationConfig(epsilons=(0.0, 0.05, 0.2), steps=2, restarts=2, images=35, curve=curve)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.evaluate(trained.id, asked, cache_dir=tmp_path, listener=CutOffEvaluation(0.6))
+    cut = Store(tmp_path).open(trained.id)
+    cut.verify()
+    assert len(cut.evaluations()) == 1  # the one it was trained with: half of another is no evaluation
+    log = Log()
+    made = experiment.evaluate(trained.id, asked, cache_dir=tmp_path, listener=log)
+    assert log.heard[0] == ("evaluating", 20 / 35)
+    resumed = Store(tmp_path).open(trained.id)
+    resumed.verify()
+    assert not [name for name in resumed.head.files if "safetensors" in name and name.startswith("evaluations")]
+    assert not list(resumed.path.glob("evaluations/*/"))
+    data = datasets.load("fashion-mini")
+    assert 0 < made.num_correct[1] < made.num_correct[0]
+    whole, correct = evaluation.evaluate(
+        experiment.load_network(resumed, data), experiment.image_set(data.test).first(35), asked,
+        (0.0, 0.05, 0.2), epoch=2,
+    )  # fmt: skip
+    assert np.array_equal(resumed.verdicts(made), correct)
+    assert made.num_correct == whole.num_correct
+    assert made.num_correct[0] > 0
+    assert made.seconds > 0
+
+
+@pytest.mark.usefixtures("chunks_of_ten")
+def test_parts_made_by_other_threads_are_not_taken_up(tmp_path, trained):
+    asked = EvaluationConfig(epsilons=(0.1,), steps=1, images=35)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.evaluate(trained.id, asked, cache_dir=tmp_path, threads=1, listener=CutOffEvaluation(0.3))
+    log = Log()
+    experiment.evaluate(trained.id, asked, cache_dir=tmp_path, threads=2, listener=log)
+    assert log.heard[0] == ("evaluating", 0.0)
+
+
+def test_verdicts_are_kept_a_bit_an_image_and_add_up_to_the_counts(trained):
+    (made,) = trained.evaluations()
+    correct = trained.verdicts(made)
+    assert correct.shape == (1, 2, 40)
+    assert correct.dtype == bool
+    assert tuple(correct[-1].sum(axis=1)) == made.num_correct
+    assert made.attacks == ("PGD",)
+
+
+def test_robustness_over_epochs_is_measured_at_the_kept_checkpoints(tmp_path):
+    made = config(epochs=7)
+    run = train(made, tmp_path, keep_every=2)
+    assert {2, 4, 6, 7} <= set(run.checkpoints())
+    found = experiment.evaluate_every(run.id, QUICK_TEST, 2, cache_dir=tmp_path)
+    assert [one.epoch for one in found] == [2, 4, 6, 7]
+    again = experiment.evaluate_every(run.id, QUICK_TEST, 4, cache_dir=tmp_path)
+    assert again == [found[1], found[3]]
+    with pytest.raises(AATError, match="every=0 is less than 1"):
+        experiment.evaluate_every(run.id, QUICK_TEST, 0, cache_dir=tmp_path)
+    with pytest.raises(AATError, match="keep_every=0 is less than 1"):
+        train(made, tmp_path, keep_every=0)
 
 
 @pytest.mark.parametrize("epoch", [0, -1, 5])

@@ -63,7 +63,7 @@ def test_each_runs_evaluation_can_be_repeated(run):
     import torch
 
     from aat_explore.engine.batches import ImageSet
-    from aat_explore.engine.evaluation import clean_correct
+    from aat_explore.engine.counting import clean_correct
     from aat_explore.engine.networks import digest_of_weights
     from aat_explore.experiment import load_network
 

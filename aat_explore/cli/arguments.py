@@ -76,13 +76,14 @@ class Train:
     device: Device = None
     threads: Threads = None
     evaluate: Annotated[bool, tyro.conf.arg(help="Attack the test set with PGD-40 over a grid of ε at the end.")] = True
+    keep_every: Annotated[int, tyro.conf.arg(help="Keep the weights of every k-th epoch, besides best and last.")] = 10
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print only the run id.")] = False
 
     def run(self) -> int:
         """Train."""
-        return commands.train(
-            dataclasses.asdict(self.flags), self.cache_dir, self.device, self.threads, self.evaluate, self.quiet
-        )
+        where = commands.Where(self.cache_dir, self.device, self.threads)
+        fields = dataclasses.asdict(self.flags)
+        return commands.train(fields, where, self.evaluate, self.quiet, keep_every=self.keep_every)
 
 
 @dataclasses.dataclass
@@ -117,6 +118,9 @@ class Evaluate:
     run_id: RunId
     flags: Annotated[EvaluationFlags, tyro.conf.arg(name="")] = dataclasses.field(default_factory=EvaluationFlags)
     epoch: Annotated[int | None, tyro.conf.arg(help="Epoch whose weights are attacked; None = the last.")] = None
+    every: Annotated[int | None, tyro.conf.arg(help="Attack the kept weights of every k-th epoch, and the last.")] = (
+        None
+    )
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
     device: Device = None
     threads: Threads = None
@@ -124,10 +128,9 @@ class Evaluate:
 
     def run(self) -> int:
         """Evaluate."""
+        where = commands.Where(self.cache_dir, self.device, self.threads)
         fields = dataclasses.asdict(self.flags)
-        return commands.evaluate(
-            self.run_id, fields, self.epoch, self.cache_dir, self.device, self.threads, as_json=self.json
-        )
+        return commands.evaluate(self.run_id, fields, self.epoch, self.every, where, as_json=self.json)
 
 
 @dataclasses.dataclass
@@ -143,7 +146,7 @@ class Demo:
     def run(self) -> int:
         """Train the demo's runs and serve them."""
         commands.check_port(self.port)
-        code = commands.demo(self.cache_dir, self.device, self.threads)
+        code = commands.demo(commands.Where(self.cache_dir, self.device, self.threads))
         return commands.app(self.cache_dir, self.port) if self.app else code
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from aat_explore.cli.tables import print_frame
 from aat_explore.config import PRESETS, EvaluationConfig, RunConfig, checked, checked_config, preset
 from aat_explore.errors import AATError
 from aat_explore.records import Evaluation
-from aat_explore.store import Run, Store, rows_of
+from aat_explore.store import KEEP_EVERY, Run, Store, rows_of
 from aat_explore.views import frames
 from aat_explore.views.recipes import evaluation_name
 
@@ -26,20 +27,25 @@ DEMO_EPOCHS = 8
 DEMO_NUM_PERTURBED = (0, 100, 1000, "all")
 
 
-def train(
-    fields: dict[str, Any], cache_dir: Path, device: str | None, threads: int | None, evaluate: bool, quiet: bool
-) -> int:
+@dataclass(frozen=True)
+class Where:
+    """Which cache, and on what to compute."""
+
+    cache_dir: Path
+    device: str | None
+    threads: int | None
+
+
+def train(fields: dict[str, Any], where: Where, evaluate: bool, quiet: bool, *, keep_every: int) -> int:
     """Train one run and print its id, or its course."""
     config = checked_config(fields)
-    _train(config, cache_dir, device, threads, evaluate, quiet)
+    _train(config, where, evaluate, quiet, keep_every)
     if quiet:
         print(config.run_id)
     return 0
 
 
-def _train(
-    config: RunConfig, cache_dir: Path, device: str | None, threads: int | None, evaluate: bool, quiet: bool
-) -> None:
+def _train(config: RunConfig, where: Where, evaluate: bool, quiet: bool, keep_every: int = KEEP_EVERY) -> None:
     from aat_explore import experiment
     from aat_explore.cli.progress import Display
 
@@ -47,10 +53,9 @@ def _train(
     with Display(console) as display:
         run = experiment.train(
             config,
-            cache_dir=cache_dir,
-            device=device,
-            threads=threads,
+            **asdict(where),
             evaluate_with=EvaluationConfig() if evaluate else None,
+            keep_every=keep_every,
             listener=display,
         )
     for evaluation in run.evaluations()[-1:]:
@@ -107,7 +112,9 @@ def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
             "training": run.training,
             "checkpoints": run.checkpoints(),
             "metrics": [row.model_dump() for row in rows_of(metrics)],
-            "evaluations": [e.model_dump(mode="json") | {"accuracies": e.accuracies} for e in evaluations],
+            "evaluations": [
+                e.model_dump(mode="json") | {"accuracies": e.accuracies, "intervals": e.intervals} for e in evaluations
+            ],
         }
         print(_json(shown))
         return 0
@@ -141,38 +148,36 @@ def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
 
 
 def evaluate(
-    run_id: str,
-    fields: dict[str, Any],
-    epoch: int | None,
-    cache_dir: Path,
-    device: str | None,
-    threads: int | None,
-    *,
-    as_json: bool,
+    run_id: str, fields: dict[str, Any], epoch: int | None, every: int | None, where: Where, *, as_json: bool
 ) -> int:
-    """Evaluate a run and print the curve."""
+    """Evaluate a run, or its checkpoints one after another, and print each curve."""
     config = checked(EvaluationConfig, fields)
-    Store(cache_dir).open(run_id)  # a wrong name must not wait for torch
+    if epoch is not None and every is not None:
+        raise AATError(f"epoch={epoch} names one checkpoint and every={every} many; drop one of them")
+    Store(where.cache_dir).open(run_id)  # a wrong name must not wait for torch
     from aat_explore import experiment
     from aat_explore.cli.progress import Display
 
     console = Console(stderr=as_json)
     with Display(console) as display:
-        evaluation = experiment.evaluate(
-            run_id, config, cache_dir=cache_dir, epoch=epoch, device=device, threads=threads, listener=display
-        )
+        if every is None:
+            made = [experiment.evaluate(run_id, config, epoch=epoch, **asdict(where), listener=display)]
+        else:
+            made = experiment.evaluate_every(run_id, config, every, **asdict(where), listener=display)
+    shown = [one.model_dump(mode="json") | {"accuracies": one.accuracies, "intervals": one.intervals} for one in made]
     if as_json:
-        print(_json(evaluation.model_dump(mode="json") | {"accuracies": evaluation.accuracies}))
+        print(_json(shown[0] if every is None else shown))
     else:
-        _print_evaluation(console, evaluation)
+        for evaluation in made:
+            _print_evaluation(console, evaluation)
     return 0
 
 
-def demo(cache_dir: Path, device: str | None, threads: int | None) -> int:
+def demo(where: Where) -> int:
     """Train the demo's runs on the embedded data set."""
     for num_perturbed in DEMO_NUM_PERTURBED:
         config = preset("mini", num_perturbed=num_perturbed, epochs=DEMO_EPOCHS)
-        _train(config, cache_dir, device, threads, evaluate=True, quiet=False)
+        _train(config, where, evaluate=True, quiet=False)
     return 0
 
 
@@ -210,11 +215,13 @@ def app(cache_dir: Path, port: int) -> int:
 def _print_evaluation(console: Console, evaluation: Evaluation) -> None:
     title = f"accuracy under {evaluation_name(evaluation)}, epoch {evaluation.epoch}, {evaluation.seconds:.0f} s"
     console.print(printable(title), highlight=False, markup=False, soft_wrap=True)
-    table = Table("ε", "accuracy")
+    table = Table("ε", "accuracy", "95 % interval")
     for column in table.columns:
         column.justify = "right"
-    for epsilon, accuracy in zip(evaluation.epsilons, evaluation.accuracies, strict=True):
-        table.add_row(f"{epsilon:.4g}", f"{accuracy:.2%}" + ("  (clean)" if epsilon == 0 else ""))
+    rows = zip(evaluation.epsilons, evaluation.accuracies, evaluation.intervals, strict=True)
+    for epsilon, accuracy, (low, high) in rows:
+        clean = "  (clean)" if epsilon == 0 else ""
+        table.add_row(f"{epsilon:.4g}", f"{accuracy:.2%}{clean}", f"{low:.2%} – {high:.2%}")
     console.print(table)
 
 

@@ -68,10 +68,11 @@ class Display(Listener):
         note = line.split("  ", 1)[1].rsplit("  drawn", 1)[0]
         self._progress.update(self._task, completed=metrics.epoch, note=note)
 
-    def evaluating(self, done: int, total: int) -> None:
-        """Count a value of ε."""
-        self._progress.update(self._task, description="attacking", completed=done, total=total, note="")
+    def evaluating(self, share: float) -> None:
+        """Move the bar; elsewhere say at most every ten seconds how far it is."""
+        percent = round(100 * share)
+        self._progress.update(self._task, description="attacking, %", completed=percent, total=100, note="")
         now = time.monotonic()
-        if not self._live and (done == total or now - self._said > 10):
+        if not self._live and (share >= 1 or now - self._said > 10):
             self._said = now
-            self._console.print(f"attacked {done} of {total} values of ε", highlight=False)
+            self._console.print(f"attacked {percent} %", highlight=False)

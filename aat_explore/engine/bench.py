@@ -21,8 +21,9 @@ from aat_explore.config import AttackConfig, EvaluationConfig, ResolvedAttack, R
 from aat_explore.engine.baseline_attacks import Attack, foolbox_attack
 from aat_explore.engine.baselines import BASELINES
 from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.counting import correct_after
 from aat_explore.engine.device import Stopwatch, describe, versions
-from aat_explore.engine.evaluation import correct_after, correct_at
+from aat_explore.engine.evaluation import correct_at
 from aat_explore.engine.measures import Counts, copy_rate, counted, matrix_rate, processor
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.trainer import Trainer
@@ -202,7 +203,7 @@ def _baselines(config: RunConfig, training: ImageSet, num_classes: int) -> tuple
 
 def _curves(network: nn.Module, test: ImageSet, base: RunConfig) -> tuple[list[Contender], dict[str, str]]:
     """Ours nested and independent; the same attack on every image to the end, as libraries do it; and a library's."""
-    grid = EvaluationConfig().grid(base.dataset)
+    grid = EvaluationConfig().grid(base)
     found = []
     for name in ("nested", "independent"):
         config = checked(EvaluationConfig, {"curve": name})

@@ -1,173 +1,104 @@
-"""Is it robust? Clean accuracy and accuracy under attack, counted image by image."""
+"""Is it robust? Accuracy under an attack over a grid of ε, with a verdict on every image."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from time import perf_counter
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aat_explore.algorithm.attacks import fgsm, pgd_step, predicted_labels, uniform_start
-from aat_explore.algorithm.gradients import attacked, pixels
-from aat_explore.config import AttackConfig, EvaluationConfig, ResolvedAttack
+from aat_explore.config import AttackConfig, EvaluationConfig
+from aat_explore.engine.autoattack import ATTACKS, AutoAttack
 from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.counting import clean_correct, fgsm_correct, robust_correct, robust_curve, skip_starts
 from aat_explore.engine.device import describe, versions
 from aat_explore.engine.networks import digest_of_weights, weights_of
 from aat_explore.records import Evaluation
 
-WARM_STEPS = 4  # tenth of PGD-40's
+Correct = np.ndarray[Any, np.dtype[np.bool_]]
+Progress = Callable[[float], None]
 
 
-def clean_correct(network: nn.Module, data: ImageSet) -> Tensor:
-    """Return which images the network classifies correctly, bool (N,)."""
-    return _collected(predicted_labels(network, chunk.images) == chunk.labels for _, chunk in data.chunks())
+@dataclass(frozen=True)
+class Verdicts:
+    """What an attack left of some images in a row: `correct`, bool (attacks, ε, B), and the seconds it took.
 
-
-def fgsm_correct(network: nn.Module, data: ImageSet, epsilon: float) -> Tensor:
-    """Return which images are classified correctly after FGSM, bool (N,).
-
-    Unlike `robust_correct` this counts an image that was wrong before and is right after: FGSM accuracy above clean
-    accuracy is the mark of label leaking.
+    `correct[a, e, i]`: image i is classified correctly at ε number e by itself and after attacks 0 … a.
     """
-    return correct_after(network, data, partial(fgsm, epsilon=epsilon))
 
-
-def correct_after(
-    network: nn.Module, data: ImageSet, perturbed: Callable[[nn.Module, Tensor, Tensor], Tensor]
-) -> Tensor:
-    """Return which images are classified correctly as `perturbed`(network, images, labels) leaves them, bool (N,)."""
-    return _collected(
-        predicted_labels(network, perturbed(network, pixels(chunk.images), chunk.labels)) == chunk.labels
-        for _, chunk in data.chunks()
-    )
-
-
-def robust_correct(
-    network: nn.Module, data: ImageSet, attack: ResolvedAttack, *, restarts: int = 1, generator: torch.Generator
-) -> Tensor:
-    """Return which images PGD never gets misclassified, bool (N,): not clean, nor at any iterate of any restart.
-
-    Every iterate is looked at, not just the last, so this is at most the accuracy on `pgd`'s results; an image is
-    attacked no further once it is fooled, which is what makes the test of a weak network cheap.
-    """
-    survives = clean_correct(network, data)
-    for rows, chunk in data.chunks():
-        images = pixels(chunk.images)
-        _attempt(network, images, chunk.labels, attack, restarts, generator, survives[rows])
-    return survives
-
-
-def robust_curve(
-    network: nn.Module, data: ImageSet, attacks: Sequence[ResolvedAttack], *, restarts: int = 1, seed: int
-) -> Iterator[Tensor]:
-    """Yield for each PGD attack, of growing ε, which images resist it and all before it, bool (N,).
-
-    The balls are nested, so an image fooled at a smaller ε need not be attacked again. The others are first tried from
-    where the attack at the smaller ε ended, by `WARM_STEPS` steps as long as the ring between the balls is wide; those
-    that resist get the very attack of `robust_correct`, from the same random starts. So robust accuracy falls with ε,
-    and it never exceeds that under independent attacks.
-    """
-    survives, x_adv, reached = clean_correct(network, data), pixels(data.images).clone(), 0.0
-    for attack in attacks:
-        generator = torch.Generator().manual_seed(seed)
-        across = replace(attack, steps=WARM_STEPS, step_size=attack.epsilon - reached)
-        for rows, chunk in data.chunks():
-            images = pixels(chunk.images)
-            if WARM_STEPS:
-                _attack(network, images, chunk.labels, across, x_adv[rows], survives[rows])
-            x_adv[rows] = _attempt(network, images, chunk.labels, attack, restarts, generator, survives[rows])
-        reached = attack.epsilon
-        yield survives.clone()
-
-
-def _attempt(
-    network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    attack: ResolvedAttack,
-    restarts: int,
-    generator: torch.Generator,
-    survives: Tensor,
-) -> Tensor:
-    """Attack what survives from each of the attack's own starts; `survives` and result as in `_attack`."""
-    last = images
-    for _ in range(restarts):
-        start = uniform_start(images, attack.epsilon, generator) if attack.random_start else images
-        last = _attack(network, images, labels, attack, start, survives)
-    return last
-
-
-def _attack(
-    network: nn.Module, images: Tensor, labels: Tensor, attack: ResolvedAttack, start: Tensor, survives: Tensor
-) -> Tensor:
-    """Attack the images that survive so far, clear in `survives` those that some iterate fools, and return the last.
-
-    `start` and the result are for all N images, so that no image's attack depends on another's fate; the result is
-    `start` for images not attacked to the end.
-    """
-    rows, last = survives.nonzero().flatten(), start.clone()
-    x_adv, x, y = start[rows], images[rows], labels[rows]
-    with attacked(network):
-        for _ in range(attack.steps):
-            if len(rows) == 0:
-                return last
-            following, logits = pgd_step(network, x_adv, x, y, epsilon=attack.epsilon, step_size=attack.step_size)
-            resists = logits.argmax(1) == y
-            survives[rows[~resists]] = False
-            x_adv, x, y, rows = following[resists], x[resists], y[resists], rows[resists]
-        resists = predicted_labels(network, x_adv) == y
-        survives[rows[~resists]] = False
-    last[rows[resists]] = x_adv[resists]
-    return last
+    correct: Correct
+    seconds: float
 
 
 def describe_attack(config: EvaluationConfig) -> dict[str, str | int | float | bool | None]:
     """Return all that defines the attack besides ε, as an `Evaluation` records it."""
-    common: dict[str, str | int | float | bool | None] = {
-        "kind": config.attack,
-        "norm": "linf",
-        "loss": "cross-entropy",
-    }
-    if config.attack == "fgsm":
-        return common | {"counts": "perturbed image"}
+    common: dict[str, str | int | float | bool | None] = {"kind": config.attack, "norm": "linf"}
+    nested: dict[str, str] = {"curve": "nested"} if config.curve == "nested" else {}
+    match config.attack:
+        case "autoattack":
+            return common | {"version": "standard"} | nested
+        case "fgsm":
+            return common | {"loss": "cross-entropy", "counts": "perturbed image"}
     return common | {
+        "loss": "cross-entropy",
         "steps": config.num_steps,
         "step_size": "2.5 ε/steps" if config.step_size is None else config.step_size,
         "restarts": config.restarts,
         "random_start": config.random_start,
         "counts": "worst iterate",
-        **({"curve": "nested"} if config.curve == "nested" else {}),
+        **nested,
     }
+
+
+def names_of_attacks(config: EvaluationConfig) -> tuple[str, ...]:
+    """Return the attacks that are tried in turn: AutoAttack's four, or one."""
+    return tuple(ATTACKS) if config.attack == "autoattack" else (config.attack.upper(),)
+
+
+def verdicts(
+    network: nn.Module,
+    data: ImageSet,
+    config: EvaluationConfig,
+    epsilons: Sequence[float],
+    *,
+    skip: int = 0,
+    progress: Progress = lambda share: None,
+) -> Iterator[Verdicts]:
+    """Yield the verdicts on chunk after chunk of the images, at each of the ascending ε, without the first `skip`.
+
+    Each ε is attacked from the same random starts scaled to it; by `config.curve` what a smaller ε found is used or
+    not. An image's verdict does not depend on `skip`, which must be a number of whole chunks: so an evaluation that was
+    cut off goes on. `progress` hears the share of all the work that is done. Raises AATError if AutoAttack is asked for
+    and pyautoattack is not installed.
+    """
+    starts = torch.Generator().manual_seed(config.seed)
+    tried = _attempt_of(network, data, config)
+    for rows, chunk in data.chunks():
+        if rows.start < skip:
+            skip_starts(chunk, restarts=config.restarts, generator=starts)
+            continue
+        began, found = perf_counter(), []
+        begin = starts.get_state()
+        progress(rows.start / len(data))
+        for correct in tried(chunk, epsilons, starts):
+            found.append(correct.cpu())
+            if len(found) < len(epsilons):
+                progress((rows.start + len(chunk) * len(found) / len(epsilons)) / len(data))
+        starts.set_state(begin)
+        skip_starts(chunk, restarts=config.restarts, generator=starts)
+        yield Verdicts(torch.stack(found, 1).numpy(), perf_counter() - began)
+    progress(1.0)
 
 
 def correct_at(
     network: nn.Module, data: ImageSet, config: EvaluationConfig, epsilons: Sequence[float]
 ) -> Iterator[Tensor]:
     """Yield which images stay correct under the configured attack at each ε, bool (N,); clean ones for ε = 0."""
-    positive = [epsilon for epsilon in epsilons if epsilon > 0]
-    if len(positive) < len(epsilons):
-        yield clean_correct(network, data)
-    if config.attack == "fgsm":
-        yield from (fgsm_correct(network, data, epsilon) for epsilon in positive)
-        return
-    attacks = [
-        AttackConfig(
-            kind="pgd", steps=config.num_steps, step_size=config.step_size, random_start=config.random_start
-        ).resolve(epsilon)
-        for epsilon in positive
-    ]
-    if config.curve == "nested":
-        yield from robust_curve(network, data, attacks, restarts=config.restarts, seed=config.seed)
-        return
-    for attack in attacks:
-        generator = torch.Generator().manual_seed(config.seed)
-        yield robust_correct(network, data, attack, restarts=config.restarts, generator=generator)
-
-
-def _collected(parts: Iterator[Tensor]) -> Tensor:
-    return torch.cat([*parts] or [torch.zeros(0, dtype=torch.bool)])
+    parts = [part.correct[-1] for part in verdicts(network, data, config, epsilons)]
+    yield from torch.from_numpy(np.concatenate(parts, axis=-1))
 
 
 def evaluate(
@@ -177,31 +108,97 @@ def evaluate(
     epsilons: tuple[float, ...],
     *,
     epoch: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Evaluation:
-    """Attack `data`, images of one split, at each of the ascending ε and return the counts of those that stay correct.
+    progress: Progress = lambda share: None,
+) -> tuple[Evaluation, Correct]:
+    """Attack `data`, images of one split, at each of the ascending ε: the counts, and `Verdicts.correct` of all.
 
-    Each ε is attacked with the same random starts scaled to it; by `config.curve` what a smaller ε found is used or
-    not. Accuracy under any attack is an upper bound on robust accuracy. `progress` hears (ε done, of all).
+    Accuracy under any attack is an upper bound on robust accuracy. See `verdicts` for the rest.
     """
-    started = perf_counter()
-    counts: list[int] = []
-    progress(0, len(epsilons))
-    for correct in correct_at(network, data, config, epsilons):
-        counts.append(int(correct.sum()))
-        progress(len(counts), len(epsilons))
-    return Evaluation(
+    parts = list(verdicts(network, data, config, epsilons, progress=progress))
+    return summed_up(network, data, config, epsilons, parts, epoch=epoch)
+
+
+def summed_up(
+    network: nn.Module,
+    data: ImageSet,
+    config: EvaluationConfig,
+    epsilons: tuple[float, ...],
+    parts: Sequence[Verdicts],
+    *,
+    epoch: int,
+) -> tuple[Evaluation, Correct]:
+    """Return the evaluation that all chunks' verdicts come to, and the verdicts as one array."""
+    correct = np.concatenate([part.correct for part in parts], axis=-1)
+    assert correct.shape[-1] == len(data)
+    made = Evaluation(
         epoch=epoch,
         split=config.split,
         num_images=len(data),
         attack=describe_attack(config),
         epsilons=epsilons,
-        num_correct=tuple(counts),
+        num_correct=tuple(int(count) for count in correct[-1].sum(axis=-1)),
+        attacks=names_of_attacks(config),
         seed=config.seed,
-        seconds=perf_counter() - started,
+        seconds=sum(part.seconds for part in parts),
         model_digest=digest_of_weights(weights_of(network)),
         device=describe(data.images.device),
         num_threads=torch.get_num_threads(),
-        versions=versions(),
+        versions=versions() | (AutoAttack.version() if config.attack == "autoattack" else {}),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
+    return made, correct
+
+
+def _attempt_of(
+    network: nn.Module, data: ImageSet, config: EvaluationConfig
+) -> Callable[[ImageSet, Sequence[float], torch.Generator], Iterator[Tensor]]:
+    """Return a function from a chunk, the ascending ε and a generator to (attacks, B) at each ε."""
+    match config.attack:
+        case "fgsm":
+            return lambda chunk, epsilons, starts: _fgsm(network, chunk, epsilons)
+        case "autoattack":
+            outputs = network(data.first(1).images.float() / 255).shape[1] if len(data) else 10
+            ensemble = AutoAttack(seed=config.seed, num_classes=outputs)
+            nested = config.curve == "nested"
+            return lambda chunk, epsilons, starts: _autoattack(network, chunk, epsilons, ensemble, nested)
+    return lambda chunk, epsilons, starts: _pgd(network, chunk, epsilons, config, starts)
+
+
+def _fgsm(network: nn.Module, chunk: ImageSet, epsilons: Sequence[float]) -> Iterator[Tensor]:
+    for epsilon in epsilons:
+        yield (fgsm_correct(network, chunk, epsilon) if epsilon > 0 else clean_correct(network, chunk))[None]
+
+
+def _autoattack(
+    network: nn.Module, chunk: ImageSet, epsilons: Sequence[float], ensemble: AutoAttack, nested: bool
+) -> Iterator[Tensor]:
+    clean = survives = clean_correct(network, chunk)
+    for epsilon in epsilons:
+        left = torch.stack([clean] * len(ATTACKS))
+        if epsilon > 0:
+            left = ensemble.leaves(network, chunk, epsilon, survives)
+        if nested:
+            survives = left[-1]
+        yield left
+
+
+def _pgd(
+    network: nn.Module, chunk: ImageSet, epsilons: Sequence[float], config: EvaluationConfig, starts: torch.Generator
+) -> Iterator[Tensor]:
+    positive = [epsilon for epsilon in epsilons if epsilon > 0]
+    if len(positive) < len(epsilons):
+        yield clean_correct(network, chunk)[None]
+    attacks = [
+        AttackConfig(
+            kind="pgd", steps=config.num_steps, step_size=config.step_size, random_start=config.random_start
+        ).resolve(epsilon)
+        for epsilon in positive
+    ]
+    if config.curve == "nested":
+        for correct in robust_curve(network, chunk, attacks, restarts=config.restarts, generator=starts):
+            yield correct[None]
+        return
+    begin = starts.get_state()
+    for attack in attacks:
+        starts.set_state(begin)
+        yield robust_correct(network, chunk, attack, restarts=config.restarts, generator=starts)[None]

@@ -8,8 +8,9 @@ from torch import Tensor
 from aat_explore.algorithm.sampling import draw, probabilities
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.counting import clean_correct
 from aat_explore.engine.device import Stopwatch
-from aat_explore.engine.evaluation import clean_correct, correct_at
+from aat_explore.engine.evaluation import correct_at
 from aat_explore.engine.trainer import Trainer
 from aat_explore.records import ScoringEpoch, ScoringRun
 

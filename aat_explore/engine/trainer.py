@@ -11,8 +11,8 @@ from aat_explore.algorithm.attacks import move
 from aat_explore.algorithm.sampling import draw, probabilities
 from aat_explore.config import AttackConfig, RunConfig
 from aat_explore.engine.batches import ImageSet, clean_pixels
+from aat_explore.engine.counting import clean_correct, fgsm_correct, robust_correct
 from aat_explore.engine.device import Stopwatch, chunk_size, describe
-from aat_explore.engine.evaluation import clean_correct, fgsm_correct, robust_correct
 from aat_explore.engine.networks import load_state, load_weights, placed, starting_network, state_of, weights_of
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.scoring import Scorer

@@ -7,7 +7,8 @@
         epochs/0042/{probabilities,drawn,x_adv}.npy
         checkpoints/0042.safetensors         weights: last two, best, every tenth
         checkpoints/0042.training.safetensors    optimiser state, so that the run resumes: last two
-        evaluations/*.json
+        evaluations/*.json, *.npy            counts, and a bit for each attack, ε and image
+        evaluations/<key>/*.safetensors      parts of an evaluation that was cut off
         .lock                                held while a trainer writes
     cache/showcase/runs/...                  the same, committed with the project, read only
 
@@ -26,11 +27,11 @@ from filelock import FileLock, Timeout
 from aat_explore.config import RunConfig, checked_run_id
 from aat_explore.errors import AATError
 from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, locked, rows_of
-from aat_explore.store.writer import RunWriter, make_folder, write_whole
+from aat_explore.store.writer import KEEP_EVERY, RunWriter, make_folder, write_whole
 
 __all__ = [
-    "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError", "RunNotFoundError", "RunWriter", "Store",
-    "default_cache", "locked", "rows_of", "write_whole",
+    "KEEP_EVERY", "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError", "RunNotFoundError",
+    "RunWriter", "Store", "default_cache", "locked", "rows_of", "write_whole",
 ]  # fmt: skip
 
 
@@ -82,14 +83,17 @@ class Store:
         return listing
 
     @contextmanager
-    def writer(self, config: RunConfig) -> Iterator[RunWriter]:
-        """Hold the run of `config` for writing, created if it is new; RunBusyError if another process trains it."""
+    def writer(self, config: RunConfig, *, keep_every: int = KEEP_EVERY) -> Iterator[RunWriter]:
+        """Hold the run of `config` for writing, created if it is new; RunBusyError if another process trains it.
+
+        Weights of every `keep_every`-th epoch are kept for good; AATError if it is less than 1.
+        """
         path = self.root / "runs" / config.run_id
         make_folder(path)
         try:
             # Dashboards try the lock for an instant to see whether a run is live: hence the second's patience.
             with FileLock(path / ".lock", timeout=1):
-                yield RunWriter(path, config)
+                yield RunWriter(path, config, keep_every)
         except Timeout:
             raise RunBusyError(
                 f"run={config.run_id} is being trained by another process; wait for it or stop it"

@@ -22,6 +22,7 @@ from aat_explore.records import SCHEMA_VERSION, EpochMetrics, Evaluation
 Array = np.ndarray[Any, Any]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(/[a-z0-9_-]+)*(\.[a-z]+)*$")]  # cannot leave the run
 WEIGHTS = re.compile(r"checkpoints/([0-9]{4})\.safetensors")
+EVALUATION = re.compile(r"evaluations/[a-z0-9-]+\.json")
 
 
 class RunNotFoundError(AATError):
@@ -228,12 +229,36 @@ class Run:
         """All evaluations, oldest first."""
         found = []
         for name in self.head.files:
-            if name.startswith("evaluations/"):
+            if EVALUATION.fullmatch(name):
                 try:
                     found.append(Evaluation.model_validate_json(self._read(name)))
                 except ValidationError as error:
                     raise self._damage(name, f"does not fit this version ({one_line(error)})") from None
         return sorted(found, key=lambda evaluation: evaluation.created)
+
+    def verdicts(self, evaluation: Evaluation) -> Array | None:
+        """Which images stayed correct after each attack of an evaluation and those before it: bool (attacks, ε, N).
+
+        None if an older version of this package made it, which kept only counts.
+        """
+        if evaluation.verdicts is None:
+            return None
+        name = verdicts_file(evaluation.verdicts)
+        bits, images = self._array(name), evaluation.num_images
+        shape = (len(evaluation.attacks), len(evaluation.epsilons), (images + 7) // 8)
+        if bits.dtype != np.uint8 or bits.shape != shape:
+            raise self._damage(name, "is not a bit for each attack, ε and image")
+        correct = np.unpackbits(bits, axis=-1, count=images).astype(bool)
+        if tuple(correct[-1].sum(axis=-1)) != evaluation.num_correct:
+            raise self._damage(name, "does not add up to the evaluation's counts")
+        return correct
+
+    def verdicts_so_far(self, key: str) -> list[dict[str, Array]]:
+        """Parts of an evaluation that was cut off, as `RunWriter.add_verdicts` got them, in order."""
+        parts: list[dict[str, Array]] = []
+        while (name := part_file(key, len(parts))) in self.head.files:
+            parts.append(self._tensors(name))
+        return parts
 
     def checkpoints(self) -> list[int]:
         """Epochs whose weights are kept, ascending."""
@@ -298,6 +323,16 @@ class Run:
             return digest_of((self.path / "HEAD.json").read_bytes())[:16] != self.revision
         except OSError:
             return False
+
+
+def verdicts_file(digest: str) -> str:
+    """The file of an evaluation's verdicts, named by their digest."""
+    return f"evaluations/{digest[:12]}.npy"
+
+
+def part_file(key: str, number: int) -> str:
+    """The file of one part of an evaluation that is under way."""
+    return f"evaluations/{key}/{number:04d}.safetensors"
 
 
 def rows_of(frame: pd.DataFrame) -> list[EpochMetrics]:

@@ -15,18 +15,20 @@ from safetensors.numpy import save as save_safetensors
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
 from aat_explore.records import SCHEMA_VERSION, EpochMetrics, EpochRecord, Evaluation
-from aat_explore.store.run import WEIGHTS, Array, FileEntry, Head, Run, digest_of, rows_of
+from aat_explore.store.run import WEIGHTS, Array, FileEntry, Head, Run, digest_of, part_file, rows_of, verdicts_file
 
 KEEP_LAST = 2  # checkpoints with optimiser state: the newest, and the one before it in case of a bad disk
-KEEP_EVERY = 10  # weights kept for good, for robust accuracy over epochs
+KEEP_EVERY = 10  # weights kept for good where nothing else is asked, for robust accuracy over epochs
 NEARLY_BEST = 0.1  # clean accuracy that the best checkpoint may lack to the highest
 
 
 class RunWriter:
     """Commits epochs and evaluations to one run whose lock is held."""
 
-    def __init__(self, path: Path, config: RunConfig) -> None:
-        self.path = path
+    def __init__(self, path: Path, config: RunConfig, keep_every: int = KEEP_EVERY) -> None:
+        if keep_every < 1:
+            raise AATError(f"keep_every={keep_every} is less than 1; use 10 to keep every tenth epoch's weights")
+        self.path, self._keep_every = path, keep_every
         self._files: dict[str, FileEntry] = {}
         self._unsynced: set[Path] = set()  # folders of files written since the last commit
         self._rows: list[EpochMetrics] = []
@@ -82,15 +84,38 @@ class RunWriter:
         for name in dropped:
             (self.path / name).unlink(missing_ok=True)
 
-    def add_evaluation(self, evaluation: Evaluation) -> None:
-        """Write one evaluation; none is ever overwritten."""
+    def add_evaluation(
+        self, evaluation: Evaluation, correct: Array | None = None, *, key: str | None = None
+    ) -> Evaluation:
+        """Write one evaluation, and its verdicts, bool (attacks, ε, N), a bit each; return it as written.
+
+
+        None is ever overwritten. The parts that `add_verdicts` wrote under `key` are dropped by the same commit.
+        """
+        if correct is not None:
+            bits = _npy(np.packbits(correct, axis=-1))
+            evaluation = evaluation.model_copy(update={"verdicts": digest_of(bits)})
+            self._put(verdicts_file(digest_of(bits)), bits)
         content = evaluation.model_dump_json(indent=1).encode()
         name = f"evaluations/{evaluation.split}-{evaluation.epoch:04d}-{digest_of(content)[:12]}.json"
         self._put(name, content)
+        parts = [] if key is None else [name for name in self._files if name.startswith(f"evaluations/{key}/")]
+        for name in parts:
+            del self._files[name]
+        self._commit_head(metrics=False)
+        for name in parts:
+            (self.path / name).unlink(missing_ok=True)
+        if parts:
+            (self.path / parts[0]).parent.rmdir()
+        return evaluation
+
+    def add_verdicts(self, key: str, number: int, part: dict[str, Array]) -> None:
+        """Write part `number`, from 0, of the evaluation that `key` stands for, so that it can go on if cut off."""
+        self._put(part_file(key, number), save_safetensors(part))
         self._commit_head(metrics=False)
 
     def _outdated_checkpoints(self) -> list[str]:
-        """Checkpoints that are neither among the last, nor the best, nor every tenth.
+        """Checkpoints that are neither among the last, nor the best, nor every `keep_every`-th.
 
         Best is the highest robust validation accuracy, then clean: robust overfitting makes the last epoch a poor
         choice in adversarial training (Rice, Wong, Kolter 2020). Clean accuracy must be within `NEARLY_BEST` of the
@@ -107,7 +132,7 @@ class RunWriter:
         kept = {
             f"checkpoints/{epoch:04d}.safetensors"
             for epoch in held
-            if epoch in {*recent, best} or epoch % KEEP_EVERY == 0
+            if epoch in {*recent, best} or epoch % self._keep_every == 0
         }
         kept |= {f"checkpoints/{epoch:04d}.training.safetensors" for epoch in recent}
         return [name for name in self._files if name.startswith("checkpoints/") and name not in kept]
