@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from networks import confident
 from synthetic import make_run
 
 from aat_explore import datasets, experiment
@@ -390,6 +391,12 @@ class CutOffEvaluation(experiment.Listener):
             raise KeyboardInterrupt
 
 
+@pytest.fixture(scope="module")
+def knowing() -> torch.nn.Module:
+    """A network that knows something."""
+    return confident("StdCNN")
+
+
 @pytest.fixture
 def chunks_of_ten(monkeypatch):
     monkeypatch.setattr(batches, "chunk_size", lambda device: 10)
@@ -397,9 +404,10 @@ def chunks_of_ten(monkeypatch):
 
 @pytest.mark.usefixtures("chunks_of_ten")
 @pytest.mark.parametrize("curve", ["nested", "independent"])
-def test_an_interrupted_evaluation_equals_an_uninterrupted_one(tmp_path, trained, curve):
+def test_an_interrupted_evaluation_equals_an_uninterrupted_one(tmp_path, trained, knowing, curve, monkeypatch):
     """Image by image, and what was done is not done again."""
-    asked = EvaluationConfig(epsilons=(0.0, 0.05, 0.2), steps=2, restarts=2, images=35, curve=curve)
+    monkeypatch.setattr(experiment, "load_network", lambda *arguments: knowing)
+    asked = EvaluationConfig(epsilons=(0.0, 0.005, 0.02), steps=2, restarts=2, images=35, curve=curve)
     with pytest.raises(KeyboardInterrupt):
         experiment.evaluate(trained.id, asked, cache_dir=tmp_path, listener=CutOffEvaluation(0.6))
     cut = Store(tmp_path).open(trained.id)
@@ -415,12 +423,11 @@ def test_an_interrupted_evaluation_equals_an_uninterrupted_one(tmp_path, trained
     data = datasets.load("fashion-mini")
     assert 0 < made.num_correct[1] < made.num_correct[0]
     whole, correct = evaluation.evaluate(
-        experiment.load_network(resumed, data), experiment.image_set(data.test).first(35), asked,
-        (0.0, 0.05, 0.2), epoch=2,
+        knowing, experiment.image_set(data.test).first(35), asked,
+        (0.0, 0.005, 0.02), epoch=2,
     )  # fmt: skip
     assert np.array_equal(resumed.verdicts(made), correct)
     assert made.num_correct == whole.num_correct
-    assert made.num_correct[0] > 0
     assert made.seconds > 0
 
 
