@@ -5,6 +5,7 @@ import streamlit as st
 from aat_explore.dashboard import (
     accuracy,
     attack,
+    checks,
     compare,
     dynamics,
     page,
@@ -29,6 +30,7 @@ PAGES = {
     "Robustness": [
         st.Page(accuracy.show, title="Accuracy vs n", icon=":material/show_chart:", url_path="accuracy"),
         st.Page(robustness.show, title="Robustness vs ε", icon=":material/shield:", url_path="robustness"),
+        st.Page(checks.show, title="Checks", icon=":material/fact_check:", url_path="checks"),
         st.Page(attack.show, title="Attack lab", icon=":material/science:", url_path="attack"),
     ],
 }

@@ -92,11 +92,7 @@ def evaluate(
     The same evaluation is not made twice, and one that was cut off goes on. Raises AATError: no such run, no
     checkpoint of that epoch, unknown data, a run of the showcase (which is only read), or one that is being trained.
     """
-    run = Store(cache_dir).open(run_id)
-    if run.showcase:
-        raise AATError(f"run={run_id} is of the showcase, which is only read; add --cache-dir {run.path.parent.parent}")
-    if run.config.run_id != run_id:
-        raise AATError(f"run={run_id} is a renamed copy, which is only read; rename it back to {run.config.run_id}")
+    run = writable(run_id, cache_dir)
     epoch = run.epoch if epoch is None else epoch
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
     with computing(device, threads) as place, Store(cache_dir).writer(run.config) as writer:
@@ -124,6 +120,16 @@ def evaluate_every(
     epochs = [epoch for epoch in run.checkpoints() if epoch % every == 0 or epoch == run.epoch]
     common: dict[str, Any] = {"cache_dir": cache_dir, "device": device, "threads": threads, "listener": listener}
     return [evaluate(run_id, config, epoch=epoch, **common) for epoch in epochs]
+
+
+def writable(run_id: str, cache_dir: Path | str) -> Run:
+    """Open a run that may be added to; AATError for one of the showcase, or a renamed copy."""
+    run = Store(cache_dir).open(run_id)
+    if run.showcase:
+        raise AATError(f"run={run_id} is of the showcase, which is only read; add --cache-dir {run.path.parent.parent}")
+    if run.config.run_id != run_id:
+        raise AATError(f"run={run_id} is a renamed copy, which is only read; rename it back to {run.config.run_id}")
+    return run
 
 
 def image_set(split: datasets.Split, device: torch.device | str = "cpu") -> ImageSet:

@@ -127,6 +127,34 @@ def wilson_interval(count: int, total: int, level: float = 0.95) -> tuple[float,
     return low, high
 
 
+Status = Literal["pass", "warn", "fail"]
+
+
+class Check(Values):
+    """One question to a network's robustness, and what came of it; the name is that of the trouble looked for."""
+
+    name: str = Field(description="What is looked for; `views/checks.md` explains each.")
+    status: Status = Field(description="pass, warn or fail.")
+    reason: str = Field(description="What was found, in one sentence.")
+    figures: dict[str, float] = Field(description="The numbers; accuracies and shares in [0, 1].")
+
+
+class CheckReport(Values):
+    """What `aat check` found of one checkpoint, with all that is needed to repeat it."""
+
+    epoch: int = Field(ge=1, description="Epoch whose weights were checked.")
+    epsilon: float = Field(description="ε of the attacks, in pixel units.")
+    num_images: int = Field(ge=1, description="First test images, and as many training images.")
+    checks: tuple[Check, ...] = Field(description="In the order in which they were made.")
+    seed: int = Field(description="Seed of all that the attacks draw.")
+    seconds: float = Field(description="Wall time of all checks.")
+    model_digest: str = Field(description="sha256 of the weights.")
+    device: str = Field(description="Device and its name.")
+    num_threads: int = Field(description="CPU threads torch used.")
+    versions: dict[str, str] = Field(description="Versions of aat-explore, torch, Python and pyautoattack.")
+    created: str = Field(description="UTC time the checks ended, ISO 8601.")
+
+
 class Timing(Values):
     """One contender of `aat bench`: what it is, and its seconds in each round."""
 

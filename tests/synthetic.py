@@ -3,7 +3,7 @@
 import numpy as np
 
 from aat_explore.config import RunConfig, preset
-from aat_explore.records import EpochMetrics, EpochRecord, Evaluation
+from aat_explore.records import Check, CheckReport, EpochMetrics, EpochRecord, Evaluation
 from aat_explore.store import Run, Store
 
 
@@ -50,6 +50,15 @@ def make_evaluation(config: RunConfig, epoch: int, **fields: object) -> Evaluati
         "device": "cpu", "num_threads": 2, "versions": {"torch": "0"}, "created": f"2026-01-01T00:00:{epoch:02d}Z",
     }  # fmt: skip
     return Evaluation.model_validate(values | fields)
+
+
+def make_report(config: RunConfig, epoch: int, checks: tuple[Check, ...], **fields: object) -> CheckReport:
+    values = {
+        "epoch": epoch, "epsilon": config.epsilon, "num_images": 1000, "checks": checks, "seed": 0, "seconds": 1.5,
+        "model_digest": "0" * 64, "device": "cpu", "num_threads": 2, "versions": {"torch": "0"},
+        "created": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    return CheckReport.model_validate(values | fields)
 
 
 def make_run(

@@ -15,7 +15,7 @@ from synthetic import make_evaluation, make_run
 from aat_explore.config import AttackConfig, preset
 from aat_explore.errors import AATError
 from aat_explore.store import Store
-from aat_explore.views import charts, diagnostics, frames, gallery, pixels
+from aat_explore.views import charts, checks, diagnostics, frames, gallery, pixels
 from aat_explore.views.recipes import attack_name, evaluation_name, recipe
 
 T = 5000
@@ -179,16 +179,20 @@ def metrics(store, *clean, fgsm=0.3, pgd=0.25, attacked=0.8, **fields):
     return make_run(store, epochs=len(clean), **fields).metrics().assign(clean_accuracy_val=clean, **accuracies)
 
 
+def failed(*arguments, **options):
+    return [check.name for check in checks.of_metrics(*arguments, **options) if check.status == "fail"]
+
+
 def test_a_collapse_is_flagged_but_not_a_run_that_has_not_yet_learnt(store):
-    assert frames.flags(metrics(store, 0.9, 0.4), complete=False) == ["clean accuracy collapsed"]
-    assert frames.flags(metrics(store, 0.2, 0.4), complete=False) == []
-    assert frames.flags(metrics(store, 0.2, 0.4), complete=True) == ["clean accuracy collapsed"]
-    assert frames.flags(metrics(store, 0.8, 0.9), complete=True) == []
+    assert failed(metrics(store, 0.9, 0.4), complete=False) == ["clean accuracy collapsed"]
+    assert failed(metrics(store, 0.2, 0.4), complete=False) == []
+    assert failed(metrics(store, 0.2, 0.4), complete=True) == ["clean accuracy collapsed"]
+    assert failed(metrics(store, 0.8, 0.9), complete=True) == []
 
 
 def test_fgsm_accuracy_above_clean_accuracy_of_the_same_images_is_label_leaking(store):
-    assert frames.flags(metrics(store, 0.9, fgsm=0.85, pgd=0.8, attacked=0.8), complete=True) == ["label leaking"]
-    assert frames.flags(metrics(store, 0.8, fgsm=0.85, pgd=0.8, attacked=0.9), complete=True) == []
+    assert failed(metrics(store, 0.9, fgsm=0.85, pgd=0.8, attacked=0.8), complete=True) == ["label leaking"]
+    assert failed(metrics(store, 0.8, fgsm=0.85, pgd=0.8, attacked=0.9), complete=True) == []
 
 
 @pytest.mark.parametrize(
@@ -196,8 +200,25 @@ def test_fgsm_accuracy_above_clean_accuracy_of_the_same_images_is_label_leaking(
     [(0.6, 0.02, 100, True), (0.3, 0.16, 100, False), (0.15, 0.01, 100, False), (0.6, 0.02, 0, False)],
 )
 def test_pgd_accuracy_far_below_fgsm_accuracy_is_catastrophic_overfitting_to_fgsm(store, fgsm, pgd, n, flagged):
-    found = frames.flags(metrics(store, 0.9, fgsm=fgsm, pgd=pgd, num_perturbed=n), complete=True)
+    found = failed(metrics(store, 0.9, fgsm=fgsm, pgd=pgd, num_perturbed=n), complete=True)
     assert found == ["catastrophic overfitting"] * flagged
+
+
+@pytest.mark.parametrize(
+    ("course", "n", "status"),
+    [
+        ((0.1, 0.5, 0.1), 100, "fail"),  # fell by 40 points and stayed there
+        ((0.1, 0.5, 0.1, 0.45), 100, "warn"),  # and came back
+        ((0.1, 0.5, 0.31, 0.16), 100, "pass"),  # slowly: never 20 points at once
+        ((0.1, 0.5, 0.1), 0, "pass"),  # standard training overfits to no attack
+        ((0.5,), 100, "pass"),
+    ],
+)
+def test_a_fall_of_pgd_accuracy_within_an_epoch_is_catastrophic_overfitting(store, course, n, status):
+    frame = metrics(store, *[0.9] * len(course), num_perturbed=n).assign(robust_accuracy_val=course)
+    (check,) = (one for one in checks.of_metrics(frame, complete=True) if one.name == "catastrophic overfitting")
+    assert check.status == status
+    assert check.figures["largest fall"] == pytest.approx(max(0.0, *(-np.diff(course))) if len(course) > 1 else 0.0)
 
 
 def test_runs_table_has_a_row_a_run_and_says_what_is_not_known(store):

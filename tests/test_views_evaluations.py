@@ -1,12 +1,13 @@
 """Which evaluations count: a later one that is narrower, weaker or of an earlier epoch takes nothing away."""
 
+import numpy as np
 import pytest
 from synthetic import make_evaluation, make_run
 
 from aat_explore.config import preset
-from aat_explore.store import Store
-from aat_explore.views import frames
-from aat_explore.views.evaluations import accuracy_at
+from aat_explore.store import RunDamagedError, Store
+from aat_explore.views import checks, frames
+from aat_explore.views.evaluations import accuracy_at, counting
 
 GRID = tuple(round(0.05 * k, 2) for k in range(9))
 PGD_1 = {"kind": "pgd", "steps": 1, "step_size": None, "restarts": 1, "random_start": True}
@@ -84,3 +85,66 @@ def test_fgsm_alone_is_no_robust_accuracy_and_is_offered_last(store):
 def test_the_newest_of_equal_evaluations_counts(store):
     run = evaluated_run(store, {"num_correct": (1000,) * 9})
     assert headline(run) == (0.5, 0.5, "PGD-40, 2,000 test images")
+
+
+# --- The worst case over attacks -------------------------------------------------------------------------------------
+
+AUTOATTACK = {"kind": "autoattack", "norm": "linf", "version": "standard"}
+
+
+def with_verdicts(store, *tried):
+    """A run tested at ε = 0 and 0.3 by attacks, each with the verdicts (ε, N) it gave."""
+    config = preset("mini", epochs=1)
+    make_run(store, epochs=1, evaluated=False)
+    with store.writer(config) as writer:
+        for second, (attack, verdicts) in enumerate(tried):
+            correct = np.array(verdicts, dtype=bool)[None]
+            counts = {"num_images": correct.shape[-1], "num_correct": tuple(map(int, correct[-1].sum(axis=-1)))}
+            fields = {"attack": attack, "attacks": ("it",), "epsilons": (0.0, 0.3), **counts}
+            created = f"2026-01-01T00:00:{second:02d}Z"
+            writer.add_evaluation(make_evaluation(config, 1, created=created, **fields), correct)
+    return store.open(config.run_id)
+
+
+def test_the_worst_case_is_taken_image_by_image(store):
+    """Each leaves two of four, together they leave one: less than the least of the two."""
+    run = with_verdicts(store, (PGD_1, [[1, 1, 1, 1], [1, 1, 0, 0]]), (AUTOATTACK, [[1, 1, 1, 1], [0, 1, 1, 0]]))
+    tests = counting(run)
+    assert {name: test.num_correct for name, test in tests.items()} == {
+        "PGD-1, 4 test images": (4, 2),
+        "AutoAttack, 4 test images": (4, 2),
+        "worst of AutoAttack and PGD-1, 4 test images": (4, 1),
+    }
+    assert headline(run) == (1.0, 0.25, "worst of AutoAttack and PGD-1, 4 test images")
+
+
+def test_one_attack_or_fgsm_beside_it_has_no_worst_case(store):
+    run = with_verdicts(store, (PGD_1, [[1, 1], [1, 0]]), (FGSM, [[1, 1], [0, 0]]))
+    assert len(counting(run)) == 2
+
+
+def test_verdicts_that_do_not_add_up_are_damage(store):
+    run = with_verdicts(store, (PGD_1, [[1, 1], [1, 0]]))
+    (made,) = run.evaluations()
+    with pytest.raises(RunDamagedError, match="does not add up to the evaluation's counts"):
+        run.verdicts(made.model_copy(update={"num_correct": (2, 2)}))
+    with pytest.raises(RunDamagedError, match="is not a bit for each attack, ε and image"):
+        run.verdicts(made.model_copy(update={"num_images": 20}))
+
+
+@pytest.mark.parametrize(("lost", "status"), [(1, "pass"), (2, "warn"), (3, "fail")])
+def test_pgd_far_above_autoattack_is_a_failure(store, lost, status):
+    """One point is within what PGD may miss, two are worth a word, more are a failure."""
+    left = [0] * lost + [1] * (100 - lost)
+    run = with_verdicts(store, (PGD_1, [[1] * 100, [1] * 100]), (AUTOATTACK, [[1] * 100, left]))
+    (check,) = checks.of_evaluations(run)
+    assert (check.name, check.status) == ("AutoAttack finds more", status)
+    assert check.figures["AutoAttack accuracy"] == sum(left) / 100
+    assert (check.name in checks.flags(run)) == (status == "fail")
+
+
+def test_robustness_over_epochs_is_of_the_training_epsilon_and_clean(store):
+    run = evaluated_run(store, {"epoch": 1, "num_correct": (1500, *range(1400, 600, -100))})
+    table = frames.robustness_over_epochs(run).set_index(["epsilon", "epoch"])["accuracy"]
+    assert table.to_dict() == {(0.0, 1): 0.75, (0.0, 3): 0.85, (0.3, 1): 900 / 2000, (0.3, 3): 0.3}
+    assert frames.robustness_over_epochs(evaluated_run(Store(store.root / "other"))).empty

@@ -27,7 +27,7 @@ class Command(Protocol):
         """Do it and return the exit code."""
 
 
-COMMANDS = ("train", "list", "show", "evaluate", "demo", "app", "bench", "fidelity")
+COMMANDS = ("train", "list", "show", "evaluate", "check", "demo", "app", "bench", "fidelity")
 
 CacheDir = Annotated[Path, tyro.conf.arg(help="The cache folder (AAT_CACHE).")]
 Device = Annotated[
@@ -134,6 +134,27 @@ class Evaluate:
 
 
 @dataclasses.dataclass
+class Check:
+    """Look for signs that a run's robustness is not real, and store what is found; exit code 1 if a check fails."""
+
+    run_id: RunId
+    images: Annotated[int, tyro.conf.arg(help="First images of the test split, and as many to train.")] = 1000
+    epsilon: Annotated[float | None, tyro.conf.arg(help="ε of the attacks; None = the training ε.")] = None
+    epoch: Annotated[int | None, tyro.conf.arg(help="Epoch whose weights are checked; None = the last.")] = None
+    seed: Annotated[int, tyro.conf.arg(help="Seed of all that the attacks draw.")] = 0
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> int:
+        """Check."""
+        where = commands.Where(self.cache_dir, self.device, self.threads)
+        options = {"images": self.images, "epsilon": self.epsilon, "epoch": self.epoch, "seed": self.seed}
+        return commands.check(self.run_id, options, where, as_json=self.json)
+
+
+@dataclasses.dataclass
 class Demo:
     """Train n = 0, 100, 1000 and all on the embedded data set, then serve the dashboard on these runs."""
 
@@ -211,6 +232,7 @@ def parse(argv: list[str]) -> Command:
         | Annotated[List, tyro.conf.subcommand("list")]
         | Annotated[Show, tyro.conf.subcommand("show")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
         | Annotated[App, tyro.conf.subcommand("app")]
         | Annotated[Bench, tyro.conf.subcommand("bench")]

@@ -20,7 +20,7 @@ from aat_explore.config import PRESETS, EvaluationConfig, RunConfig, checked, ch
 from aat_explore.errors import AATError
 from aat_explore.records import Evaluation
 from aat_explore.store import KEEP_EVERY, Run, Store, rows_of
-from aat_explore.views import frames
+from aat_explore.views import checks, frames
 from aat_explore.views.recipes import evaluation_name
 
 DEMO_EPOCHS = 8
@@ -171,6 +171,29 @@ def evaluate(
         for evaluation in made:
             _print_evaluation(console, evaluation)
     return 0
+
+
+def check(run_id: str, options: dict[str, Any], where: Where, *, as_json: bool) -> int:
+    """Check a run, print what was found and all else that is on record; 1 if anything fails."""
+    Store(where.cache_dir).open(run_id)  # a wrong name must not wait for torch
+    from aat_explore import checking
+    from aat_explore.cli.progress import Display
+
+    console = Console(stderr=as_json)
+    with Display(console) as display:
+        report = checking.check(run_id, **options, **asdict(where), listener=display)
+    run = Store(where.cache_dir).open(run_id)
+    found = checks.of_run(run) | checks.of_report(report)
+    if as_json:
+        print(_json({where: [one.model_dump(mode="json") for one in some] for where, some in found.items()}))
+    else:
+        said = f"{run_id}, epoch {report.epoch}, ε = {report.epsilon:g}, {report.seconds:.0f} s"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        table = checks.table(found)
+        print_frame(table, _cell, left=list(table.columns))
+        for name in table.loc[table["status"] != "pass", "check"].unique():
+            console.print(f"{name}: see {checks.link(name)}", highlight=False, markup=False, soft_wrap=True)
+    return int(checks.worst([one for some in found.values() for one in some]) == "fail")
 
 
 def demo(where: Where) -> int:

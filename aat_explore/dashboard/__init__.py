@@ -15,6 +15,7 @@
     figures.py      what the two pages of figures share
     accuracy.py     accuracy against n or training time (Fig. 4), the claim checked
     robustness.py   accuracy against ε (Fig. 1-3 and 5)
+    checks.py       whether a run's robustness is real
     attack.py       one sample attacked live: the only page that loads torch
 
 Arithmetic, charts and pictures are made in `views`, for notebooks too; `app.py` is the table of pages.

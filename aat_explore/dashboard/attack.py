@@ -38,7 +38,7 @@ def show() -> None:
     runs = page.picked_runs()
     left, right = st.columns([3, 1])
     with left:
-        run = choices.choose_run(runs)
+        run = page.choose_run(runs)
     dataset = page.dataset_of(run)
     if dataset is None:
         st.info("The lab needs them, for the shape of the network and for something to attack. Choose another run.")

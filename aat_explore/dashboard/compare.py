@@ -76,6 +76,9 @@ def _curves(runs: list[Run]) -> None:
     downloads.chart(
         partial(charts.run_curves, curves, measure), curves, f"compare-{measure}", alt=f"{measure} by epoch, by run"
     )
+    failed = dict(zip(curves["run"], curves["failed"], strict=True))
+    if named := [f"{run} {page.plain(why)}" for run, why in failed.items() if why]:
+        st.markdown(f"{page.FLAG} **Marked ✗, because they fail checks:** {'; '.join(named)}.")
     if measure != frames.CURVES[0]:
         st.caption(
             "On validation images, after each epoch; robust accuracies at each run's own training ε. FGSM accuracy "

@@ -27,7 +27,7 @@ def show() -> None:
         "confidence) sets each sample's mean of p over the epochs against its variability v.",
     )
     runs = page.picked_runs()
-    run = choices.choose_run(runs)
+    run = page.choose_run(runs)
     if not page.remembered(frames.draws, run):
         st.info("No epoch of this run has drawn samples yet (n = 0, or warm-up): choose another run.")
         return

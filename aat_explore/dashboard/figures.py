@@ -67,5 +67,8 @@ def say_what_was_tested(runs: Frame, test: str) -> None:
             "(`perturbing_network` epoch-start), which is weaker than the training of Madry et al. with x′ made on the "
             "fly by the current network; where a run does that, its settings say `perturbing_network` on-the-fly."
         )
+    if failed := frames.failing(runs):
+        named = page.plain("; ".join(f"{run}: {why}" for run, why in failed.items()))
+        st.markdown(f"{page.FLAG} **Marked by crosses, because they fail checks** (the Checks page explains): {named}.")
     if early := frames.unfinished(runs):
         st.caption("Tested before the end of training: " + page.plain(", ".join(early)) + ".")

@@ -4,6 +4,7 @@ Text that comes out of files (data sets, class names, reasons of damage) goes th
 """
 
 import argparse
+import importlib.util
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from aat_explore.errors import AATError
 from aat_explore.store import Run, RunMovedOnError, Store, default_cache
 from aat_explore.views import frames
 
+FLAG = ":orange[:material/flag:]"
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
@@ -85,6 +87,14 @@ def picked_runs() -> list[Run]:
     opened = st.query_params.get("run", st.session_state.get("kept run"))
     linked = st.session_state.get("going", {}).get("run", opened)
     return picked + [run for run in runs if run.id == linked and run not in picked]
+
+
+def choose_run(runs: Sequence[Run]) -> Run:
+    """`choices.choose_run`, with a word of the checks that the run fails: its figures are to be read with that."""
+    run = choices.choose_run(runs)
+    if failed := _summary(_key(run), run)["flag"]:
+        st.markdown(f"{FLAG} **This run fails: {plain(failed)}.** The Checks page says what that means.")
+    return run
 
 
 def dataset_of(run: Run) -> datasets.Dataset | None:
@@ -174,6 +184,11 @@ def open_page(name: str, **params: str | int) -> NoReturn:
         bound = st.session_state.get("bound", ())
         st.switch_page(pages[name], query_params={key: str(to) for key, to in params.items() if key not in bound})
     st.rerun()
+
+
+def installed(library: str) -> bool:
+    """Whether an optional library is there, without importing it."""
+    return importlib.util.find_spec(library) is not None
 
 
 def dark() -> bool:

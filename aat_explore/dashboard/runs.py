@@ -27,9 +27,8 @@ COLUMNS = {
     "total seconds": st.column_config.NumberColumn(format="%.0f", help="With validation and recording"),
     "flag": st.column_config.TextColumn(
         width=170,
-        help=f"Clean accuracy collapsed: below {frames.COLLAPSED:.0%} on validation images. "
-        "Label leaking: FGSM accuracy above clean accuracy on the same validation images. "
-        "Catastrophic overfitting: PGD accuracy less than half of FGSM accuracy, and 15 points below it",
+        help="Checks that the run fails, by its validation accuracies, its evaluations and what `aat check` found; the "
+        "Checks page says which and why",
     ),
 }
 
@@ -63,7 +62,7 @@ def show() -> None:
     _in_training([run for run in runs if run.id in training])
     if opened is not None:
         page.ask("run", opened)
-    run = choices.choose_run(runs)
+    run = page.choose_run(runs)
     _one_run(run, training)
     followed = {followed.id: followed.revision for followed in runs if followed.id in training or followed is run}
     _follow(followed, training, Store(page.cache_dir()).run_ids())
@@ -137,6 +136,20 @@ def _one_run(run: Run, training: list[str]) -> None:
         "Validation accuracies at the training ε, on validation images. FGSM accuracy alone proves nothing: a network "
         "can learn to hide from FGSM, which PGD then shows."
     )
+    if run.evaluations():
+        _over_epochs(run)
+
+
+def _over_epochs(run: Run) -> None:
+    """Test accuracies of the epochs evaluated; where it is of one epoch only, how to measure more."""
+    tested = page.remembered(frames.robustness_over_epochs, run)
+    if tested.empty:
+        st.caption("Robust accuracy on test images over the epochs, from the checkpoints that are kept:")
+        st.code(page.command(f"evaluate {run.id} --every 5 --images 500"), language="bash")
+        return
+    draw = partial(charts.robustness_over_epochs, tested)
+    downloads.chart(draw, tested, f"{run.id}-over-epochs", alt=f"Test accuracies of {run.id} by epoch")
+    st.caption("On test images, at the checkpoints that were evaluated. Bands are 95 % intervals (Wilson).")
 
 
 @st.fragment(run_every=2)

@@ -9,6 +9,7 @@
         checkpoints/0042.training.safetensors    optimiser state, so that the run resumes: last two
         evaluations/*.json, *.npy            counts, and a bit for each attack, ε and image
         evaluations/<key>/*.safetensors      parts of an evaluation that was cut off
+        checks/*.json                        what `aat check` found
         .lock                                held while a trainer writes
     cache/showcase/runs/...                  the same, committed with the project, read only
 

@@ -15,9 +15,9 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
-from aat_explore.config import RunConfig, Values, checked_run_id, one_line
+from aat_explore.config import Model, RunConfig, Values, checked_run_id, one_line
 from aat_explore.errors import AATError
-from aat_explore.records import SCHEMA_VERSION, EpochMetrics, Evaluation
+from aat_explore.records import SCHEMA_VERSION, CheckReport, EpochMetrics, Evaluation
 
 Array = np.ndarray[Any, Any]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(/[a-z0-9_-]+)*(\.[a-z]+)*$")]  # cannot leave the run
@@ -227,14 +227,19 @@ class Run:
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations, oldest first."""
-        found = []
-        for name in self.head.files:
-            if EVALUATION.fullmatch(name):
-                try:
-                    found.append(Evaluation.model_validate_json(self._read(name)))
-                except ValidationError as error:
-                    raise self._damage(name, f"does not fit this version ({one_line(error)})") from None
+        found = [self._value(Evaluation, name) for name in self.head.files if EVALUATION.fullmatch(name)]
         return sorted(found, key=lambda evaluation: evaluation.created)
+
+    def checks(self) -> list[CheckReport]:
+        """All reports of `aat check`, oldest first."""
+        found = [self._value(CheckReport, name) for name in self.head.files if name.startswith("checks/")]
+        return sorted(found, key=lambda report: report.created)
+
+    def _value(self, model: type[Model], name: str) -> Model:
+        try:
+            return model.model_validate_json(self._read(name))
+        except ValidationError as error:
+            raise self._damage(name, f"does not fit this version ({one_line(error)})") from None
 
     def verdicts(self, evaluation: Evaluation) -> Array | None:
         """Which images stayed correct after each attack of an evaluation and those before it: bool (attacks, ε, N).

@@ -14,7 +14,7 @@ from safetensors.numpy import save as save_safetensors
 
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
-from aat_explore.records import SCHEMA_VERSION, EpochMetrics, EpochRecord, Evaluation
+from aat_explore.records import SCHEMA_VERSION, CheckReport, EpochMetrics, EpochRecord, Evaluation
 from aat_explore.store.run import WEIGHTS, Array, FileEntry, Head, Run, digest_of, part_file, rows_of, verdicts_file
 
 KEEP_LAST = 2  # checkpoints with optimiser state: the newest, and the one before it in case of a bad disk
@@ -108,6 +108,12 @@ class RunWriter:
         if parts:
             (self.path / parts[0]).parent.rmdir()
         return evaluation
+
+    def add_checks(self, report: CheckReport) -> None:
+        """Write one report of checks; none is ever overwritten."""
+        content = report.model_dump_json(indent=1).encode()
+        self._put(f"checks/{report.epoch:04d}-{digest_of(content)[:12]}.json", content)
+        self._commit_head(metrics=False)
 
     def add_verdicts(self, key: str, number: int, part: dict[str, Array]) -> None:
         """Write part `number`, from 0, of the evaluation that `key` stands for, so that it can go on if cut off."""

@@ -1,7 +1,7 @@
 """What the app and the notebooks show, by the same calls: records → numpy → tidy frames → charts, images → one sheet.
 
     diagnostics.py   the arithmetic on p and K: numpy in, numbers out
-    evaluations.py   which evaluations of a run count
+    evaluations.py   which evaluations of a run count; checks.py: which checks it passes, explained in checks.md
     protocols.py     what views need of a run and of a data set
     frames/          runs → tidy pandas frames, a file a subject
     recipes.py       names of settings and attacks, and which runs may be averaged or compared
@@ -10,5 +10,5 @@
     pixels.py        images checked, enlarged, differences amplified
     sprite.py        uint8 images → one PNG that a browser cuts into tiles
 
-A run is anything with the attributes of `protocols.Run`; views open no file and never import torch.
+A run is anything with the attributes of `protocols.Run`; views open no file but that one, and never import torch.
 """

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aat_explore.config import RunConfig
-from aat_explore.records import Evaluation
+from aat_explore.records import CheckReport, Evaluation
 
 Array: TypeAlias = NDArray[Any]
 UInt8: TypeAlias = NDArray[np.uint8]
@@ -34,6 +34,8 @@ class Run(Protocol):
     def recorded_losses(self, epoch: int) -> Array | None: ...  # noqa: D102
     def recorded_classes(self, epoch: int) -> Array | None: ...  # noqa: D102
     def evaluations(self) -> list[Evaluation]: ...  # noqa: D102
+    def verdicts(self, evaluation: Evaluation) -> Array | None: ...  # noqa: D102
+    def checks(self) -> list[CheckReport]: ...  # noqa: D102
 
 
 class Split(Protocol):

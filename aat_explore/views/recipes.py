@@ -16,6 +16,9 @@ SAMPLING = ("scoring", "score_every", "replacement")
 PERTURBATION = ("perturbing_network", "drawn_samples", "warmup_epochs")
 NAMED = {"epsilon", "attack", "epochs", "model"}  # always said, in their own words
 USUAL_TEST = {"norm": "linf", "loss": "cross-entropy", "counts": "worst iterate"}  # said only where it differs
+USUAL_OF_KIND = {"fgsm": {"counts": "perturbed image"}, "autoattack": {"version": "standard"}}
+TEST_NAMES = {"autoattack": "AutoAttack"}
+WORST_CASE = "worst case"  # kind of what several attacks leave together
 NORM_NAMES = {0.0: "Uniform", 1.0: "Norm", 2.0: "Squared Norm"}
 
 
@@ -85,11 +88,18 @@ def as_seen(config: RunConfig) -> str:
 
 def evaluation_name(evaluation: Evaluation) -> str:
     """The attack of an evaluation and the images it was tried on, e.g. `PGD-40, 2,000 test images`."""
+    return f"{attack_of(evaluation)}, {evaluation.num_images:,} {evaluation.split} images"
+
+
+def attack_of(evaluation: Evaluation) -> str:
+    """The attack of an evaluation, e.g. `PGD-40`, with whatever is not usual in brackets."""
     attack = dict(evaluation.attack)
     kind, steps = str(attack.pop("kind", "unknown attack")), attack.pop("steps", None)
+    if kind == WORST_CASE:
+        return f"worst of {attack.get('of')}"
     step_size, restarts = attack.pop("step_size", None), attack.pop("restarts", 1)
     random_start = attack.pop("random_start", True)
-    usual = USUAL_TEST | ({"counts": "perturbed image"} if kind == "fgsm" else {})
+    usual = USUAL_TEST | USUAL_OF_KIND.get(kind, {})
     details = [
         *([f"step {step_size:g}"] if isinstance(step_size, int | float) else []),
         *([f"{restarts} restarts"] if restarts != 1 else []),
@@ -97,8 +107,8 @@ def evaluation_name(evaluation: Evaluation) -> str:
         *(["nested"] if attack.pop("curve", None) == "nested" else []),
         *(f"{name} {value}" for name, value in attack.items() if value != usual.get(name)),
     ]
-    name = kind.upper() if steps is None else f"{kind.upper()}-{steps}"
-    return f"{_bracketed(name, details)}, {evaluation.num_images:,} {evaluation.split} images"
+    known = TEST_NAMES.get(kind, kind.upper())
+    return _bracketed(known if steps is None else f"{known}-{steps}", details)
 
 
 def _bracketed(name: str, details: list[str]) -> str:

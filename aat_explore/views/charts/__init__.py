@@ -28,7 +28,7 @@ from aat_explore.views.charts.dynamics import (
 from aat_explore.views.charts.epoch import BRUSH, CLICK, class_mix, p_histogram
 from aat_explore.views.charts.files import PICTURES, check_picture, draw_offline, save
 from aat_explore.views.charts.paper import accuracy_against_n, accuracy_against_seconds, pgd_on_all, robustness
-from aat_explore.views.charts.runs import epoch_metrics, speed
+from aat_explore.views.charts.runs import epoch_metrics, robustness_over_epochs, speed
 from aat_explore.views.charts.sample import sample_history, sample_map
 from aat_explore.views.charts.style import PAPER_COLOURS, Chart, n_styles, order_of_n
 
@@ -58,6 +58,7 @@ __all__ = [
     "p_histogram",
     "pgd_on_all",
     "robustness",
+    "robustness_over_epochs",
     "run_curves",
     "sample_history",
     "sample_map",

@@ -19,7 +19,8 @@ def run_curves(frame: pd.DataFrame, measure: str) -> Chart:
         axis=PERCENT if accuracy else alt.Undefined,
         scale=alt.Scale(domain=[0, 1]) if accuracy else alt.Scale(zero=True),
     )
-    told: list[Any] = ["run", "id", "epoch", alt.Tooltip("value:Q", format=".1%" if accuracy else ".4f")]
+    value = alt.Tooltip("value:Q", format=".1%" if accuracy else ".4f")
+    told: list[Any] = ["run", "id", alt.Tooltip("failed:N", title="fails"), "epoch", value]
     return _lines(frame, "run", y, told)
 
 

@@ -17,6 +17,8 @@ from aat_explore.views.charts.style import (
     n_styles,
     panel_width,
     sized,
+    verdict_shape,
+    with_verdict,
 )
 
 
@@ -42,6 +44,8 @@ def _against_epsilon(
     runs: pd.DataFrame, means: pd.DataFrame, style: dict[str, Any], groups: list[str], test: str
 ) -> Chart:
     panels = list(dict.fromkeys(runs["panel"]))
+    runs = with_verdict(runs)
+    shape = verdict_shape(runs)
     width = panel_width(min(2, len(panels)))
     rows = []
     for panel in panels:
@@ -62,21 +66,32 @@ def _against_epsilon(
         line = mean.mark_line(strokeWidth=2).encode(y=y, tooltip=told)
         single = (
             alt.Chart(runs[runs["panel"] == panel])
-            .mark_point(filled=True, size=20, opacity=0.6)
+            .mark_point(filled=True, opacity=0.7)
             .encode(
                 x=x,
                 y=alt.Y("accuracy:Q", title=y_title),
                 color=style["color"],
-                tooltip=[
-                    "run",
-                    "seed",
-                    alt.Tooltip("epsilon:Q", format=".3g"),
-                    alt.Tooltip("accuracy:Q", format=".1%"),
-                ],
+                shape=shape,
+                size=_larger_if_it_fails(20, 70),
+                tooltip=["run", "seed", alt.Tooltip("epsilon:Q", format=".3g"), *_told_of_a_run(".1%")],
             )
         )
         rows.append(sized(band + line + single, width, 320))
     return alt.concat(*rows, columns=2)
+
+
+def _told_of_a_run(accuracy_format: str) -> list[Any]:
+    """Of the tooltip of a single run: its accuracy, in what interval it lies, and which checks it fails."""
+    return [
+        alt.Tooltip("accuracy:Q", format=accuracy_format),
+        alt.Tooltip("least:Q", format=accuracy_format, title="95 % interval, from"),
+        alt.Tooltip("most:Q", format=accuracy_format, title="to"),
+        alt.Tooltip("failed:N", title="fails"),
+    ]
+
+
+def _larger_if_it_fails(usual: int, larger: int) -> Any:
+    return alt.condition(alt.datum["failed"] != "", alt.value(larger), alt.value(usual))
 
 
 def accuracy_against_n(runs: pd.DataFrame, means: pd.DataFrame, title: str, *, dark: bool = False) -> Chart:
@@ -106,6 +121,7 @@ def _panels(
     panel_of: Callable[[pd.DataFrame, pd.DataFrame, alt.Y], Chart],
 ) -> Chart:
     """A grid of accuracy plots: a column a data set, a row a norm, with one accuracy axis a data set."""
+    runs = with_verdict(runs)
     names = sorted(runs["dataset"].unique())
     panels = list(dict.fromkeys(runs.sort_values("norm_power", kind="stable")["panel"]))
     cells = []
@@ -141,7 +157,7 @@ def _seconds_panel(runs: pd.DataFrame, means: pd.DataFrame, y: alt.Y, colour: al
     several = runs["machine"].nunique() > 1
     shape = alt.Shape("machine:N", legend=alt.Legend(orient="bottom", labelLimit=0)) if several else alt.Undefined
     seconds = alt.Tooltip("seconds:Q", format=",.4~g")
-    single = alt.Chart(runs).mark_point(opacity=0.5, size=30)
+    single = alt.Chart(runs).mark_point(opacity=0.5)
     told: list[Any] = [
         *("n", alt.Tooltip("mean:Q", format=".2%"), alt.Tooltip("sd:Q", format=".2%"), seconds, "seeds", "machine"),
     ]
@@ -153,8 +169,9 @@ def _seconds_panel(runs: pd.DataFrame, means: pd.DataFrame, y: alt.Y, colour: al
             x=x,
             y=y,
             color=colour,
-            shape=shape,
-            tooltip=["run", "n", "seed", alt.Tooltip("accuracy:Q", format=".2%"), seconds, "machine"],
+            shape=shape if several else verdict_shape(runs),
+            size=_larger_if_it_fails(30, 90),
+            tooltip=["run", "n", "seed", *_told_of_a_run(".2%"), seconds, "machine"],
         )
         + alt.Chart(means).mark_rule(strokeWidth=2).encode(x=x, y="low:Q", y2="high:Q", color=colour)
         + alt.Chart(means).mark_rule(strokeWidth=2).encode(x="lower:Q", x2="upper:Q", y="mean:Q", color=colour)
@@ -170,12 +187,18 @@ def _n_panel(runs: pd.DataFrame, means: pd.DataFrame, y: alt.Y, ink: str) -> Cha
     # Linear up to 50, logarithmic above: 0 stands apart without taking half of the axis.
     scale = alt.Scale(type="symlog", constant=50, padding=8, nice=False)
     x = alt.X("position:Q", title="n, perturbed an epoch", axis=axis, scale=scale)
-    single = alt.Chart(runs).mark_point(opacity=0.4, size=30, color=ink)
+    single = alt.Chart(runs).mark_point(opacity=0.5, color=ink)
     told: list[Any] = ["n", alt.Tooltip("mean:Q", format=".2%"), alt.Tooltip("sd:Q", format=".2%"), "seeds"]
     mean = alt.Chart(means).encode(x=x, y="mean:Q", tooltip=told)
     bars = alt.Chart(means).mark_rule(strokeWidth=2, color=ink).encode(x=x, y="low:Q", y2="high:Q")
     return (
-        single.encode(x=x, y=y, tooltip=["run", "n", "seed", alt.Tooltip("accuracy:Q", format=".2%")])
+        single.encode(
+            x=x,
+            y=y,
+            shape=verdict_shape(runs),
+            size=_larger_if_it_fails(30, 90),
+            tooltip=["run", "n", "seed", *_told_of_a_run(".2%")],
+        )
         + bars
         + mean.mark_line(color=ink, strokeWidth=1.5)
         + mean.mark_point(filled=True, size=60, color=ink, opacity=1)

@@ -26,6 +26,26 @@ def epoch_metrics(frame: pd.DataFrame, kind: str) -> Chart:
     return sized(base.mark_line() + base.mark_point(filled=True, size=18, shape="circle"), 380, 300)
 
 
+def robustness_over_epochs(frame: pd.DataFrame) -> Chart:
+    """`frames.robustness_over_epochs`: test accuracy by epoch, a colour a test and ε, its 95 % interval as a band."""
+    named = frame.assign(
+        measured=[
+            f"{'clean' if epsilon == 0 else f'ε = {epsilon:.3g}'}: {test}"
+            for test, epsilon in zip(frame["test"], frame["epsilon"], strict=True)
+        ]
+    )
+    colour = alt.Color("measured:N", title=None, legend=alt.Legend(**LINES.to_dict(), columns=2), sort=None)
+    base = alt.Chart(named).encode(
+        x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
+        color=colour.scale(range=SERIES),
+    )
+    y = alt.Y("accuracy:Q", title="test accuracy", axis=PERCENT, scale=alt.Scale(domain=[0, 1]))
+    told = ["epoch", "measured", *(alt.Tooltip(f"{name}:Q", format=".2%") for name in ("accuracy", "least", "most"))]
+    band = base.mark_area(opacity=0.2).encode(y=alt.Y("least:Q", title="test accuracy"), y2="most:Q")
+    line = base.mark_line(point=True).encode(y=y, tooltip=told)
+    return sized(band + line, WIDTH, 300)
+
+
 def speed(frame: pd.DataFrame) -> Chart:
     """Seconds of an epoch by phase, one bar a contender (`speed.epochs`); what has no phases is all one."""
     phases = ["scoring", "perturb", "train"]

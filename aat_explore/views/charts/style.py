@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import altair as alt
+import pandas as pd
 
 Chart: TypeAlias = Any  # one of Altair's five chart classes; their own types promise less than they do
 
@@ -24,6 +25,8 @@ GROUP_COLOURS = {
 }
 SERIES = ["#4c8bf5", "#e08a00", "#e0526a", "#3fae6a", "#9a6fd0", "#8d93a1"]  # to be seen on light and dark
 RULE = "#808495"  # of rules, such as uniform p, and their labels; to be seen on light and dark
+HOLDS, FAILS = "fails no check", "fails a check"
+CROSS = "M-.7,-1L0,-.3L.7,-1L1,-.7L.3,0L1,.7L.7,1L0,.3L-.7,1L-1,.7L-.3,0L-1,-.7Z"
 PERCENT = alt.Axis(format=".0%")
 LINES = alt.Legend(
     orient="top", symbolType="stroke", symbolOpacity=1, symbolSize=400, symbolStrokeWidth=2, labelLimit=0
@@ -43,6 +46,23 @@ def n_styles(names: Sequence[str], *, dark: bool = False) -> tuple[list[str], li
     colours = [PAPER_COLOURS[dark].get(name) or next(spare) for name in ordered]
     free = itertools.cycle(OTHER_DASHES)
     return ordered, colours, [PAPER_DASHES.get(name) or next(free) for name in ordered]
+
+
+def verdict_shape(runs: pd.DataFrame) -> Any:
+    """The shape channel of single runs: a cross for those that fail checks; nothing to tell where none does.
+
+    `runs` has a column `verdict` by `with_verdict`.
+    """
+    if not (runs["verdict"] == FAILS).any():
+        return alt.Undefined
+    scale = alt.Scale(domain=[HOLDS, FAILS], range=["circle", CROSS])
+    legend = alt.Legend(orient="top", symbolStrokeColor=RULE, symbolSize=120, labelLimit=0, symbolFillColor=RULE)
+    return alt.Shape("verdict:N", title="single runs", scale=scale, legend=legend)
+
+
+def with_verdict(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of an `evaluated` frame with `verdict`: whether the run fails checks."""
+    return runs.assign(verdict=[FAILS if failed else HOLDS for failed in runs["failed"]])
 
 
 def n_colour(names: Sequence[str], dark: bool) -> alt.Color:

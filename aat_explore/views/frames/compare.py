@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aat_explore.views import diagnostics
+from aat_explore.views import checks, diagnostics
 from aat_explore.views.frames.paper import evaluated, over_seeds
 from aat_explore.views.frames.runs import epoch_metrics
 from aat_explore.views.frames.sample import drawn_matrix
@@ -72,7 +72,10 @@ def _said(value: Any) -> str:
 
 
 def curves(runs: Sequence[Run], measure: str) -> pd.DataFrame:
-    """One of `CURVES` by epoch: run (letter), id, epoch, value: nats, or a share of validation images."""
+    """One of `CURVES` by epoch: run (letter, ✗ if it fails checks), id, failed, epoch, value.
+
+    Values are nats, or shares of validation images; `failed` names the checks.
+    """
     kind, name = {
         "training loss": ("loss", "all"),
         "clean accuracy": ("accuracy", "clean"),
@@ -80,11 +83,14 @@ def curves(runs: Sequence[Run], measure: str) -> pd.DataFrame:
         "robust accuracy (PGD)": ("accuracy", "robust (PGD)"),
     }[measure]
     parts = []
+    flags_of = {run.id: checks.flags(run) for run in runs}
     for run_id, letter in letters(runs).items():
         long = epoch_metrics(next(run for run in runs if run.id == run_id))
         mine = long[(long["kind"] == kind) & (long["measure"] == name)]
-        parts.append(mine[["epoch", "value"]].assign(run=letter, id=run_id))
-    return pd.concat(parts, ignore_index=True)[["run", "id", "epoch", "value"]]
+        failed = ", ".join(flags_of[run_id])
+        named = f"{letter} ✗" if failed else letter
+        parts.append(mine[["epoch", "value"]].assign(run=named, id=run_id, failed=failed))
+    return pd.concat(parts, ignore_index=True)[["run", "id", "failed", "epoch", "value"]]
 
 
 # --- What each drew --------------------------------------------------------------------------------------------------

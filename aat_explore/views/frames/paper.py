@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from aat_explore.config import RunConfig, preset_of, train_flags
-from aat_explore.views import evaluations
+from aat_explore.views import checks, evaluations
 from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import Recipe, norm_name, recipe
@@ -20,8 +20,8 @@ CLAIM = [
 ]
 BASELINES = ("0", "all")  # drawn from no p, so of every norm
 EVALUATED = [
-    *("epsilon", "accuracy", "run", "dataset", "n", "position", "norm_power", "seed", "recipe", "attack"),
-    *("training_epsilon", "test", "images", "epoch", "epochs", "seconds", "machine"),
+    *("epsilon", "accuracy", "least", "most", "run", "failed", "dataset", "n", "position", "norm_power", "seed"),
+    *("recipe", "attack", "training_epsilon", "test", "images", "epoch", "epochs", "seconds", "machine"),
 ]
 
 
@@ -29,18 +29,24 @@ def evaluated(runs: Sequence[Run]) -> pd.DataFrame:
     """Every accuracy of the tests that count, see `evaluations.counting`: one row a run, test and ε.
 
     `position` places n on a number line (T for all); `test` names attack and images, of which there are `images`;
-    `epoch` is the one tested; `seconds` were spent to train up to it, without validation, on `machine`.
+    `least` to `most` is the 95 % interval of the accuracy, had other images been drawn (Wilson); `failed` names the
+    checks that the run fails, '' if none; `epoch` is the one tested; `seconds` were spent to train up to it, without
+    validation, on `machine`.
     """
     parts = []
     for run in runs:
-        config, metrics = run.config, run.metrics()
+        config, metrics, failed = run.config, run.metrics(), ", ".join(checks.flags(run))
         position = int(metrics["num_drawn"].max()) if config.num_perturbed == "all" else config.num_perturbed
-        for test, evaluation in evaluations.counting(run.evaluations()).items():
+        for test, evaluation in evaluations.counting(run).items():
             trained = metrics[metrics["epoch"] <= evaluation.epoch]
-            part = pd.DataFrame({"epsilon": evaluation.epsilons, "accuracy": evaluation.accuracies})
+            least, most = zip(*evaluation.intervals, strict=True)
+            part = pd.DataFrame(
+                {"epsilon": evaluation.epsilons, "accuracy": evaluation.accuracies, "least": least, "most": most}
+            )
             parts.append(
                 part.assign(
                     run=run.id,
+                    failed=failed,
                     dataset=config.dataset,
                     n=str(config.num_perturbed),
                     position=position,
@@ -148,6 +154,12 @@ def accuracy_against_n(
     wanted: Any = mine["training_epsilon"] if robust else 0.0
     tested: pd.DataFrame = mine[(mine["epsilon"] - wanted).abs() < 1e-6]
     return tested.reset_index(drop=True)
+
+
+def failing(frame: pd.DataFrame) -> dict[str, str]:
+    """Runs of an `evaluated` frame that fail checks, and which ones."""
+    bad = frame[frame["failed"] != ""].drop_duplicates("run")
+    return dict(zip(bad["run"], bad["failed"], strict=True))
 
 
 def over_seeds(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -5,13 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from aat_explore.views import evaluations
+from aat_explore.views import checks, evaluations
 from aat_explore.views.protocols import Run
-from aat_explore.views.recipes import attack_name
+from aat_explore.views.recipes import attack_name, evaluation_name
 
-COLLAPSED = (
-    0.5  # ours: of ten classes more wrong than right; plain training gets 78 % even on fashion-mini, the smallest
-)
 COST_PHASES = ("seconds_scoring", "seconds_draw", "seconds_perturb", "seconds_train")
 MEASURES = {
     "loss": ("loss", "all"),
@@ -26,14 +23,14 @@ MEASURES = {
 def summary(run: Run, training: bool = False) -> dict[str, Any]:
     """One row of `runs_table`; raises if the run's metrics or evaluations are damaged."""
     config, metrics = run.config, run.metrics()
-    clean, robust, tested_with = evaluations.headline(run.evaluations(), config.epsilon)
+    clean, robust, tested_with = evaluations.headline(run, config.epsilon)
     return {
         "run": run.id,
         "n": str(config.num_perturbed),
         "norm power": f"{config.norm_power:g}" if config.samples else "",
         "clean accuracy": clean,
         "robust accuracy": robust,
-        "flag": ", ".join(flags(metrics, complete=run.complete)),
+        "flag": ", ".join(checks.flags(run)),
         "tested with": tested_with,
         "status": status(run, training),
         "epochs": f"{run.epoch}/{config.epochs}",
@@ -52,23 +49,6 @@ def status(run: Run, training: bool) -> str:
     if run.showcase:
         return "showcase" if run.complete else "showcase, cut off"
     return "complete" if run.complete else "cut off"
-
-
-def flags(metrics: pd.DataFrame, *, complete: bool) -> list[str]:
-    """What is wrong with the last epoch of `Run.metrics()`; nothing is said of a run that has not yet learnt."""
-    last = metrics.iloc[-1]
-    learnt = complete or bool(metrics["clean_accuracy_val"].max() >= COLLAPSED)
-    found = []
-    if learnt and last["clean_accuracy_val"] < COLLAPSED:
-        found.append("clean accuracy collapsed")
-    fgsm, pgd = last["fgsm_accuracy_val"], last["robust_accuracy_val"]
-    if fgsm > last["clean_accuracy_attacked"]:
-        found.append("label leaking")
-    # Wong, Rice, Kolter 2020 ("Fast is better than free"): accuracy under PGD falls to nothing while FGSM's stays. The
-    # two margins are ours. Networks that were not trained on x′ resist neither attack, and overfit to none.
-    if last["num_drawn"] > 0 and fgsm - pgd > 0.15 and pgd < fgsm / 2:
-        found.append("catastrophic overfitting")
-    return found
 
 
 def runs_table(runs: Sequence[Run], training: Collection[str] = ()) -> pd.DataFrame:
@@ -137,6 +117,24 @@ def epoch_metrics(run: Run) -> pd.DataFrame:
     long["kind"] = long["name"].map({name: kind for name, (kind, _) in MEASURES.items()})
     long["measure"] = long["name"].map({name: measure for name, (_, measure) in MEASURES.items()})
     return long[["epoch", "kind", "measure", "value"]].reset_index(drop=True)
+
+
+def robustness_over_epochs(run: Run) -> pd.DataFrame:
+    """Test accuracies of all epochs evaluated: epoch, test, epsilon (0 and the training ε), accuracy, least, most.
+
+    Only tests of two epochs and more; `least` to `most` is the 95 % interval of `Evaluation.intervals`.
+    """
+    rows = [
+        (made.epoch, evaluation_name(made), epsilon, accuracy, *interval)
+        for made in run.evaluations()
+        if made.split == "test"
+        for epsilon, accuracy, interval in zip(made.epsilons, made.accuracies, made.intervals, strict=True)
+        if epsilon == 0 or abs(epsilon - run.config.epsilon) < 1e-6
+    ]
+    frame = pd.DataFrame(rows, columns=["epoch", "test", "epsilon", "accuracy", "least", "most"])
+    newest = frame.drop_duplicates(["epoch", "test", "epsilon"], keep="last")
+    several = newest.groupby("test")["epoch"].transform("nunique") > 1
+    return newest[several].sort_values(["test", "epsilon", "epoch"], ignore_index=True)
 
 
 def last_losses(run: Run) -> dict[str, float]:

@@ -1,0 +1,174 @@
+"""Is a run's robustness real, by all that is on record: `aat check`, its epochs, its evaluations.
+
+What each check looks for stands in `checks.md` beside this file, a section each.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aat_explore.records import Check, CheckReport, Evaluation, Status
+from aat_explore.views.protocols import Run
+
+COLLAPSED = (
+    0.5  # ours: of ten classes more wrong than right; plain training gets 78 % even on fashion-mini, the smallest
+)
+FALL = 0.2  # of validation PGD accuracy from one epoch to the next
+NOTABLE, SERIOUS = 0.01, 0.02  # what AutoAttack may find beyond PGD before it is said, and before it is a failure
+EXPLANATIONS = Path(__file__).with_name("checks.md")
+RANK: dict[Status, int] = {"pass": 0, "warn": 1, "fail": 2}
+
+
+def of_metrics(metrics: pd.DataFrame, *, complete: bool) -> list[Check]:
+    """What the validation accuracies of all epochs say; nothing is said of a run that has not yet learnt."""
+    learnt = complete or bool(metrics["clean_accuracy_val"].max() >= COLLAPSED)
+    return [*([_collapsed(metrics)] if learnt else []), _label_leaking(metrics), _overfitting(metrics)]
+
+
+def of_evaluations(run: Run) -> list[Check]:
+    """What AutoAttack found on the images that PGD was tried on too, where both are on record; else nothing."""
+    made = [one for one in run.evaluations() if one.split == "test"]
+    latest = max((one.epoch for one in made), default=0)
+    found = [
+        _beyond_pgd(run, pgd, strong)
+        for strong in made
+        for pgd in made
+        if strong.attack["kind"] == "autoattack" and pgd.attack["kind"] == "pgd" and strong.epoch == pgd.epoch == latest
+    ]
+    worst_first = sorted(filter(None, found), key=lambda check: check.figures["PGD accuracy"])
+    return worst_first[:1]  # against the strongest PGD there is
+
+
+def reported(run: Run) -> CheckReport | None:
+    """What `aat check` found of the run's last epoch at its own ε, on most images; None if it was not asked."""
+    mine = [
+        report
+        for report in run.checks()
+        if report.epoch == run.epoch and abs(report.epsilon - run.config.epsilon) < 1e-6
+    ]
+    return max(mine, key=lambda report: (report.num_images, report.created), default=None)
+
+
+def of_report(report: CheckReport) -> dict[str, list[Check]]:
+    """The checks of one report, by where they were seen."""
+    return {f"{report.num_images:,} test images": list(report.checks)}
+
+
+def of_run(run: Run) -> dict[str, list[Check]]:
+    """All that is on record of a run's last epoch, by where it was seen."""
+    report = reported(run)
+    tested = {} if report is None else of_report(report)
+    seen = {"validation, each epoch": of_metrics(run.metrics(), complete=run.complete)}
+    beyond = of_evaluations(run)
+    return tested | seen | ({"evaluations": beyond} if beyond else {})
+
+
+def flags(run: Run) -> list[str]:
+    """Names of the checks that a run fails, each once."""
+    failed = [check.name for checks in of_run(run).values() for check in checks if check.status == "fail"]
+    return list(dict.fromkeys(failed))
+
+
+def table(found: Mapping[str, Sequence[Check]]) -> pd.DataFrame:
+    """The checks of `of_run`, failures first: status, check, reason, seen on."""
+    rows = [
+        {"status": check.status, "check": check.name, "reason": check.reason, "seen on": where}
+        for where, checks in found.items()
+        for check in checks
+    ]
+    frame = pd.DataFrame(rows)
+    gravest_first = frame["status"].map(RANK).sort_values(ascending=False, kind="stable").index
+    return frame.loc[gravest_first].reset_index(drop=True)
+
+
+def table_of(run: Run) -> pd.DataFrame:
+    """`table` of all that is on record of a run's last epoch."""
+    return table(of_run(run))
+
+
+def worst(checks: Sequence[Check]) -> Status:
+    """The gravest status among checks; pass if there are none."""
+    return max((check.status for check in checks), key=RANK.__getitem__, default="pass")
+
+
+@cache
+def explanations() -> dict[str, str]:
+    """What each check looks for, why, and what its thresholds are, in Markdown, by the name of the check."""
+    parts = re.split(r"^## (.+)$", EXPLANATIONS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {name.strip(): text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def link(name: str) -> str:
+    """Where a check is explained: file and heading, in the package."""
+    return f"aat_explore/views/checks.md#{re.sub(r'[^a-zε0-9-]', '', name.lower().replace(' ', '-'))}"
+
+
+def _collapsed(metrics: pd.DataFrame) -> Check:
+    clean = float(metrics["clean_accuracy_val"].iloc[-1])
+    return Check(
+        name="clean accuracy collapsed",
+        status="fail" if clean < COLLAPSED else "pass",
+        reason=f"Clean accuracy is {clean:.1%} after the last epoch; a network that works at all has {COLLAPSED:.0%}.",
+        figures={"clean accuracy": clean},
+    )
+
+
+def _label_leaking(metrics: pd.DataFrame) -> Check:
+    last = metrics.iloc[-1]
+    after, clean = float(last["fgsm_accuracy_val"]), float(last["clean_accuracy_attacked"])
+    return Check(
+        name="label leaking",
+        status="fail" if after > clean else "pass",
+        reason=f"FGSM accuracy is {after:.1%} and clean accuracy {clean:.1%} on the same images.",
+        figures={"FGSM accuracy": after, "clean accuracy": clean},
+    )
+
+
+def _overfitting(metrics: pd.DataFrame) -> Check:
+    """Wong, Rice, Kolter 2020 ("Fast is better than free"): accuracy under PGD falls to nothing while FGSM's stays.
+
+    The margins are ours. Networks that were not trained on x′ resist neither attack, and overfit to none.
+    """
+    pgd, last = metrics["robust_accuracy_val"].to_numpy(dtype=float), metrics.iloc[-1]
+    falls = np.append(0.0, pgd[:-1] - pgd[1:])
+    at = int(falls.argmax())
+    fell, lost = float(falls[at]), float(pgd.max() - pgd[-1])
+    fgsm = float(last["fgsm_accuracy_val"])
+    trained_on = bool(last["num_drawn"] > 0)
+    only_fgsm = fgsm - pgd[-1] > 0.15 and pgd[-1] < fgsm / 2
+    status: Status = "pass"
+    if trained_on and (only_fgsm or (fell > FALL and lost > FALL)):
+        status = "fail"
+    elif trained_on and fell > FALL:
+        status = "warn"
+    course = f"PGD accuracy ends at {pgd[-1]:.1%}, FGSM accuracy at {fgsm:.1%}"
+    if fell > 0:
+        course += f"; the largest fall of PGD accuracy is {100 * fell:.1f} points, in epoch {at + 1}"
+    return Check(
+        name="catastrophic overfitting",
+        status=status,
+        reason=f"{course}.",
+        figures={"PGD accuracy": float(pgd[-1]), "FGSM accuracy": fgsm, "largest fall": fell, "lost since best": lost},
+    )
+
+
+def _beyond_pgd(run: Run, pgd: Evaluation, strong: Evaluation) -> Check | None:
+    """AutoAttack's verdicts against PGD's on the same images at the largest ε that both tried; None if none."""
+    left, right = run.verdicts(pgd), run.verdicts(strong)
+    common = sorted(set(pgd.epsilons) & set(strong.epsilons) - {0.0})
+    if left is None or right is None or not common:
+        return None
+    count, epsilon = min(pgd.num_images, strong.num_images), common[-1]
+    before = float(left[-1, pgd.epsilons.index(epsilon), :count].mean())
+    after = float(right[-1, strong.epsilons.index(epsilon), :count].mean())
+    excess = before - after
+    return Check(
+        name="AutoAttack finds more",
+        status="fail" if excess > SERIOUS + 1e-9 else "warn" if excess > NOTABLE + 1e-9 else "pass",
+        reason=f"Of {count:,} test images at ε = {epsilon:g} PGD leaves {before:.1%} and AutoAttack {after:.1%}.",
+        figures={"PGD accuracy": before, "AutoAttack accuracy": after, "ε": epsilon},
+    )

@@ -1,0 +1,80 @@
+"""The Checks page, and the mark that a run which fails one has on every other page."""
+
+import pages
+import pytest
+from pages import HOSTILE, opened, said
+from synthetic import make_report, make_run
+
+from aat_explore.config import preset
+from aat_explore.dashboard import page
+from aat_explore.records import Check
+
+LEAKING = Check(name="label leaking", status="fail", reason="FGSM accuracy is 93.0%.", figures={"FGSM accuracy": 0.93})
+SQUARE = Check(name="Square finds more", status="warn", reason="Not tried.", figures={})
+
+
+@pytest.fixture
+def failing(store):
+    """A run that `aat check` found to leak labels, and one that was not checked."""
+    run, config = make_run(store, epochs=2), preset("mini", epochs=2)
+    make_run(store, epochs=2, num_perturbed=0)
+    with store.writer(config) as writer:
+        writer.add_checks(make_report(config, 2, (LEAKING, SQUARE)))
+    return store.open(run.id)
+
+
+def test_failures_come_first_with_their_reason_and_explanation(failing):
+    app = opened("checks", run=failing.id)
+    table = app.dataframe[0].value
+    assert list(table["check"])[:2] == ["label leaking", "catastrophic overfitting"]
+    assert table["status"].iloc[0] == "❌ fail"
+    assert table["reason"].iloc[0] == "FGSM accuracy is 93.0%."
+    assert app.selectbox(key="check").value == "label leaking"
+    assert "read the label off the perturbation" in said(app).replace("\n", " ")
+    app.selectbox(key="check").select("zero gradients").run()
+    assert "quantised inputs" in said(app).lower()
+
+
+def test_a_run_that_was_not_checked_says_what_to_type(store, failing):
+    run = next(run for run in store.list().runs if run.id != failing.id)
+    app = opened("checks", run=run.id)
+    assert page.command(f"check {run.id}") in said(app)
+    assert set(app.dataframe[0].value["seen on"]) == {"validation, each epoch"}
+
+
+def test_a_checked_run_is_offered_autoattack_and_told_of_the_library(failing, monkeypatch):
+    monkeypatch.setattr(page, "installed", lambda library: library != "pyautoattack")
+    words = said(opened("checks", run=failing.id))
+    assert f"evaluate {failing.id} --attack autoattack" in words
+    assert "pip install 'aat-explore[eval]'" in words
+
+
+@pytest.mark.parametrize("name", ["runs", "picks", "sample", "dynamics", "attack", "checks"])
+def test_a_failing_run_is_marked_wherever_its_figures_stand(store, failing, name):
+    assert "**This run fails: label leaking" in said(opened(name, run=failing.id))
+    other = next(run for run in store.list().runs if run.id != failing.id)
+    assert "This run fails" not in said(opened(name, run=other.id))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "robustness"])
+def test_the_papers_figures_name_the_runs_that_fail(failing, name):
+    assert f"{page.plain(failing.id)}{page.plain(':')} label leaking" in said(opened(name))
+
+
+def test_comparisons_name_them_too(store, failing):
+    ids = [run.id for run in store.list().runs]
+    app = opened("compare", compare=ids)
+    assert "A ✗ label leaking" in said(app) or "B ✗ label leaking" in said(app)
+
+
+def test_hostile_words_in_a_report_are_shown_as_they_are(store):
+    config = preset("mini", epochs=1)
+    run = make_run(store, epochs=1)
+    hostile = Check(name=HOSTILE, status="fail", reason=HOSTILE, figures={})
+    with store.writer(config) as writer:
+        writer.add_checks(make_report(config, 1, (hostile,)))
+    app = opened("checks", run=run.id)
+    assert app.dataframe[0].value["reason"].iloc[0] == HOSTILE
+    assert HOSTILE not in said(app)
+    for name in ("runs", "accuracy", "robustness"):
+        assert HOSTILE not in said(pages.opened(name, run=run.id))
