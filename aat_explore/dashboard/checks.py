@@ -5,13 +5,14 @@ import streamlit as st
 from aat_explore.dashboard import choices, downloads, page
 from aat_explore.views import checks
 
-MARKS = {"fail": "❌ fail", "warn": "⚠️ warn", "pass": "✅ pass"}
+MARKS = {"fail": "✗ fail", "warn": "! warn", "pass": "✓ pass"}
 COLUMNS = {
-    "status": st.column_config.TextColumn(width=70, pinned=True),
-    "check": st.column_config.TextColumn(width=220, help="The trouble looked for"),
-    "reason": st.column_config.TextColumn("what was found", width=620),
-    "seen on": st.column_config.TextColumn(width=150),
+    "status": st.column_config.TextColumn(width=60),
+    "check": st.column_config.TextColumn(width=170, help="The trouble looked for"),
+    "reason": st.column_config.TextColumn("what was found", width=460),
+    "seen on": st.column_config.TextColumn(width=110),
 }
+ROW = 62  # pixels: three lines of text
 
 
 def show() -> None:
@@ -31,8 +32,8 @@ def show() -> None:
     said = [f"{MARKS[status]}: {counts[status]}" for status in MARKS if status in counts]
     st.write(" · ".join(said))
     shown = table.assign(status=table["status"].map(MARKS))
-    height = 37 + 35 * len(shown)
-    downloads.table(shown, alt="Checks of the run and what they found", column_config=COLUMNS, height=height)
+    alt = "Checks of the run and what they found"
+    downloads.table(shown, alt=alt, column_config=COLUMNS, row_height=ROW, height=38 + ROW * len(shown))
     if checks.reported(run) is None:
         st.info("The network itself has not been checked yet. This attacks it in every way there is:")
         st.code(page.command(f"check {run.id}"), language="bash")
