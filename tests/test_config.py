@@ -226,14 +226,14 @@ def test_a_bad_evaluation_is_one_line_too(fields, said):
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are():
-    with pytest.raises(AATError, match=r"^preset=nope is unknown; choose one of mini, paper-mnist, .*paper-cifar10$"):
+    with pytest.raises(AATError, match=r"^preset=nope is unknown; choose one of mini, letter-mnist, .*frontier-fashion$"):
         preset("nope")
 
 
 # --- The paper's settings (DESIGN, section 4) ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "dataset"), [("paper-mnist", "mnist"), ("paper-fashion", "fashion-mnist")])
+@pytest.mark.parametrize(("name", "dataset"), [("letter-mnist", "mnist"), ("letter-fashion", "fashion-mnist")])
 def test_the_papers_settings_for_mnist_and_fashion_mnist(name, dataset):
     config = preset(name)
     said = {
@@ -252,7 +252,7 @@ def test_the_papers_settings_for_cifar10():
         "dataset": "cifar10", "model": "ResNet18", "epsilon": 0.02, "epochs": 100, "optimizer": "sgd", "lr": 0.1,
         "momentum": 0.9, "weight_decay": 5e-4, "lr_milestones": (0.5, 0.75), "augment": True, "batch_size": 128,
     }  # fmt: skip
-    assert preset("paper-cifar10").model_dump(include=set(said)) == said
+    assert preset("letter-cifar10").model_dump(include=set(said)) == said
 
 
 def test_the_default_run_needs_no_download():
@@ -262,7 +262,7 @@ def test_the_default_run_needs_no_download():
 
 @pytest.mark.parametrize(
     ("dataset", "name"),
-    [("cifar10", "paper-cifar10"), ("mnist", "paper-mnist"), ("fashion-mnist", "paper-fashion"), ("mine", "mini")],
+    [("cifar10", "letter-cifar10"), ("mnist", "letter-mnist"), ("fashion-mnist", "letter-fashion"), ("mine", "mini")],
 )
 def test_a_data_set_brings_its_preset(dataset, name):
     assert preset_of(dataset) == name
@@ -315,7 +315,12 @@ def test_the_names_of_the_presets_runs_never_change():
     """A field added to RunConfig must leave cached runs, the showcase among them, under the names they have."""
     assert {name: config.run_id for name, config in PRESETS.items()} == {
         "mini": "fashion-mini-n1000-p1-fgsm-s0-d6d68bdc",
-        "paper-mnist": "mnist-n1000-p1-fgsm-s0-e6ba52ea",
-        "paper-fashion": "fashion-mnist-n1000-p1-fgsm-s0-a89fdc1b",
-        "paper-cifar10": "cifar10-n1000-p1-fgsm-s0-7f383871",
+        "letter-mnist": "mnist-n1000-p1-fgsm-s0-e6ba52ea",
+        "letter-fashion": "fashion-mnist-n1000-p1-fgsm-s0-a89fdc1b",
+        "letter-cifar10": "cifar10-n1000-p1-fgsm-s0-7f383871",
+        "paper-mnist": "mnist-n1000-p1-fgsm-s0-fd3ad0e5",
+        "paper-fashion": "fashion-mnist-n1000-p1-fgsm-s0-3b0cf6bc",
+        "paper-cifar10": "cifar10-n1000-p1-fgsm-s0-10a00ef0",
+        "frontier-mini": "fashion-mini-n1000-p1-pgd7-s0-d3792278",
+        "frontier-fashion": "fashion-mnist-n1000-p1-pgd7-s0-34151e5c",
     }

@@ -67,7 +67,7 @@ def sleeping_worker(tmp_path, monkeypatch):
     "config",
     [
         RunConfig(),
-        preset("paper-cifar10", seed=3, lr_milestones=()),
+        preset("letter-cifar10", seed=3, lr_milestones=()),
         RunConfig(num_perturbed="all", attack=AttackConfig(kind="pgd", steps=7, step_size=0.01, random_start=False)),
         RunConfig(replacement=True, normalize=False, lr=1e-5, lr_milestones=(0.25, 0.5), norm_power=0, epsilon=0.123),
     ],

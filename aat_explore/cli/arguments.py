@@ -14,7 +14,8 @@ import tyro
 from pydantic import BaseModel
 
 import aat_explore
-from aat_explore.cli import bench, commands
+from aat_explore import readings
+from aat_explore.cli import bench, commands, grids
 from aat_explore.config import PRESETS, AttackConfig, EvaluationConfig, RunConfig, preset_of
 from aat_explore.errors import AATError
 from aat_explore.store import default_cache
@@ -27,7 +28,7 @@ class Command(Protocol):
         """Do it and return the exit code."""
 
 
-COMMANDS = ("train", "list", "show", "evaluate", "check", "demo", "app", "bench", "fidelity")
+COMMANDS = ("train", "list", "show", "evaluate", "check", "grid", "demo", "app", "bench", "fidelity")
 
 CacheDir = Annotated[Path, tyro.conf.arg(help="The cache folder (AAT_CACHE).")]
 Device = Annotated[
@@ -69,7 +70,7 @@ class Train:
 
     flags: Annotated[RunFlags, tyro.conf.arg(name="")]
     preset: Annotated[
-        Literal["mini", "paper-mnist", "paper-fashion", "paper-cifar10"] | None,
+        Literal[*PRESETS] | None,  # type: ignore[valid-type]
         tyro.conf.arg(help="Defaults of all other flags; None = the preset of --dataset."),
     ] = None
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
@@ -155,6 +156,27 @@ class Check:
 
 
 @dataclasses.dataclass
+class Grid:
+    """Train, test and check all runs of the paper's figures under one reading; what is done is not done again."""
+
+    name: Annotated[Literal[*readings.names()], tyro.conf.Positional, tyro.conf.arg(help="Which runs.")]  # type: ignore[valid-type]
+    epochs: Annotated[int | None, tyro.conf.arg(help="Epochs of each run; None = the preset's.")] = None
+    seeds: Annotated[int, tyro.conf.arg(help="Runs of each kind.")] = 3
+    n: Annotated[tuple[int | Literal["all"], ...] | None, tyro.conf.arg(help="n; None = the grid's own.")] = None
+    jobs: Annotated[int, tyro.conf.arg(help="Runs at a time, the cores divided among them.")] = 1
+    images: Annotated[int | None, tyro.conf.arg(help="Test images of PGD-40; None = all.")] = None
+    check_images: Annotated[int, tyro.conf.arg(help="Images of `aat check`; 0 = no checks.")] = 1000
+    dry: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Only say what would be done.")] = False
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+
+    def run(self) -> int:
+        """Train them."""
+        return grids.grid(self)
+
+
+@dataclasses.dataclass
 class Demo:
     """Train n = 0, 100, 1000 and all on the embedded data set, then serve the dashboard on these runs."""
 
@@ -233,6 +255,7 @@ def parse(argv: list[str]) -> Command:
         | Annotated[Show, tyro.conf.subcommand("show")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Check, tyro.conf.subcommand("check")]
+        | Annotated[Grid, tyro.conf.subcommand("grid")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
         | Annotated[App, tyro.conf.subcommand("app")]
         | Annotated[Bench, tyro.conf.subcommand("bench")]

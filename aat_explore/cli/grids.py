@@ -1,0 +1,81 @@
+"""`aat grid`: a table that moves on a terminal, a line a run elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from aat_explore import grid as grids
+from aat_explore import readings
+from aat_explore.cli import printable
+from aat_explore.config import EvaluationConfig, checked
+from aat_explore.errors import AATError
+
+if TYPE_CHECKING:
+    from aat_explore.cli.arguments import Grid
+
+
+def grid(asked: Grid) -> int:
+    """Do what is left of a grid; 1 if a run failed."""
+    configs = readings.configs(asked.name, epochs=asked.epochs, seeds=asked.seeds, n=asked.n)
+    if asked.check_images < 0:
+        raise AATError(f"check_images={asked.check_images} is negative; use 0 for no checks")
+    work = grids.Work(
+        asked.cache_dir,
+        checked(EvaluationConfig, {"images": asked.images}),
+        asked.check_images,
+        asked.device,
+        asked.threads,
+    )
+    console = Console()
+    if asked.dry:
+        console.print(_table(grids.standings(configs, work, {}), asked.jobs))
+        return 0
+    live = Live(console=console, refresh_per_second=2) if console.is_terminal else nullcontext()
+    said: set[str] = set()
+    with live as table:
+
+        def hear(found: list[grids.Standing]) -> None:
+            if table is not None:
+                table.update(_table(found, asked.jobs))
+                return
+            for one in found:
+                if one.state in ("done", "failed") and one.config.run_id not in said:
+                    said.add(one.config.run_id)
+                    console.print(_line(one, found, asked.jobs), highlight=False, markup=False, soft_wrap=True)
+
+        found = grids.run(configs, work, jobs=asked.jobs, hear=hear)
+        hear(found)
+    for run_id, reason in grids.failures(found):
+        console.print(printable(f"{run_id} failed: {reason}"), highlight=False, markup=False, soft_wrap=True)
+    return int(any(grids.failures(found)))
+
+
+def _table(found: Sequence[grids.Standing], jobs: int) -> Table:
+    done = sum(one.state == "done" for one in found)
+    table = Table(title=f"{done} of {len(found)} done, {_left(grids.seconds_left(found, jobs))}")
+    for name in ("run", "epoch", "state", "left"):
+        table.add_column(name, justify="left" if name in ("run", "state") else "right")
+    for one in found:
+        epochs = f"{one.epoch}/{one.config.epochs}"
+        table.add_row(one.config.run_id, epochs, one.state, "" if one.state == "done" else _duration(one.seconds_left))
+    return table
+
+
+def _line(one: grids.Standing, found: Sequence[grids.Standing], jobs: int) -> str:
+    done = sum(standing.state == "done" for standing in found)
+    return f"{one.config.run_id} {one.state}; {done} of {len(found)} done, {_left(grids.seconds_left(found, jobs))}"
+
+
+def _left(seconds: float | None) -> str:
+    return "time left not known yet" if seconds is None else f"about {_duration(seconds)} of training left"
+
+
+def _duration(seconds: float | None) -> str:
+    return "–" if seconds is None else str(pd.Timedelta(seconds=round(seconds))).removeprefix("0 days ")

@@ -1,0 +1,92 @@
+"""The paper's grid under each reading of what it leaves open: which runs stand in its Fig. 1–5.
+
+`letter-…` does what Algorithm 1 says and nothing else: x′, made once an epoch, replaces x. `paper-…` is the honest
+reading that comes nearest to the paper's statements on clean accuracy: x′ made in each batch, its loss averaged with
+that of x. `frontier-…` is neither: it asks for how little perturbing a network becomes robust, with an attack that is
+known to make networks robust, PGD-7 on the fly at a smaller ε.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from aat_explore.config import AttackConfig, RunConfig, preset
+from aat_explore.errors import AATError
+
+N = int | Literal["all"]
+
+PAPERS_N: tuple[N, ...] = (0, 100, 1000, 10000, "all")
+FRONTIER_N: tuple[N, ...] = (0, 1000, 3000, 10000, 30000, "all")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Runs of one preset: these n, each by these norm powers; and whether PGD on all samples belongs to it (Fig. 5)."""
+
+    preset: str
+    n: tuple[N, ...] = PAPERS_N
+    powers: tuple[float, ...] = (1.0, 2.0)
+    pgd_on_all: bool = True
+
+
+GRIDS = {
+    "mini": Grid("mini", (0, 100, 1000, "all")),
+    **{
+        f"{reading}-{name}": Grid(f"{reading}-{name}")
+        for reading in ("letter", "paper")
+        for name in ("mnist", "fashion")
+    },
+    **{f"{reading}-cifar10": Grid(f"{reading}-cifar10") for reading in ("letter", "paper")},
+    "frontier-mini": Grid("frontier-mini", (0, 300, 1000, 3000, "all"), (1.0, 2.0, 0.0), pgd_on_all=False),
+    "frontier-fashion": Grid("frontier-fashion", FRONTIER_N, (1.0, 2.0, 0.0), pgd_on_all=False),
+}
+GROUPS = {
+    **{
+        reading: tuple(f"{reading}-{name}" for name in ("mnist", "fashion", "cifar10"))
+        for reading in ("letter", "paper")
+    },
+}
+
+
+def names() -> tuple[str, ...]:
+    """What a grid can be asked for by: single grids, and groups of them."""
+    return (*GROUPS, *GRIDS)
+
+
+def configs(name: str, *, epochs: int | None = None, seeds: int = 3, n: Sequence[N] | None = None) -> list[RunConfig]:
+    """Return every run of a grid or group, once: seed by seed, so that a grid cut off has whole figures of fewer seeds.
+
+    `epochs` and `n` replace the grid's own. A baseline, n = 0 or all, is drawn from no p, so one run stands in both
+    panels. Raises AATError for an unknown name, seeds < 1, or an n that is not 0 … T or all.
+    """
+    if name not in names():
+        raise AATError(f"grid={name} is unknown; choose one of {', '.join(names())}")
+    if seeds < 1:
+        raise AATError(f"seeds={seeds} is less than 1; use e.g. 3")
+    found = [
+        config
+        for seed in range(seeds)
+        for one in GROUPS.get(name, (name,))
+        for config in _of(GRIDS[one], seed, epochs, n)
+    ]
+    return list({config.run_id: config for config in found}.values())
+
+
+def _of(grid: Grid, seed: int, epochs: int | None, n: Sequence[N] | None) -> list[RunConfig]:
+    counts = grid.n if n is None else tuple(n)
+    base = preset(grid.preset, seed=seed, **({} if epochs is None else {"epochs": epochs}))
+    found = [
+        preset(
+            grid.preset,
+            **{**dict(base), "attack": base.attack.model_dump(), "num_perturbed": count, "norm_power": power},
+        )
+        for count in counts
+        for power in grid.powers
+    ]
+    return [one.canonical() for one in found] + ([pgd_on_all(base)] if grid.pgd_on_all and "all" in counts else [])
+
+
+def pgd_on_all(base: RunConfig) -> RunConfig:
+    """Fig. 5's run beside a reading's others: PGD on all samples, x′ in place of x as in Madry et al. 2018."""
+    changes = {"num_perturbed": "all", "attack": AttackConfig(kind="pgd"), "drawn_samples": "replace"}
+    return base.model_copy(update=changes).canonical()
