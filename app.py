@@ -6,6 +6,7 @@ from aat_explore.dashboard import (
     accuracy,
     attack,
     checks,
+    claims,
     compare,
     dynamics,
     page,
@@ -30,6 +31,7 @@ PAGES = {
     "Robustness": [
         st.Page(accuracy.show, title="Accuracy vs n", icon=":material/show_chart:", url_path="accuracy"),
         st.Page(robustness.show, title="Robustness vs ε", icon=":material/shield:", url_path="robustness"),
+        st.Page(claims.show, title="Claims", icon=":material/gavel:", url_path="claims"),
         st.Page(checks.show, title="Checks", icon=":material/fact_check:", url_path="checks"),
         st.Page(attack.show, title="Attack lab", icon=":material/science:", url_path="attack"),
     ],

@@ -15,6 +15,8 @@ from aat_explore.errors import AATError
 
 N = int | Literal["all"]
 
+BOOKKEEPING = ("num_recorded", "val_attack_steps", "val_attack_images")  # what of a config changes no result
+
 PAPERS_N: tuple[N, ...] = (0, 100, 1000, 10000, "all")
 FRONTIER_N: tuple[N, ...] = (0, 1000, 3000, 10000, 30000, "all")
 
@@ -90,3 +92,22 @@ def pgd_on_all(base: RunConfig) -> RunConfig:
     """Fig. 5's run beside a reading's others: PGD on all samples, x′ in place of x as in Madry et al. 2018."""
     changes = {"num_perturbed": "all", "attack": AttackConfig(kind="pgd"), "drawn_samples": "replace"}
     return base.model_copy(update=changes).canonical()
+
+
+def dataset_of(grid: str) -> str:
+    """The data set of a single grid."""
+    return preset(GRIDS[grid].preset).dataset
+
+
+def belongs(config: RunConfig, grid: str) -> bool:
+    """Whether a run is one of a grid's, whatever its epochs, seed, n, norm power and bookkeeping."""
+    base = preset(GRIDS[grid].preset)
+    if config.dataset != base.dataset:
+        return False
+    free = ("epochs", "seed", "num_perturbed", "norm_power", *BOOKKEEPING)
+    like = base.model_copy(update={name: getattr(config, name) for name in free})
+    expected = [
+        like.canonical(),
+        *([pgd_on_all(like)] if GRIDS[grid].pgd_on_all and config.num_perturbed == "all" else []),
+    ]
+    return config.canonical().digest() in {one.digest() for one in expected}

@@ -226,7 +226,9 @@ def test_a_bad_evaluation_is_one_line_too(fields, said):
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are():
-    with pytest.raises(AATError, match=r"^preset=nope is unknown; choose one of mini, letter-mnist, .*frontier-fashion$"):
+    with pytest.raises(
+        AATError, match=r"^preset=nope is unknown; choose one of mini, letter-mnist, .*frontier-fashion$"
+    ):
         preset("nope")
 
 

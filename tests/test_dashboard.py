@@ -306,7 +306,7 @@ from streamlit.testing.v1 import AppTest
 app = AppTest.from_file(sys.argv[1], default_timeout=60).run()
 assert not app.exception, app.exception
 assert app.title[0].value == "Runs"
-for name in ("picks", "sample", "dynamics", "compare", "accuracy", "robustness", "checks", "train"):
+for name in ("picks", "sample", "dynamics", "compare", "accuracy", "robustness", "checks", "claims", "train"):
     shown = AppTest.from_string(f"from aat_explore.dashboard import {name}; {name}.show()", default_timeout=60).run()
     assert not shown.exception, shown.exception
     assert shown.title, name

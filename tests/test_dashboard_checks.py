@@ -27,7 +27,8 @@ def test_failures_come_first_with_their_reason_and_explanation(failing):
     app = opened("checks", run=failing.id)
     table = app.dataframe[0].value
     assert list(table["check"])[:2] == ["label leaking", "catastrophic overfitting"]
-    assert table["status"].iloc[0] == "✗ fail"
+    assert table["status"].iloc[0] == "fail"
+    assert ":red[:material/close:] **label leaking** FGSM accuracy is 93" in said(app)
     assert table["reason"].iloc[0] == "FGSM accuracy is 93.0%."
     assert app.selectbox(key="check").value == "label leaking"
     assert "read the label off the perturbation" in said(app).replace("\n", " ")

@@ -28,7 +28,7 @@ class Command(Protocol):
         """Do it and return the exit code."""
 
 
-COMMANDS = ("train", "list", "show", "evaluate", "check", "grid", "demo", "app", "bench", "fidelity")
+COMMANDS = ("train", "list", "show", "evaluate", "check", "grid", "report", "demo", "app", "bench", "fidelity")
 
 CacheDir = Annotated[Path, tyro.conf.arg(help="The cache folder (AAT_CACHE).")]
 Device = Annotated[
@@ -177,6 +177,19 @@ class Grid:
 
 
 @dataclasses.dataclass
+class Report:
+    """Write what the paper's claims and figures come to, by the runs in the cache, into one HTML file."""
+
+    name: Annotated[Literal[*readings.names()], tyro.conf.Positional, tyro.conf.arg(help="Which runs.")]  # type: ignore[valid-type]
+    out: Annotated[Path | None, tyro.conf.arg(help="The HTML file; None = report-NAME.html in the cache.")] = None
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+
+    def run(self) -> int:
+        """Write it."""
+        return grids.report(self.name, self.out, self.cache_dir)
+
+
+@dataclasses.dataclass
 class Demo:
     """Train n = 0, 100, 1000 and all on the embedded data set, then serve the dashboard on these runs."""
 
@@ -256,6 +269,7 @@ def parse(argv: list[str]) -> Command:
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Grid, tyro.conf.subcommand("grid")]
+        | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
         | Annotated[App, tyro.conf.subcommand("app")]
         | Annotated[Bench, tyro.conf.subcommand("bench")]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -16,6 +18,7 @@ from aat_explore import readings
 from aat_explore.cli import printable
 from aat_explore.config import EvaluationConfig, checked
 from aat_explore.errors import AATError
+from aat_explore.store import Store
 
 if TYPE_CHECKING:
     from aat_explore.cli.arguments import Grid
@@ -55,6 +58,21 @@ def grid(asked: Grid) -> int:
     for run_id, reason in grids.failures(found):
         console.print(printable(f"{run_id} failed: {reason}"), highlight=False, markup=False, soft_wrap=True)
     return int(any(grids.failures(found)))
+
+
+def report(name: str, out: Path | None, cache_dir: Path) -> int:
+    """Write the report and say where it is."""
+    from aat_explore.views import report as reports  # Altair, which other commands need not wait for
+
+    path = cache_dir / f"report-{name}.html" if out is None else out
+    listing = Store(cache_dir).list()
+    for reason in listing.damaged.values():
+        print(f"aat: {printable(reason)}", file=sys.stderr)
+    text = reports.html(name, listing.runs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    Console().print(f"in {path}", highlight=False, markup=False, soft_wrap=True)
+    return 0
 
 
 def _table(found: Sequence[grids.Standing], jobs: int) -> Table:

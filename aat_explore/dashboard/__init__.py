@@ -15,6 +15,7 @@
     figures.py      what the two pages of figures share
     accuracy.py     accuracy against n or training time (Fig. 4), the claim checked
     robustness.py   accuracy against ε (Fig. 1-3 and 5)
+    claims.py       the paper's five claims, and what n is enough
     checks.py       whether a run's robustness is real
     attack.py       one sample attacked live: the only page that loads torch
 

@@ -5,14 +5,11 @@ import streamlit as st
 from aat_explore.dashboard import choices, downloads, page
 from aat_explore.views import checks
 
-MARKS = {"fail": "✗ fail", "warn": "! warn", "pass": "✓ pass"}
-COLUMNS = {
-    "status": st.column_config.TextColumn(width=60),
-    "check": st.column_config.TextColumn(width=170, help="The trouble looked for"),
-    "reason": st.column_config.TextColumn("what was found", width=460),
-    "seen on": st.column_config.TextColumn(width=110),
+ICONS = {
+    "fail": ":red[:material/close:]",
+    "warn": ":orange[:material/priority_high:]",
+    "pass": ":green[:material/check:]",
 }
-ROW = 62  # pixels: three lines of text
 
 
 def show() -> None:
@@ -28,12 +25,13 @@ def show() -> None:
     run = page.choose_run(page.picked_runs())
     found = page.remembered(checks.of_run, run)
     table = page.remembered(checks.table_of, run)
-    counts = table["status"].value_counts()
-    said = [f"{MARKS[status]}: {counts[status]}" for status in MARKS if status in counts]
-    st.write(" · ".join(said))
-    shown = table.assign(status=table["status"].map(MARKS))
-    alt = "Checks of the run and what they found"
-    downloads.table(shown, alt=alt, column_config=COLUMNS, row_height=ROW, height=38 + ROW * len(shown))
+    legend = {"fail": "the run fails the check", "warn": "signs of it", "pass": "none found"}
+    st.write("Each has the name of the trouble: " + ", ".join(f"{ICONS[status]} {legend[status]}" for status in ICONS))
+    for row in table.itertuples(index=False, name=None):
+        status, check, reason, seen_on = map(str, row)
+        st.markdown(f"{ICONS[status]} **{page.plain(check)}** {page.plain(reason)} *({page.plain(seen_on)})*")
+    with st.expander("As a table", icon=":material/table:"):
+        downloads.table(table, alt="Checks of the run and what they found")
     if checks.reported(run) is None:
         st.info("The network itself has not been checked yet. This attacks it in every way there is:")
         st.code(page.command(f"check {run.id}"), language="bash")

@@ -8,10 +8,10 @@ no attack either, and so one standard-training run is the baseline of every reci
 from dataclasses import astuple, dataclass
 
 from aat_explore.config import PRESETS, AttackConfig, ResolvedAttack, RunConfig, preset_of
+from aat_explore.readings import BOOKKEEPING
 from aat_explore.records import Evaluation
 
 AXES = {"dataset", "num_perturbed", "norm_power", "seed"}
-BOOKKEEPING = {"num_recorded", "val_attack_steps", "val_attack_images"}
 SAMPLING = ("scoring", "score_every", "replacement")
 PERTURBATION = ("perturbing_network", "drawn_samples", "warmup_epochs")
 NAMED = {"epsilon", "attack", "epochs", "model"}  # always said, in their own words
@@ -45,7 +45,7 @@ def recipe(config: RunConfig) -> Recipe:
     def unusual(fields: tuple[str, ...]) -> list[str]:
         return [f"{name} {getattr(config, name)}" for name in fields if getattr(config, name) != getattr(usual, name)]
 
-    rest = set(RunConfig.model_fields) - AXES - BOOKKEEPING - NAMED - set(SAMPLING) - set(PERTURBATION)
+    rest = set(RunConfig.model_fields) - AXES - set(BOOKKEEPING) - NAMED - set(SAMPLING) - set(PERTURBATION)
     standard = ", ".join([config.model, f"{config.epochs} epochs", *unusual(tuple(sorted(rest)))])
     if config.num_perturbed == 0:
         return Recipe(standard)

@@ -26,7 +26,7 @@ from aat_explore.views.charts.dynamics import (
     unevenness,
 )
 from aat_explore.views.charts.epoch import BRUSH, CLICK, class_mix, p_histogram
-from aat_explore.views.charts.files import PICTURES, check_picture, draw_offline, save
+from aat_explore.views.charts.files import PICTURES, check_picture, draw_offline, save, svg
 from aat_explore.views.charts.paper import accuracy_against_n, accuracy_against_seconds, pgd_on_all, robustness
 from aat_explore.views.charts.runs import epoch_metrics, robustness_over_epochs, speed
 from aat_explore.views.charts.sample import sample_history, sample_map
@@ -64,5 +64,6 @@ __all__ = [
     "sample_map",
     "save",
     "speed",
+    "svg",
     "unevenness",
 ]

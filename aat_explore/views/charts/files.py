@@ -29,6 +29,15 @@ def check_picture(path: Path) -> None:
         raise AATError("charts are drawn to files by vl-convert; pip install 'aat-explore[export]'")
 
 
+def svg(chart: Chart) -> str:
+    """The chart as SVG text, to stand in a page; AATError where vl-convert is missing."""
+    check_picture(Path("chart.svg"))
+    import vl_convert
+
+    drawn: str = vl_convert.vegalite_to_svg(chart.to_json())
+    return drawn
+
+
 def save(chart: Chart, path: Path) -> None:
     """Draw a chart into a file; HTML holds all that it needs."""
     check_picture(path)

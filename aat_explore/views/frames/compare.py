@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aat_explore.readings import BOOKKEEPING
 from aat_explore.views import checks, diagnostics
 from aat_explore.views.frames.paper import evaluated, over_seeds
 from aat_explore.views.frames.runs import epoch_metrics
 from aat_explore.views.frames.sample import drawn_matrix
 from aat_explore.views.protocols import Array, Run
-from aat_explore.views.recipes import BOOKKEEPING
 
 CURVES = ("training loss", "clean accuracy", "robust accuracy (FGSM)", "robust accuracy (PGD)")
 OVERLAP = ["pair", "epoch", "overlap", "chance", "drawn by both", "drawn by the first", "drawn by the second"]

@@ -1,0 +1,92 @@
+"""The paper's five claims by the runs in the cache, and whether picking by gradient norm beats picking at random."""
+
+import streamlit as st
+
+from aat_explore.dashboard import choices, downloads, figures, page
+from aat_explore.views import frames
+from aat_explore.views.frames import claims
+from aat_explore.views.recipes import Recipe
+
+ICONS = {claims.HOLDS: ":green[:material/check:]", claims.FAILS: ":red[:material/close:]"}
+UNKNOWN = ":orange[:material/question_mark:]"
+NUMBER = st.column_config.NumberColumn(format="%+.2f")
+DETAILS = {
+    "claim": st.column_config.NumberColumn(width=50),
+    "panel": "norm",
+    "what": st.column_config.TextColumn("what is compared", width=190),
+    "value": st.column_config.NumberColumn(format="%+.2f", help="Points of accuracy, or a ratio of seconds"),
+    "low": st.column_config.NumberColumn("from", format="%+.2f", help="95 % interval"),
+    "high": st.column_config.NumberColumn("to", format="%+.2f"),
+    "unit": None,
+    "seeds": st.column_config.NumberColumn(width=40),
+    "means": st.column_config.TextColumn(width=165),
+    "verdict": st.column_config.TextColumn(width=90),
+}
+ORDER = [*claims.COLUMNS[:4], "verdict", *claims.COLUMNS[4:-1]]
+WORKS = {
+    "less all": NUMBER,
+    "difference": NUMBER,
+    "low": st.column_config.NumberColumn("from", format="%+.2f", help="95 % interval"),
+    "high": st.column_config.NumberColumn("to", format="%+.2f"),
+    "seconds over all": st.column_config.NumberColumn(format="%.2f"),
+}
+
+
+def show() -> None:
+    """Each claim with its verdict for each data set, all comparisons behind it, and what n is enough."""
+    page.heading(
+        "Claims",
+        "What the paper's five claims come to, by the runs in this cache and under the settings chosen here.",
+        r"\Delta = \frac{1}{S}\sum_{s=1}^{S} (a_s - b_s) \;\pm\; t_{0.975,\,S-1}\,\frac{\mathrm{sd}}{\sqrt S}",
+        "Accuracies a and b are paired seed by seed. A claim holds, or does not, where the whole 95 % interval says "
+        "so, and is undecided elsewhere. With fewer than three seeds the interval only says how far other test images "
+        "might move the difference, and is too narrow.",
+    )
+    measured, test = figures.measured(page.picked_runs())
+    names = [name for name in frames.datasets(measured) if _samples(measured, name)]
+    if not names:
+        st.info("The claims compare runs that perturb n samples with n = 0 and n = all. This trains them:")
+        st.code(page.command("grid mini --epochs 15 --seeds 2"), language="bash")
+        st.stop()
+    chosen = {name: figures.choose_recipe(measured, name) for name in names}
+    found = claims.claims(measured, chosen, test)
+    verdicts = claims.summary(found)
+    for claim, statement in claims.STATEMENTS.items():
+        part = verdicts[verdicts["claim"] == claim]
+        said = "".join(
+            f"  \n{ICONS.get(verdict, UNKNOWN)} {page.plain(dataset)}: **{verdict}**"
+            for dataset, verdict in zip(part["dataset"], part["verdict"], strict=True)
+        )
+        st.markdown(f"**{claim}. {statement}**{said}")
+    st.subheader("What they are judged by")
+    downloads.table(found[ORDER], alt="Comparisons behind the claims", column_config=DETAILS)
+    st.caption(
+        "Ours are: comparable is at most five points of robust accuracy below, robust is ten points above n = 0. Where "
+        "full FGSM training is not robust itself, to be as robust as it says nothing, so that is undecided. Seconds of "
+        "machines that had other work to do are not comparable."
+    )
+    _what_works(measured, chosen, test)
+    shown = measured[measured["test"] == test]
+    figures.say_what_was_tested(shown[shown["dataset"].isin(names)], test)
+
+
+def _samples(measured: frames.Frame, dataset: str) -> bool:
+    return bool((~measured.loc[measured["dataset"] == dataset, "n"].isin(("0", "all"))).any())
+
+
+def _what_works(measured: frames.Frame, chosen: dict[str, Recipe], test: str) -> None:
+    st.subheader("How small may n be?")
+    dataset = choices.choose("Data set", list(chosen), "dataset")
+    st.write(
+        f"The smallest n that loses at most {claims.NEARLY:g} points of robust accuracy to n = all, and its training "
+        "seconds over those of n = all:"
+    )
+    enough = claims.cheapest(measured, dataset, chosen[dataset], test)
+    downloads.table(enough, alt="The smallest n that is enough", column_config=WORKS)
+    st.subheader("Does picking by gradient norm beat picking at random?")
+    pairs = claims.against_uniform(measured, dataset, chosen[dataset], test)
+    if pairs.empty:
+        st.info("There is no run that picks at random beside these, with the same n and seed. This trains one:")
+        st.code(page.command("train --norm-power 0"), language="bash")
+        return
+    downloads.table(pairs, alt="Robust accuracy by norm less that at random", column_config=WORKS)

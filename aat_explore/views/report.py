@@ -1,0 +1,186 @@
+"""One HTML file that holds everything: the five claims, Fig. 1–5 and the runs behind them, reading by reading."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+
+import pandas as pd
+
+from aat_explore import readings
+from aat_explore.errors import AATError
+from aat_explore.views import charts, frames
+from aat_explore.views.frames import claims
+from aat_explore.views.frames.paper import train_words
+from aat_explore.views.protocols import Run
+from aat_explore.views.recipes import Recipe
+
+ABOUT = {
+    "letter": "Algorithm 1 to the letter: once an epoch, by the network at its start, x′ is made of the samples in K, "
+    "and replaces x.",
+    "paper": "The honest reading nearest to the paper's statements on clean accuracy: x′ is made in each batch by the "
+    "current network, and its loss is averaged with that of x.",
+    "frontier": "Not the paper's: PGD-7 on the fly at ε = 0.1, an attack that is known to make networks robust, to see "
+    "how little perturbing is enough.",
+    "mini": "Algorithm 1 to the letter on 5,000 embedded Fashion-MNIST images.",
+}
+PREFACE = (
+    "What the claims of Kamath, Deshpande, Subrahmanyam (ICML 2019 workshop) come to when measured. Accuracy under an "
+    "attack is an upper bound on robust accuracy. A verdict is given where the whole 95 % interval agrees; with fewer "
+    "than three seeds the interval only says how far other test images might move a figure, and is too narrow."
+)
+NOT_MEASURED = "Not measured: no run of this reading in this cache has been tested. These commands do it:"
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c1f26; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
+h1, h2, h3 { line-height: 1.2; margin-top: 2.2rem }
+table { border-collapse: collapse; font-size: 13px; margin: 1rem 0; display: block; overflow-x: auto }
+th, td { border-bottom: 1px solid #d9dce3; padding: .3rem .6rem; text-align: left; vertical-align: top }
+td { white-space: nowrap } td.long { white-space: normal; min-width: 24rem }
+td.number { text-align: right; font-variant-numeric: tabular-nums }
+.holds { color: #1a7f37 } .fails { color: #c0362c } .undecided { color: #8a6d00 }
+figure { margin: 1.5rem 0 } figcaption { font-size: 14px; color: #555b66 } svg { max-width: 100%; height: auto }
+code, pre { font: 13px/1.4 ui-monospace, monospace; background: #f4f5f8 } pre { padding: .6rem; overflow-x: auto }
+"""
+LONG = 64  # characters of a cell that is broken into lines
+VERDICT_CLASS = {claims.HOLDS: "holds", claims.FAILS: "fails", claims.UNDECIDED: "undecided"}
+
+
+def html(name: str, runs: Sequence[Run]) -> str:
+    """Return a report on the grid or group `name` as one HTML page that needs nothing else.
+
+    `paper` shows the letter reading beside its own. Of several settings (epochs) in one cache those with most runs are
+    shown. Raises AATError for an unknown name, or where vl-convert is missing, which draws the charts.
+    """
+    if name not in readings.names():
+        raise AATError(f"report={name} is unknown; choose one of {', '.join(readings.names())}")
+    shown = ("paper", "letter") if name == "paper" else (name,)
+    parts = [part for reading in shown for part in _reading(reading, runs)]
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    title = escape(f"Adaptive adversarial training: {name}")
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+        f"</head><body><h1>{title}</h1><p>{PREFACE} Made by <code>aat report {escape(name)}</code> on {made}.</p>"
+        + "\n".join(parts)
+        + "</body></html>\n"
+    )
+
+
+def _reading(name: str, runs: Sequence[Run]) -> list[str]:
+    grids = readings.GROUPS.get(name, (name,))
+    mine = [run for run in runs if any(readings.belongs(run.config, grid) for grid in grids)]
+    about = ABOUT.get(name.split("-")[0], "")
+    parts = [f"<h2>The {escape(name)} reading</h2>", f"<p>{escape(about)}</p>"]
+    frame = frames.evaluated(mine)
+    if frame.empty:
+        return [*parts, _commands(NOT_MEASURED, [f"aat grid {grid}" for grid in grids])]
+    tests = frames.tests(frame)
+    test = tests[0]
+    chosen = {dataset: frames.recipes(frame, dataset)[0] for dataset in frames.datasets(frame)}
+    lacking = [grid for grid in grids if readings.dataset_of(grid) not in chosen]
+    settings = "; ".join(f"{dataset}: {recipe}" for dataset, recipe in chosen.items())
+    parts.append(f"<p>Tested with {escape(test)}. Settings: {escape(settings)}.</p>")
+    if lacking:
+        parts.append(_commands("Not run here:", [f"aat grid {grid}" for grid in lacking]))
+    if name.startswith("frontier"):
+        parts += _frontier(frame, chosen, test)
+    else:
+        parts += _claims(frame, chosen, test)
+    parts += _figures(frame, chosen, test)
+    return parts + _runs(mine, frame)
+
+
+def _claims(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> list[str]:
+    found = claims.claims(frame, chosen, test)
+    parts = ["<h3>The five claims</h3>", _table(claims.summary(found))]
+    numbers = zip(found["value"], found["low"], found["high"], found["unit"], strict=True)
+    details = found.assign(value=[_estimate(*row) for row in numbers])
+    columns = ["claim", "dataset", "panel", "what", "value", "means", "seeds", "verdict"]
+    renamed = {"panel": "norm", "value": "points or ratio [95 %]"}
+    return [*parts, "<h3>What they are judged by</h3>", _table(details[columns].rename(columns=renamed))]
+
+
+def _frontier(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> list[str]:
+    parts = []
+    for dataset, recipe in chosen.items():
+        cheapest = claims.cheapest(frame, dataset, recipe, test)
+        parts += [f"<h3>The smallest n that loses at most {claims.NEARLY:g} points to all: {escape(dataset)}</h3>"]
+        parts += [_table(cheapest), "<h3>Does picking by gradient norm beat picking at random?</h3>"]
+        parts += [_table(claims.against_uniform(frame, dataset, recipe, test))]
+    return parts
+
+
+def _figures(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> list[str]:
+    parts = ["<h3>Figures</h3>"]
+    for dataset, recipe in chosen.items():
+        runs = frames.robustness(frame, dataset, recipe, test)
+        means = frames.over_seeds(runs, ["panel", "position", "n", "epsilon"])
+        said = f"Fig. 1–3, {dataset}: accuracy under {test} against ε. Lines are means over seeds, bands ± sd."
+        parts.append(_figure(charts.robustness(runs, means, test), said))
+    for robust, measure in ((False, "clean test accuracy"), (True, "robust accuracy at the training ε")):
+        runs = frames.accuracy_against_n(frame, chosen, test, robust=robust)
+        if runs.empty:
+            continue
+        means = frames.over_seeds(runs, ["dataset", "panel", "position", "n"])
+        words = "Fig. 4" if not robust else "The same of robust accuracy"
+        parts.append(_figure(charts.accuracy_against_n(runs, means, measure), f"{words}: {measure} against n."))
+        in_time = frames.over_seeds_in_time(runs)
+        said = f"{measure} against seconds of training, n beside each mean. Machines with other work are slower."
+        parts.append(_figure(charts.accuracy_against_seconds(runs, in_time, measure), said))
+    everything = frames.pgd_on_all(frame, test)
+    if not everything.empty:
+        means = frames.over_seeds(everything, ["panel", "recipe", "epsilon"])
+        said = "Fig. 5: the same as Fig. 1–3 of networks trained with PGD on all samples."
+        parts.append(_figure(charts.pgd_on_all(everything, means, test), said))
+    return parts
+
+
+def _runs(runs: Sequence[Run], frame: pd.DataFrame) -> list[str]:
+    failed = frames.failing(frame)
+    parts = ["<h3>Runs</h3>"]
+    if failed:
+        rows = pd.DataFrame({"run": list(failed), "fails": list(failed.values())})
+        parts += ["<p>These fail checks, and stand as crosses in the figures:</p>", _table(rows)]
+    table = frames.runs_table(runs).drop(columns=["flag", "status", "attack"])
+    made = [evaluation for run in runs for evaluation in run.evaluations()]
+    where = sorted({f"{one.device}, {one.num_threads} threads" for one in made})
+    versions = sorted({" ".join(f"{name} {version}" for name, version in one.versions.items()) for one in made})
+    dates = sorted(one.created[:10] for one in made)
+    parts.append(_table(table))
+    parts.append(f"<p>On {escape('; '.join(where))}; {escape('; '.join(versions))}; {dates[0]} to {dates[-1]}.</p>")
+    return [*parts, _commands("Made by:", [f"aat {train_words(run.config)}" for run in runs])]
+
+
+def _commands(said: str, lines: Sequence[str]) -> str:
+    return f"<p>{escape(said)}</p><pre>{escape(chr(10).join(lines))}</pre>"
+
+
+def _figure(chart: charts.Chart, said: str) -> str:
+    return f"<figure>{charts.svg(chart)}<figcaption>{escape(said)}</figcaption></figure>"
+
+
+def _table(frame: pd.DataFrame) -> str:
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in frame.columns)
+    rows = "".join(
+        "<tr>" + "".join(_cell(str(name), value) for name, value in zip(frame.columns, row, strict=True)) + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _cell(name: str, value: object) -> str:
+    if value is None or value != value:
+        return "<td>–</td>"
+    if isinstance(value, float):
+        text = f"{value:.2%}" if "accuracy" in name else f"{value:.4g}"
+        return f'<td class="number">{text}</td>'
+    text = escape(str(value))
+    kind = VERDICT_CLASS.get(str(value))
+    if kind:
+        return f'<td class="{kind}"><strong>{text}</strong></td>'
+    return f'<td class="long">{text}</td>' if len(text) > LONG else f"<td>{text}</td>"
+
+
+def _estimate(value: float | None, low: float | None, high: float | None, unit: str) -> str:
+    if value is None or value != value:
+        return "not measured"
+    digits = ".2f" if unit == "ratio" else "+.2f"
+    return f"{value:{digits}} [{low:{digits}}, {high:{digits}}]"
