@@ -202,10 +202,14 @@ class RunConfig(Values):
 class EvaluationConfig(Values):
     """A robustness test: clean accuracy and an attack over a grid of ε on one split, the weights of one epoch."""
 
-    attack: Literal["pgd", "fgsm", "autoattack"] = Field(
+    attack: Literal["pgd", "autoattack", "fgsm", "weak-pgd", "transfer"] = Field(
         "pgd",
-        description="[paper] PGD; autoattack (ours) is the standard ensemble, by pyautoattack; FGSM only shows what "
-        "the single step that was trained on still fools.",
+        description="[paper] PGD; autoattack (ours) is the standard ensemble, by pyautoattack. The others only show "
+        "how robust a network can be made to look: FGSM, the step trained on; weak-pgd, ten steps of ε/10 from the "
+        "image, of which the last counts; transfer, PGD's x′ made for another network.",
+    )
+    transfer_from: str | None = Field(
+        None, description="[ours] With transfer: the run whose last network x′ is made for, usually n = 0."
     )
     split: Literal["test", "validation", "train"] = Field("test", description="[paper] Whose images are attacked.")
     epsilons: tuple[float, ...] | None = Field(
@@ -235,6 +239,11 @@ class EvaluationConfig(Values):
         if self.attack != "pgd" and (self.steps, self.step_size, self.restarts) != (None, None, 1):
             raise ValueError(
                 f"steps, step_size and restarts have no meaning for attack={self.attack}; drop them or use attack pgd"
+            )
+        if (self.transfer_from is None) == (self.attack == "transfer"):
+            raise ValueError(
+                "attack=transfer needs transfer_from, the run that x′ is made for, and no other attack takes it; "
+                "give both or neither"
             )
         return self
 

@@ -73,7 +73,7 @@ def train(
                 )
                 _keep(records, writer, listener)
             if evaluate_with is not None:
-                _evaluate(writer, evaluate_with, config.epochs, data, place, listener)
+                _evaluate(writer, evaluate_with, config.epochs, data, place, listener, cache_dir)
     return store.open(config.run_id)
 
 
@@ -96,7 +96,7 @@ def evaluate(
     epoch = run.epoch if epoch is None else epoch
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
     with computing(device, threads) as place, Store(cache_dir).writer(run.config) as writer:
-        return _evaluate(writer, config, epoch, data, place, listener or Listener())
+        return _evaluate(writer, config, epoch, data, place, listener or Listener(), cache_dir)
 
 
 def evaluate_every(
@@ -130,6 +130,17 @@ def writable(run_id: str, cache_dir: Path | str) -> Run:
     if run.config.run_id != run_id:
         raise AATError(f"run={run_id} is a renamed copy, which is only read; rename it back to {run.config.run_id}")
     return run
+
+
+def other_run(run_id: str, run: Run, cache_dir: Path | str) -> Run:
+    """Open the run that x′ is made for; AATError if it is of another data set."""
+    other = Store(cache_dir).open(run_id)
+    if other.config.dataset != run.config.dataset:
+        raise AATError(
+            f"transfer_from={run_id} is of {other.config.dataset} and run={run.id} of {run.config.dataset}; choose one "
+            "of the same data set"
+        )
+    return other
 
 
 def image_set(split: datasets.Split, device: torch.device | str = "cpu") -> ImageSet:
@@ -171,6 +182,7 @@ def _evaluate(
     data: datasets.Dataset,
     device: torch.device,
     listener: Listener,
+    cache_dir: Path | str,
 ) -> Evaluation:
     run = writer.read()
     split: datasets.Split = getattr(data, config.split)
@@ -183,9 +195,18 @@ def _evaluate(
     network = placed(load_network(run, data, epoch), device)
     attacked = image_set(split, device).first(images)
     key = _key(network, device, [config.split, epoch, images, grid, config.seed, sorted(attack.items())])
+    source = None
+    if config.transfer_from is not None:
+        source = placed(load_network(other_run(config.transfer_from, run, cache_dir), data), device)
     parts = [_verdicts_of(part) for part in run.verdicts_so_far(key)]
     fresh = evaluation.verdicts(
-        network, attacked, config, grid, skip=sum(p.correct.shape[-1] for p in parts), progress=listener.evaluating
+        network,
+        attacked,
+        config,
+        grid,
+        skip=sum(p.correct.shape[-1] for p in parts),
+        transfer_from=source,
+        progress=listener.evaluating,
     )
     for part in fresh:
         writer.add_verdicts(key, len(parts), {"correct": part.correct, "seconds": np.array([part.seconds])})

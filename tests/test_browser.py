@@ -98,9 +98,9 @@ def test_the_chosen_run_and_epoch_are_kept_from_page_to_page(tab, chosen):
 def test_a_click_on_an_image_opens_it_and_the_link_says_which(tab, chosen):
     tab.goto(f"/picks?run={chosen.id}&epoch=2")
     _sheet(tab)
-    tile = tab.locator(".tiles button").nth(2)
-    image = tile.get_attribute("title").split(",")[0].lstrip("#")
-    tile.click()
+    tab.wait_for_timeout(1000)  # on a busy machine the sheet of another epoch can come first
+    image = tab.locator(".tiles button").nth(2).get_attribute("title").split(",")[0].lstrip("#")
+    tab.locator(f".tiles button[title^='#{image},']").click()
     tab.get_by_role("heading", name="Sample", exact=True).wait_for()
     tab.wait_for_url(f"**/sample?**image={image}**")
     assert tab.get_by_role("spinbutton", name="Training image").input_value() == image

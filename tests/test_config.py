@@ -308,6 +308,12 @@ def test_a_baseline_has_one_name_whatever_is_said_of_the_sampling_it_does_not_do
     assert preset("mini", num_perturbed=0, epochs=3).run_id != preset("mini", num_perturbed=0).run_id
 
 
+@pytest.mark.parametrize("fields", [{"attack": "transfer"}, {"transfer_from": "some-run"}])
+def test_a_transferred_test_and_its_source_come_together(fields):
+    with pytest.raises(AATError, match="give both or neither"):
+        checked(EvaluationConfig, fields)
+
+
 def test_fgsm_as_a_test_takes_no_settings_of_pgd():
     with pytest.raises(AATError, match="no meaning for attack=fgsm"):
         checked(EvaluationConfig, {"attack": "fgsm", "steps": 10})

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from networks import Linear, confident, mini_set
+from networks import Linear, confident, fresh, mini_set
 from scipy.stats import binomtest
 
 from aat_explore.algorithm import pgd
@@ -291,3 +291,30 @@ def test_a_network_of_three_classes_is_refused(data):
 def test_an_interval_is_scipys(count):
     expected = binomtest(count, 200).proportion_ci(0.95, method="wilson")
     assert wilson_interval(count, 200) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+# --- Weak attacks, to show the difference ----------------------------------------------------------------------------
+
+
+def test_weak_pgd_is_ten_steps_from_the_image_whose_last_one_counts(data):
+    network, config = confident("StdCNN"), EvaluationConfig(attack="weak-pgd")
+    images = data.images.float() / 255
+    last = pgd(network, images, data.labels, epsilon=0.02, steps=10, step_size=0.002, random_start=False)
+    expected = clean_correct(network, data) & (network(last).argmax(1) == data.labels)
+    made, correct = evaluate(network, data, config, (0.0, 0.02), epoch=1)
+    assert np.array_equal(correct[-1, 1], expected.numpy())
+    assert made.attack["counts"] == "last iterate"
+    assert made.attack["random_start"] is False
+
+
+def test_a_transferred_attack_knows_nothing_of_the_network(data):
+    """x′ made for a network that answers at random fools one that does not much less than its own."""
+    network, other = confident("StdCNN"), fresh("StdCNN").eval()
+    config = EvaluationConfig(attack="transfer", transfer_from="other-run")
+    parts = list(verdicts(network, data, config, (0.0, 0.02), transfer_from=other))
+    correct = np.concatenate([part.correct for part in parts], axis=-1)
+    last = pgd(other, data.images.float() / 255, data.labels, epsilon=0.02, steps=40, random_start=False)
+    expected = clean_correct(network, data) & (network(last).argmax(1) == data.labels)
+    assert np.array_equal(correct[-1, 1], expected.numpy())
+    own = robust_correct(network, data, attack(0.02, steps=40), generator=generator())
+    assert correct[-1, 1].sum() > own.sum() + 50

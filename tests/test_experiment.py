@@ -441,6 +441,16 @@ def test_parts_made_by_other_threads_are_not_taken_up(tmp_path, trained):
     assert log.heard[0] == ("evaluating", 0.0)
 
 
+def test_a_transferred_attack_is_made_for_another_run_of_the_same_data(tmp_path, trained):
+    other = train(config(epochs=1, num_perturbed=0), tmp_path)
+    asked = QUICK_TEST.model_dump() | {"attack": "transfer", "steps": None, "transfer_from": other.id}
+    made = experiment.evaluate(trained.id, EvaluationConfig.model_validate(asked), cache_dir=tmp_path)
+    assert made.attack["from"] == other.id
+    nowhere = EvaluationConfig.model_validate(asked | {"transfer_from": "nope"})
+    with pytest.raises(AATError, match="run=nope is not in"):
+        experiment.evaluate(trained.id, nowhere, cache_dir=tmp_path)
+
+
 def test_verdicts_are_kept_a_bit_an_image_and_add_up_to_the_counts(trained):
     (made,) = trained.evaluations()
     correct = trained.verdicts(made)

@@ -59,6 +59,26 @@ def test_an_earlier_epoch_tested_later_does_not_count(store, correct):
     assert set(frames.evaluated([run])["epoch"]) == {3}
 
 
+@pytest.mark.parametrize(
+    ("attack", "name"),
+    [
+        ({"kind": "weak-pgd", "steps": 10, "step_size": "ε/10", "random_start": False, "counts": "last iterate"},
+         "weak PGD-10 (no random start), 2,000 test images"),
+        ({"kind": "transfer", "steps": 40, "from": "mini-n0", "random_start": False, "counts": "last iterate"},
+         "transferred PGD-40 (no random start, from mini-n0), 2,000 test images"),
+        (FGSM, "FGSM, 2,000 test images"),
+    ],
+)  # fmt: skip
+def test_a_weak_attack_has_its_own_name_and_is_never_the_headline_nor_offered_first(store, attack, name):
+    run = evaluated_run(store, {"attack": attack, "num_correct": (1700, *(1600,) * 8)})
+    assert headline(run) == MEASURED
+    assert frames.tests(frames.evaluated([run])) == ["PGD-40, 2,000 test images", name]
+    alone = evaluated_run(Store(store.root / "other"))
+    with store.writer(alone.config) as writer:
+        writer.add_evaluation(make_evaluation(alone.config, 3, attack=attack, num_images=5000, num_correct=(4000,) * 9))
+    assert headline(store.open(alone.id))[1:] == MEASURED[1:]
+
+
 def test_a_weaker_attack_is_neither_the_headline_nor_offered_first(store):
     run = evaluated_run(store, {"attack": PGD_1, "num_correct": (1700,) * 9})
     assert headline(run) == MEASURED

@@ -10,10 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aat_explore.algorithm.attacks import pgd
 from aat_explore.config import AttackConfig, EvaluationConfig
 from aat_explore.engine.autoattack import ATTACKS, AutoAttack
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.counting import clean_correct, fgsm_correct, robust_correct, robust_curve, skip_starts
+from aat_explore.engine.counting import (
+    clean_correct,
+    correct_after,
+    fgsm_correct,
+    robust_correct,
+    robust_curve,
+    skip_starts,
+)
 from aat_explore.engine.device import describe, versions
 from aat_explore.engine.networks import digest_of_weights, weights_of
 from aat_explore.records import Evaluation
@@ -33,6 +41,10 @@ class Verdicts:
     seconds: float
 
 
+WEAK_STEPS = 10  # of ε/10 each, so that the ball's edge is reached by the last, and only along one way
+WEAKLY: dict[str, str | bool] = {"random_start": False, "counts": "last iterate"}
+
+
 def describe_attack(config: EvaluationConfig) -> dict[str, str | int | float | bool | None]:
     """Return all that defines the attack besides ε, as an `Evaluation` records it."""
     common: dict[str, str | int | float | bool | None] = {"kind": config.attack, "norm": "linf"}
@@ -42,6 +54,10 @@ def describe_attack(config: EvaluationConfig) -> dict[str, str | int | float | b
             return common | {"version": "standard"} | nested
         case "fgsm":
             return common | {"loss": "cross-entropy", "counts": "perturbed image"}
+        case "weak-pgd":
+            return common | {"loss": "cross-entropy", "steps": WEAK_STEPS, "step_size": f"ε/{WEAK_STEPS}"} | WEAKLY
+        case "transfer":
+            return common | {"loss": "cross-entropy", "from": config.transfer_from, "steps": config.num_steps} | WEAKLY
     return common | {
         "loss": "cross-entropy",
         "steps": config.num_steps,
@@ -65,17 +81,18 @@ def verdicts(
     epsilons: Sequence[float],
     *,
     skip: int = 0,
+    transfer_from: nn.Module | None = None,
     progress: Progress = lambda share: None,
 ) -> Iterator[Verdicts]:
     """Yield the verdicts on chunk after chunk of the images, at each of the ascending ε, without the first `skip`.
 
     Each ε is attacked from the same random starts scaled to it; by `config.curve` what a smaller ε found is used or
     not. An image's verdict does not depend on `skip`, which must be a number of whole chunks: so an evaluation that was
-    cut off goes on. `progress` hears the share of all the work that is done. Raises AATError if AutoAttack is asked for
-    and pyautoattack is not installed.
+    cut off goes on. `transfer_from` is the network that attack "transfer" makes x′ for. `progress` hears the share of
+    all the work that is done. Raises AATError if AutoAttack is asked for and pyautoattack is not installed.
     """
     starts = torch.Generator().manual_seed(config.seed)
-    tried = _attempt_of(network, data, config)
+    tried = _attempt_of(network, data, config, transfer_from)
     for rows, chunk in data.chunks():
         if rows.start < skip:
             skip_starts(chunk, restarts=config.restarts, generator=starts)
@@ -150,10 +167,18 @@ def summed_up(
 
 
 def _attempt_of(
-    network: nn.Module, data: ImageSet, config: EvaluationConfig
+    network: nn.Module, data: ImageSet, config: EvaluationConfig, transfer_from: nn.Module | None
 ) -> Callable[[ImageSet, Sequence[float], torch.Generator], Iterator[Tensor]]:
     """Return a function from a chunk, the ascending ε and a generator to (attacks, B) at each ε."""
     match config.attack:
+        case "weak-pgd":
+            return lambda chunk, epsilons, starts: _weakly(
+                network, chunk, epsilons, network, WEAK_STEPS, 1 / WEAK_STEPS
+            )
+        case "transfer":
+            assert transfer_from is not None
+            source, steps = transfer_from, config.num_steps
+            return lambda chunk, epsilons, starts: _weakly(network, chunk, epsilons, source, steps, 2.5 / steps)
         case "fgsm":
             return lambda chunk, epsilons, starts: _fgsm(network, chunk, epsilons)
         case "autoattack":
@@ -167,6 +192,20 @@ def _attempt_of(
 def _fgsm(network: nn.Module, chunk: ImageSet, epsilons: Sequence[float]) -> Iterator[Tensor]:
     for epsilon in epsilons:
         yield (fgsm_correct(network, chunk, epsilon) if epsilon > 0 else clean_correct(network, chunk))[None]
+
+
+def _weakly(
+    network: nn.Module, chunk: ImageSet, epsilons: Sequence[float], source: nn.Module, steps: int, step: float
+) -> Iterator[Tensor]:
+    """Last iterates of PGD from the image itself, on `source`, by steps of `step`·ε; right before and after counts."""
+    clean = clean_correct(network, chunk)
+    for epsilon in epsilons:
+        options = {"epsilon": epsilon, "steps": steps, "step_size": step * epsilon, "random_start": False}
+
+        def perturbed(_: nn.Module, images: Tensor, labels: Tensor, options: Any = options) -> Tensor:
+            return pgd(source, images, labels, **options)
+
+        yield (clean & correct_after(network, chunk, perturbed) if epsilon > 0 else clean)[None]
 
 
 def _autoattack(

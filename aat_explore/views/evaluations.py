@@ -6,7 +6,7 @@ import numpy as np
 
 from aat_explore.records import Evaluation
 from aat_explore.views.protocols import Run
-from aat_explore.views.recipes import WORST_CASE, attack_of, evaluation_name
+from aat_explore.views.recipes import WEAK_TESTS, WORST_CASE, attack_of, evaluation_name
 
 
 def counting(run: Run) -> dict[str, Evaluation]:
@@ -24,14 +24,14 @@ def counting(run: Run) -> dict[str, Evaluation]:
 def headline(run: Run, epsilon: float) -> tuple[float | None, float | None, str | None]:
     """Clean accuracy, robust accuracy at `epsilon` and the test it is of; None where not measured.
 
-    Each by the tests on most images; of several attacks the one that leaves least counts, but never FGSM alone.
+    Each by the tests on most images; of several attacks the one that leaves least counts, but never a weak one alone.
     """
     clean: list[tuple[int, float]] = []
     robust: list[tuple[int, float, str]] = []
     for name, test in counting(run).items():
         if (accuracy := accuracy_at(test, 0.0)) is not None:
             clean.append((test.num_images, accuracy))
-        if (accuracy := accuracy_at(test, epsilon)) is not None and test.attack.get("kind") != "fgsm":
+        if (accuracy := accuracy_at(test, epsilon)) is not None and test.attack.get("kind") not in WEAK_TESTS:
             robust.append((-test.num_images, accuracy, name))
     _, least, hardest = min(robust) if robust else (0, None, None)
     return max(clean)[1] if clean else None, least, hardest
@@ -60,14 +60,14 @@ def _merged(evaluations: Sequence[Evaluation]) -> dict[str, Evaluation]:
 def _worst_cases(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[Evaluation]:
     """For each number of images that several attacks were tried on: what all of them leave, image by image.
 
-    The least of their accuracies would be higher: one attack fools images that another does not. FGSM's verdicts, which
-    count an image as perturbed, add nothing, and stay out. The ε are those that all were tried at.
+    The least of their accuracies would be higher: one attack fools images that another does not. Weak attacks
+    add nothing, and stay out. The ε are those that all were tried at.
     """
     for images in sorted({one.num_images for one in evaluations}):
         tried = {
             attack_of(one): one
             for one in evaluations
-            if one.num_images == images and one.verdicts is not None and one.attack.get("kind") != "fgsm"
+            if one.num_images == images and one.verdicts is not None and one.attack.get("kind") not in WEAK_TESTS
         }
         common = sorted(set.intersection(*(set(one.epsilons) for one in tried.values()))) if len(tried) > 1 else []
         if not common:

@@ -17,7 +17,9 @@ PERTURBATION = ("perturbing_network", "drawn_samples", "warmup_epochs")
 NAMED = {"epsilon", "attack", "epochs", "model"}  # always said, in their own words
 USUAL_TEST = {"norm": "linf", "loss": "cross-entropy", "counts": "worst iterate"}  # said only where it differs
 USUAL_OF_KIND = {"fgsm": {"counts": "perturbed image"}, "autoattack": {"version": "standard"}}
-TEST_NAMES = {"autoattack": "AutoAttack"}
+USUAL_OF_KIND |= {kind: {"counts": "last iterate"} for kind in ("weak-pgd", "transfer")}
+TEST_NAMES = {"fgsm": "FGSM", "autoattack": "AutoAttack", "weak-pgd": "weak PGD", "transfer": "transferred PGD"}
+WEAK_TESTS = ("fgsm", "weak-pgd", "transfer")  # kinds that prove nothing alone
 WORST_CASE = "worst case"  # kind of what several attacks leave together
 NORM_NAMES = {0.0: "Uniform", 1.0: "Norm", 2.0: "Squared Norm"}
 

@@ -11,7 +11,7 @@ from aat_explore.config import RunConfig, preset_of, train_flags
 from aat_explore.views import checks, evaluations
 from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
-from aat_explore.views.recipes import Recipe, norm_name, recipe
+from aat_explore.views.recipes import TEST_NAMES, WEAK_TESTS, Recipe, norm_name, recipe
 
 CLAIMED_POINTS = 0.5  # of clean accuracy, that adaptive training costs against n = 0 at most (the paper's first claim)
 CLAIM = [
@@ -89,13 +89,14 @@ def datasets(frame: pd.DataFrame) -> list[str]:
 def tests(frame: pd.DataFrame) -> list[str]:
     """Tests of an `evaluated` frame, the one of most runs first, of these the one on most images, then the hardest.
 
-    FGSM, which proves nothing alone, comes after all others.
+    Those that prove nothing alone, `recipes.WEAK_TESTS`, come after all others.
     """
     trained = (frame["epsilon"] - frame["training_epsilon"]).abs() < 1e-6
     left = frame[trained].groupby("test")["accuracy"].mean()
     found = frame.groupby("test").agg(runs=("run", "nunique"), images=("images", "max"))
-    order = found.assign(fgsm=found.index.str.startswith("FGSM"), left=left).sort_values(
-        ["fgsm", "runs", "images", "left"], ascending=[True, False, False, True], kind="stable"
+    weak = found.index.str.startswith(tuple(TEST_NAMES[kind] for kind in WEAK_TESTS))
+    order = found.assign(weak=weak, left=left).sort_values(
+        ["weak", "runs", "images", "left"], ascending=[True, False, False, True], kind="stable"
     )
     return list(order.index)
 
