@@ -69,7 +69,7 @@ def complaint(capsys) -> str:
 # --- Bad input -----------------------------------------------------------------------------------------------------
 
 BAD = [
-    ("", r"Expected one of {train, list, show, evaluate, check, grid, report, .*fidelity}; see `aat --help`"),
+    ("", r"Expected one of {train, list, show, evaluate, check, grid, report, copy, .*fidelity}; see `aat --help`"),
     ("bogus", r"bogus.*see `aat --help`"),
     ("list --cache-dri x", r"aat: Unrecognized options: --cache-dri, x; see `aat list --help`"),
     ("train --bogus 3", r"--bogus.*see `aat train --help`"),

@@ -8,6 +8,7 @@ from synthetic import make_report, make_run
 from aat_explore.config import preset
 from aat_explore.dashboard import page
 from aat_explore.records import Check
+from aat_explore.store import Store, light_copy
 
 LEAKING = Check(name="label leaking", status="fail", reason="FGSM accuracy is 93.0%.", figures={"FGSM accuracy": 0.93})
 SQUARE = Check(name="Square finds more", status="warn", reason="Not tried.", figures={})
@@ -79,3 +80,21 @@ def test_hostile_words_in_a_report_are_shown_as_they_are(store):
     assert HOSTILE not in said(app)
     for name in ("runs", "accuracy", "robustness"):
         assert HOSTILE not in said(pages.opened(name, run=run.id))
+
+
+@pytest.mark.parametrize("name", ["picks", "sample", "dynamics"])
+def test_light_copies_are_not_offered_where_drawn_sets_are_shown(store, name):
+    full = [make_run(store, epochs=2, seed=seed).id for seed in (2, 3)]
+    light_copy(make_run(Store(store.root / "other"), epochs=2, seed=1), store.root)
+    app = opened(name)
+    assert sorted(app.selectbox(key="run").options) == sorted(full)
+    assert "1 run is a light copy" in said(app)
+
+
+def test_light_copies_are_compared_by_their_curves_alone(store):
+    full = make_run(store, epochs=2)
+    light = light_copy(make_run(Store(store.root / "other"), epochs=2, seed=1), store.root)
+    app = opened("compare", compare=[full.id, light.id])
+    assert "Light copies are without what each epoch drew" in said(app)
+    assert app.get("vega_lite_chart")
+    assert "light" not in said(opened("robustness"))

@@ -17,12 +17,19 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import make_evaluation, make_record, make_run
+from synthetic import make_evaluation, make_record, make_report, make_run
 
 from aat_explore.config import RunConfig, preset
 from aat_explore.errors import AATError
 from aat_explore.records import SCHEMA_VERSION, EpochMetrics, EpochRecord
-from aat_explore.store import RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, Store
+from aat_explore.store import (
+    RunBusyError,
+    RunDamagedError,
+    RunMovedOnError,
+    RunNotFoundError,
+    Store,
+    light_copy,
+)
 
 NUM_TRAIN = 60
 CONFIG = preset("mini", num_perturbed=20, num_recorded=3, epochs=31)
@@ -880,3 +887,44 @@ def test_the_store_works_without_torch(tmp_path):
     with other_process(source, tmp_path) as process:
         process.communicate()
         assert process.returncode == 0
+
+
+# --- Light copies ----------------------------------------------------------------------------------------------------
+
+
+def test_a_light_copy_has_all_that_figures_are_made_of_and_is_sound(tmp_path):
+    run = make_run(Store(tmp_path / "a"), epochs=3)
+    with Store(tmp_path / "a").writer(run.config) as writer:
+        writer.add_checks(make_report(run.config, 3, ()))
+        correct = np.ones((1, 9, 2000), dtype=bool)
+        counts = {"attacks": ("PGD",), "num_correct": (2000,) * 9, "created": "2027-01-01"}
+        writer.add_evaluation(make_evaluation(run.config, 3, **counts), correct)
+    run = Store(tmp_path / "a").open(run.id)
+    copy = light_copy(run, tmp_path / "b")
+    copy = Store(tmp_path / "b").open(run.id)
+    copy.verify()
+    assert copy.config == run.config
+    assert copy.metrics().equals(run.metrics())
+    assert copy.evaluations() == run.evaluations()
+    assert copy.checks() == run.checks()
+    assert np.array_equal(copy.verdicts(copy.evaluations()[-1]), correct)
+    assert all(np.array_equal(copy.weights(3)[name], array) for name, array in run.weights(3).items())
+    assert run.recorded
+    assert not copy.recorded
+    assert sum(file.stat().st_size for file in copy.path.rglob("*") if file.is_file()) < 40_000
+    with pytest.raises(AATError, match=r"epoch=1 of run=.* is not recorded"):
+        copy.drawn(1)
+    with Store(tmp_path / "b").writer(run.config) as writer:  # and it can be tested further
+        writer.add_evaluation(make_evaluation(run.config, 3, seed=7, created="2027-02-01"))
+    assert len(Store(tmp_path / "b").open(run.id).evaluations()) == 3
+
+
+def test_what_is_there_is_not_copied_over_and_what_is_not_complete_not_at_all(tmp_path):
+    run = make_run(Store(tmp_path / "a"), epochs=2)
+    light_copy(run, tmp_path / "b")
+    with pytest.raises(AATError, match="is already in"):
+        light_copy(run, tmp_path / "b")
+    begun = make_run(Store(tmp_path / "a"), epochs=5, committed=2, evaluated=False)
+    with pytest.raises(AATError, match="is not complete"):
+        light_copy(begun, tmp_path / "b")
+    assert Store(tmp_path / "b").run_ids() == [run.id]

@@ -28,7 +28,7 @@ class Command(Protocol):
         """Do it and return the exit code."""
 
 
-COMMANDS = ("train", "list", "show", "evaluate", "check", "grid", "report", "demo", "app", "bench", "fidelity")
+COMMANDS = ("train", "list", "show", "evaluate", "check", "grid", "report", "copy", "demo", "app", "bench", "fidelity")
 
 CacheDir = Annotated[Path, tyro.conf.arg(help="The cache folder (AAT_CACHE).")]
 Device = Annotated[
@@ -190,6 +190,19 @@ class Report:
 
 
 @dataclasses.dataclass
+class Copy:
+    """Copy complete runs into another cache, without what each epoch drew: small enough to be committed."""
+
+    run_ids: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Runs' names.")]
+    to: Annotated[Path, tyro.conf.arg(help="The other cache folder.")]
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+
+    def run(self) -> int:
+        """Copy."""
+        return commands.copy(self.run_ids, self.to, self.cache_dir)
+
+
+@dataclasses.dataclass
 class Demo:
     """Train n = 0, 100, 1000 and all on the embedded data set, then serve the dashboard on these runs."""
 
@@ -270,6 +283,7 @@ def parse(argv: list[str]) -> Command:
         | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Grid, tyro.conf.subcommand("grid")]
         | Annotated[Report, tyro.conf.subcommand("report")]
+        | Annotated[Copy, tyro.conf.subcommand("copy")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
         | Annotated[App, tyro.conf.subcommand("app")]
         | Annotated[Bench, tyro.conf.subcommand("bench")]

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from aat_explore.cli.tables import print_frame
 from aat_explore.config import PRESETS, EvaluationConfig, RunConfig, checked, checked_config, preset
 from aat_explore.errors import AATError
 from aat_explore.records import Evaluation
-from aat_explore.store import KEEP_EVERY, Run, Store, rows_of
+from aat_explore.store import KEEP_EVERY, Run, Store, light_copy, rows_of
 from aat_explore.views import checks, frames
 from aat_explore.views.recipes import evaluation_name
 
@@ -194,6 +195,15 @@ def check(run_id: str, options: dict[str, Any], where: Where, *, as_json: bool) 
         for name in table.loc[table["status"] != "pass", "check"].unique():
             console.print(f"{name}: see {checks.link(name)}", highlight=False, markup=False, soft_wrap=True)
     return int(checks.worst([one for some in found.values() for one in some]) == "fail")
+
+
+def copy(run_ids: Sequence[str], to: Path, cache_dir: Path) -> int:
+    """Make light copies of runs and say where they are."""
+    if not run_ids:
+        raise AATError("no run is named; `aat list` shows them")
+    for run in [Store(cache_dir).open(run_id) for run_id in run_ids]:
+        print(f"in {light_copy(run, to).path}")
+    return 0
 
 
 def demo(where: Where) -> int:

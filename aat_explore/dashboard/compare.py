@@ -50,14 +50,19 @@ def show() -> None:
     _curves(runs)
     st.subheader("What they drew")
     pairs = frames.pairs(runs)
-    _overlap(runs)
+    light = [run.id for run in runs if not run.recorded]
+    if light:
+        st.info(f"Light copies are without what each epoch drew: {page.plain(', '.join(light))}.")
+    else:
+        _overlap(runs)
     st.subheader("Two of them")
     pair = choices.choose("Pair", list(pairs), "pair", help="First and second of what follows.")
     first, second = (by_id[run_id] for run_id in pairs[pair])
     names = (frames.letters(runs)[first.id], frames.letters(runs)[second.id])
     st.caption(f"First: {names[0]}, {page.plain(first.id)}. Second: {names[1]}, {page.plain(second.id)}.")
     _paired(offered, first, second, names)
-    _drawn_by_one(first, second, names)
+    if first.recorded and second.recorded:
+        _drawn_by_one(first, second, names)
 
 
 def _settings(runs: list[Run]) -> None:

@@ -26,7 +26,7 @@ def show() -> None:
         "Dashed rules are what uniform p would give. The data map (after Swayamdipta et al. 2020, with p in place of "
         "confidence) sets each sample's mean of p over the epochs against its variability v.",
     )
-    runs = page.picked_runs()
+    runs = page.recorded_runs()
     run = page.choose_run(runs)
     if not page.remembered(frames.draws, run):
         st.info("No epoch of this run has drawn samples yet (n = 0, or warm-up): choose another run.")

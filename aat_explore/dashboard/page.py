@@ -97,6 +97,20 @@ def choose_run(runs: Sequence[Run]) -> Run:
     return run
 
 
+def recorded_runs() -> list[Run]:
+    """Those of `picked_runs` whose epochs are here; says which are not, and stops if none is."""
+    runs = picked_runs()
+    recorded = [run for run in runs if run.recorded]
+    if light := len(runs) - len(recorded):
+        word = "run is a light copy" if light == 1 else "runs are light copies"
+        st.caption(f"{light} {word}, without what each epoch drew, and not offered here.")
+    if not recorded:
+        st.info("Train one to see what it draws:")
+        st.code(command("train --preset mini --num-perturbed 1000"), language="bash")
+        st.stop()
+    return recorded
+
+
 def dataset_of(run: Run) -> datasets.Dataset | None:
     """The run's images, or None and a message that says how to get them; reads only what is prepared."""
     try:

@@ -31,7 +31,7 @@ def show() -> None:
         "images are drawn from p and perturbed by the run's attack A: FGSM takes one step x + ε sign(∇ₓJ), PGD several "
         "smaller ones. The effective sample size is 1/Σp².",
     )
-    run = page.choose_run(page.picked_runs())
+    run = page.choose_run(page.recorded_runs())
     if run.config.num_perturbed == 0:
         st.info("n = 0 is standard training: this run picked and perturbed nothing. Choose another run.")
         return

@@ -51,7 +51,7 @@ def show() -> None:
         "only one of E epochs finds it likely. The sd of log p would be ruled by epochs with p near 0, where nothing "
         "is drawn.",
     )
-    run = page.choose_run(page.picked_runs())
+    run = page.choose_run(page.recorded_runs())
     dataset = page.dataset_of(run)
     matrix, drawn = page.held(frames.p_matrix, run), page.held(frames.drawn_matrix, run)
     T = frames.num_train(matrix, drawn, dataset)

@@ -152,6 +152,11 @@ class Run:
         return self.epoch >= self.config.epochs
 
     @property
+    def recorded(self) -> bool:
+        """Whether what each epoch drew is here; a light copy has it not."""
+        return f"epochs/{self.epoch:04d}/drawn.npy" in self.head.files
+
+    @property
     def training(self) -> bool:
         """Whether a trainer holds the run's lock now."""
         return not self.showcase and locked(self.path / ".lock")
@@ -280,6 +285,10 @@ class Run:
     def training_state(self) -> dict[str, Array]:
         """What a trainer needs besides the weights to go on after the last committed epoch."""
         return self._tensors(f"checkpoints/{self.epoch:04d}.training.safetensors")
+
+    def content(self, name: str) -> bytes:
+        """A file's bytes as HEAD lists them."""
+        return self._read(name)
 
     def verify(self) -> None:
         """Read every file that HEAD lists; RunDamagedError names the first that differs."""

@@ -26,6 +26,8 @@ class Run(Protocol):
     @property
     def complete(self) -> bool: ...  # noqa: D102
     @property
+    def recorded(self) -> bool: ...  # noqa: D102
+    @property
     def showcase(self) -> bool: ...  # noqa: D102
     def metrics(self) -> pd.DataFrame: ...  # noqa: D102
     def probabilities(self, epoch: int) -> Array | None: ...  # noqa: D102
