@@ -57,9 +57,10 @@ def test_attacks_are_compared_as_resolved(store):
 def test_curves_are_the_runs_metrics(store, measure, column):
     runs = [make_run(store), make_run(store, epochs=2, num_perturbed=100)]
     found = frames.curves(runs, measure)
-    for letter, run in zip("AB", runs, strict=True):
+    for letter, run in zip(("A ✗", "B ✗"), runs, strict=True):  # both overfit to FGSM, as they are made up
         mine = found[found["run"] == letter]
         assert set(mine["id"]) == {run.id}
+        assert set(mine["failed"]) == {"catastrophic overfitting"}
         assert mine["value"].tolist() == run.metrics()[column].tolist()
 
 
