@@ -1,31 +1,46 @@
-"""Many runs: trained, evaluated and checked in worker processes, each once, and resumed where they were cut off."""
+"""Many runs: trained, tested and checked in processes of their own, each once, resumed where they were cut off."""
 
-import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
-from aat_explore.config import EvaluationConfig, RunConfig
+from aat_explore.config import EvaluationConfig, RunConfig, Values
 from aat_explore.errors import AATError
 from aat_explore.store import Run, RunNotFoundError, Store
 from aat_explore.training_job import check_num_perturbed, num_train
 from aat_explore.views import frames
 
+# Python ignores SIGINT if whoever started it did, as a shell does with `aat grid &`: a worker must hear the end of it.
+WORKER = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from aat_explore.grid import work_off; sys.exit(work_off(sys.stdin.read()))"
+)
+PATIENCE = 60.0  # seconds in which a worker that was told to stop has written the epoch it was at
 State = Literal["waiting", "training", "testing", "done", "failed"]
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Values):
     """What is done with every run besides training it: which test it gets, and on how many images it is checked."""
 
     cache_dir: Path
-    test: EvaluationConfig = field(default_factory=EvaluationConfig)
+    test: EvaluationConfig = EvaluationConfig()
     check_images: int = 1000
     device: str | None = None
     threads: int | None = None
+
+
+class Order(Values):
+    """One run and what is to be done with it, as a worker process gets them."""
+
+    config: RunConfig
+    work: Work
 
 
 @dataclass(frozen=True)
@@ -51,38 +66,97 @@ def run(
 
     A run that fails does not stop the others; what is done already is not done again; a run cut off goes on after its
     last epoch, and its evaluation after its last images. `hear` gets all standings whenever a run is finished, and
-    every so many seconds. Raises AATError before anything is begun: jobs < 1, or an n that a data set is too small for.
+    every so many seconds. Ctrl-C stops the workers too, each after the epoch it is at. Raises AATError before anything
+    is begun: jobs < 1, or an n that a data set is too small for.
     """
     if jobs < 1:
         raise AATError(f"jobs={jobs} is less than 1; use 1, or as many as there are cores")
     for config in configs:
         check_num_perturbed(config)
-    threads = work.threads or max(1, (os.cpu_count() or 1) // jobs)
+    work = work.model_copy(update={"threads": work.threads or max(1, (os.cpu_count() or 1) // jobs)})
     todo = [config for config in configs if not finished(config, work)]
+    running: list[Worker] = []
     failed: dict[str, str] = {}
-    # Spawned, because torch's threads do not survive a fork; a worker is kept for the next run, importing torch once.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, max(1, len(todo))), mp_context=context) as pool:
-        pending: dict[Future[None], RunConfig] = {pool.submit(do, config, work, threads): config for config in todo}
-        try:
-            while pending:
-                done, _ = wait(pending, timeout=every, return_when=FIRST_COMPLETED)
-                for future in done:
-                    config = pending.pop(future)
-                    if (error := future.exception()) is not None:
-                        failed[config.run_id] = f"{error}"
-                hear(standings(configs, work, failed))
-        except BaseException:  # Ctrl-C reaches the workers too, which write the epoch they have finished
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    try:
+        while todo or running:
+            while todo and len(running) < jobs:
+                running.append(Worker(Order(config=todo.pop(0), work=work)))
+            _wait(running, every)
+            for worker in [one for one in running if one.ended]:
+                running.remove(worker)
+                if (reason := worker.failure()) is not None:
+                    failed[worker.run_id] = reason
+            hear(standings(configs, work, failed))
+    finally:
+        for worker in running:
+            worker.stop()
     return standings(configs, work, failed)
 
 
-def do(config: RunConfig, work: Work, threads: int) -> None:
-    """Train one run, test it and check it, as far as that is not done; what a worker process does."""
+class Worker:
+    """A process that does one order and ends."""
+
+    def __init__(self, order: Order) -> None:
+        self.run_id = order.config.run_id
+        self._said: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._said,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": str(order.work.threads)},
+        )
+        assert self._process.stdin is not None
+        with self._process.stdin as orders:
+            orders.write(order.model_dump_json())
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process.poll() is not None
+
+    def failure(self) -> str | None:
+        """Why it failed, in one line; None if it did what it was to."""
+        if self._process.returncode == 0:
+            return None
+        self._said.seek(0)
+        lines = [line.strip() for line in self._said.read().splitlines() if line.strip()]
+        return lines[-1] if lines else f"the process ended with exit code {self._process.returncode}"
+
+    def stop(self) -> None:
+        """Tell it to stop, and see that it does."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+def _wait(running: Sequence[Worker], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not any(worker.ended for worker in running):
+        time.sleep(0.1)
+
+
+def work_off(order: str) -> int:
+    """Do an order, given as JSON: what a worker process does; its exit code."""
+    asked = Order.model_validate_json(order)
+    try:
+        do(asked.config, asked.work)
+    except AATError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def do(config: RunConfig, work: Work) -> None:
+    """Train one run, test it and check it, as far as that is not done."""
     from aat_explore import checking, experiment  # torch, which the process that only waits need not load
 
-    where = {"cache_dir": work.cache_dir, "device": work.device, "threads": threads}
+    where = {"cache_dir": work.cache_dir, "device": work.device, "threads": work.threads}
     experiment.train(config, **where, evaluate_with=work.test)  # type: ignore[arg-type]
     if work.check_images:
         checking.check(config.run_id, **where, images=work.check_images)  # type: ignore[arg-type]

@@ -13,7 +13,8 @@ NEVER = 3600.0
 
 @pytest.fixture
 def work(tmp_path):
-    return grid.Work(tmp_path, EvaluationConfig(images=20, epsilons=(0.0, 0.1), steps=1), check_images=0, threads=1)
+    test = EvaluationConfig(images=20, epsilons=(0.0, 0.1), steps=1)
+    return grid.Work(cache_dir=tmp_path, test=test, check_images=0, threads=1)
 
 
 def test_a_grid_is_the_papers_figures_with_each_baseline_once():
@@ -89,6 +90,27 @@ def test_a_run_that_fails_stops_no_other_and_is_named(work):
     assert found[good.run_id].state == "done"
     assert found[bad.run_id].state == "failed"
     assert "diverged" in found[bad.run_id].reason
+
+
+@pytest.mark.slow
+def test_a_grid_that_is_stopped_leaves_no_worker_behind_and_goes_on(work):
+    """Stopped as soon as its first epoch is on disk: two are at work, and a third waits."""
+    made = readings.configs("mini", epochs=40, seeds=1, n=(0, 100))
+
+    def stop(found):
+        if any(one.epoch > 0 for one in found):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grid.run(made, work, jobs=2, hear=stop, every=0.2)
+    store = Store(work.cache_dir)
+    assert 1 <= len(store.run_ids()) <= 2
+    assert not any(run.training for run in store.list().runs)
+    before = {run.id: run.epoch for run in store.list().runs}
+    assert all(0 < epoch < 40 for epoch in before.values())
+    short = [config for config in made if config.run_id in before][:1]
+    (standing,) = grid.run(short, work)
+    assert standing.state == "done"
 
 
 def test_the_time_left_is_that_of_all_runs_over_the_jobs_but_no_less_than_the_longest():

@@ -30,11 +30,11 @@ def grid(asked: Grid) -> int:
     if asked.check_images < 0:
         raise AATError(f"check_images={asked.check_images} is negative; use 0 for no checks")
     work = grids.Work(
-        asked.cache_dir,
-        checked(EvaluationConfig, {"images": asked.images}),
-        asked.check_images,
-        asked.device,
-        asked.threads,
+        cache_dir=asked.cache_dir,
+        test=checked(EvaluationConfig, {"images": asked.images}),
+        check_images=asked.check_images,
+        device=asked.device,
+        threads=asked.threads,
     )
     console = Console()
     if asked.dry:
