@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -79,8 +79,11 @@ def test_every_config_has_a_run_id_that_can_be_a_folder(config):
 
 
 @given(CONFIGS, CONFIGS)
+@example(preset("mini", num_perturbed="all"), preset("mini", num_perturbed="all", norm_power=0.0))
 def test_equal_configs_have_one_run_id_and_different_ones_two(one, other):
-    resolved = [config.model_copy(update={"attack": config.resolved_attack}) for config in (one, other)]
+    """Equal but for settings that have no effect on them: n = all draws from no p."""
+    made = [config.canonical() for config in (one, other)]
+    resolved = [config.model_copy(update={"attack": config.resolved_attack}) for config in made]
     assert (one.run_id == other.run_id) == (resolved[0] == resolved[1])
 
 
