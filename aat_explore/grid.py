@@ -74,7 +74,7 @@ def run(
     for config in configs:
         check_num_perturbed(config)
     work = work.model_copy(update={"threads": work.threads or max(1, (os.cpu_count() or 1) // jobs)})
-    todo = [config for config in configs if not finished(config, work)]
+    todo = [config for config in configs if not finished(_opened(config, work), work)]
     running: list[Worker] = []
     failed: dict[str, str] = {}
     try:
@@ -162,9 +162,8 @@ def do(config: RunConfig, work: Work) -> None:
         checking.check(config.run_id, **where, images=work.check_images)  # type: ignore[arg-type]
 
 
-def finished(config: RunConfig, work: Work) -> bool:
-    """Whether a run is trained, tested on as many images as asked for, and checked."""
-    found = _opened(config, work)
+def finished(found: Run | None, work: Work) -> bool:
+    """Whether a run is there, trained, tested on as many images as asked for, and checked."""
     return found is not None and _tested(found, work) and (not work.check_images or bool(found.checks()))
 
 
@@ -181,7 +180,7 @@ def _standing(
     epoch = 0 if found is None else found.epoch
     if config.run_id in failed:
         return Standing(config, "failed", epoch, None, failed[config.run_id])
-    if finished(config, work):
+    if finished(found, work):
         return Standing(config, "done", epoch, 0.0)
     an_epoch = frames.cost(config, num_train(config.dataset), paces).seconds
     left = None if an_epoch is None else an_epoch * (config.epochs - epoch)

@@ -139,6 +139,14 @@ class Check(Values):
     figures: dict[str, float] = Field(description="The numbers; accuracies and shares in [0, 1].")
 
 
+NOTABLE, SERIOUS = 0.01, 0.02  # of all images: one point more is worth a look, two are more than may pass unflagged
+
+
+def by_excess(excess: float, notable: float = 0.0, serious: float = NOTABLE) -> Status:
+    """The verdict on a share that should not be above `notable`, and must not be above `serious`."""
+    return "fail" if excess > serious + 1e-9 else "warn" if excess > notable + 1e-9 else "pass"
+
+
 class CheckReport(Values):
     """What `aat check` found of one checkpoint, with all that is needed to repeat it."""
 

@@ -14,6 +14,7 @@ from aat_explore.config import preset
 from aat_explore.engine import checks
 from aat_explore.engine.checks import Trial, check_robustness, training_against_test
 from aat_explore.errors import AATError
+from aat_explore.records import by_excess
 from aat_explore.store import Store
 from aat_explore.views import checks as views
 
@@ -186,7 +187,7 @@ def test_numbers_are_what_the_attacks_themselves_say(few):
 
 
 def test_the_verdict_on_an_excess_has_two_thresholds():
-    assert [checks._by_excess(x, 0.01, 0.02) for x in (-0.1, 0.01, 0.011, 0.02, 0.021)] == [
+    assert [by_excess(x, 0.01, 0.02) for x in (-0.1, 0.01, 0.011, 0.02, 0.021)] == [
         *("pass", "pass", "warn", "warn", "fail")
     ]
 

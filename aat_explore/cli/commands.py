@@ -113,9 +113,7 @@ def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
             "training": run.training,
             "checkpoints": run.checkpoints(),
             "metrics": [row.model_dump() for row in rows_of(metrics)],
-            "evaluations": [
-                e.model_dump(mode="json") | {"accuracies": e.accuracies, "intervals": e.intervals} for e in evaluations
-            ],
+            "evaluations": [_fields(evaluation) for evaluation in evaluations],
         }
         print(_json(shown))
         return 0
@@ -165,8 +163,8 @@ def evaluate(
             made = [experiment.evaluate(run_id, config, epoch=epoch, **asdict(where), listener=display)]
         else:
             made = experiment.evaluate_every(run_id, config, every, **asdict(where), listener=display)
-    shown = [one.model_dump(mode="json") | {"accuracies": one.accuracies, "intervals": one.intervals} for one in made]
     if as_json:
+        shown = [_fields(evaluation) for evaluation in made]
         print(_json(shown[0] if every is None else shown))
     else:
         for evaluation in made:
@@ -243,6 +241,12 @@ def app(cache_dir: Path, port: int) -> int:
         return subprocess.run(command, env=os.environ | {"AAT_CACHE": str(cache_dir.resolve())}, check=False).returncode
     except KeyboardInterrupt:
         return 0
+
+
+def _fields(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation for JSON, with what is derived from its counts."""
+    derived = {"accuracies": evaluation.accuracies, "intervals": evaluation.intervals}
+    return evaluation.model_dump(mode="json") | derived
 
 
 def _print_evaluation(console: Console, evaluation: Evaluation) -> None:

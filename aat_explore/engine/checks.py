@@ -18,16 +18,15 @@ from aat_explore.algorithm.models import StdCNN
 from aat_explore.config import ResolvedAttack
 from aat_explore.engine.autoattack import AutoAttack
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.counting import clean_correct, correct_after, robust_correct
+from aat_explore.engine.counting import clean_correct, correct_after, num_outputs, robust_correct
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
-from aat_explore.records import Check, Status
+from aat_explore.records import NOTABLE, SERIOUS, Check, Status, by_excess
 
 STEPS, MORE_STEPS, MORE_RESTARTS = 40, 200, 5
 SQUARE_QUERIES = 1000
 SURROGATE_EPOCHS = 20
 GREY = 0.5  # at this ε any two images can be made the same grey, so that no network is right more often than by chance
-NOTABLE, SERIOUS = 0.01, 0.02  # of all images: one point more is worth a look, two are more than may pass unflagged
 
 
 class Trial:
@@ -79,8 +78,7 @@ class Trial:
     @cached_property
     def num_classes(self) -> int:
         """Outputs of the network."""
-        with attacked(self.network), torch.no_grad():
-            return int(self.network(pixels(self.data.images[:1])).shape[1])
+        return num_outputs(self.network, self.data)
 
     @cached_property
     def surrogate(self) -> nn.Module:
@@ -185,7 +183,7 @@ def _weaker_than_fgsm(trial: Trial) -> Check:
     missed = int((trial.pgd & ~trial.fgsm).sum())
     return Check(
         name="PGD weaker than FGSM",
-        status=_by_excess(under_pgd - under_fgsm),
+        status=by_excess(under_pgd - under_fgsm),
         reason=f"PGD-{STEPS} leaves {under_pgd:.1%} and FGSM, one step of it, {under_fgsm:.1%}; FGSM alone fools "
         f"{missed}.",
         figures={"PGD accuracy": under_pgd, "FGSM accuracy": under_fgsm, "fooled by FGSM alone": missed},
@@ -199,7 +197,7 @@ def _not_falling(trial: Trial) -> Check:
     course = ", ".join(f"{accuracy:.1%} at {epsilon:.3g}" for epsilon, accuracy in zip(grid, left, strict=True))
     return Check(
         name="accuracy not falling with ε",
-        status=_by_excess(rise),
+        status=by_excess(rise),
         reason=f"Attacked at each ε anew, PGD leaves {course}.",
         figures={f"ε = {epsilon:.3g}": accuracy for epsilon, accuracy in zip(grid, left, strict=True)},
     )
@@ -211,7 +209,7 @@ def _above_chance(trial: Trial) -> Check:
     chance = float(counts.max()) / len(trial.data)
     return Check(
         name="accuracy above chance at large ε",
-        status=_by_excess(left - chance, 0.0, 0.1),
+        status=by_excess(left - chance, 0.0, 0.1),
         reason=f"At ε = {epsilon:g}, where every image can be turned into the same grey, PGD-{STEPS} leaves "
         f"{left:.1%}; the commonest class has {chance:.1%}.",
         figures={"PGD accuracy": left, "chance": chance, "ε": epsilon},
@@ -224,7 +222,7 @@ def _more_finds_more(trial: Trial) -> Check:
     again = _share(trial.pgd_at(trial.epsilon, restarts=MORE_RESTARTS, among=trial.pgd))
     return Check(
         name="more steps or restarts find more",
-        status=_by_excess(usual - min(longer, again), NOTABLE, 5 * NOTABLE),
+        status=by_excess(usual - min(longer, again), NOTABLE, 5 * NOTABLE),
         reason=f"PGD-{STEPS} leaves {usual:.1%}, {MORE_STEPS} steps {longer:.1%}, "
         f"{MORE_RESTARTS} restarts {again:.1%}.",
         figures={"PGD accuracy": usual, f"{MORE_STEPS} steps": longer, f"{MORE_RESTARTS} restarts": again},
@@ -296,7 +294,7 @@ def _zero_gradients(trial: Trial) -> Check:
     share = _share(zero)
     return Check(
         name="zero gradients",
-        status=_by_excess(share, 0.01, 0.1),
+        status=by_excess(share, 0.01, 0.1),
         reason=f"{share:.1%} of the images have an input gradient of exactly 0, along which no attack can step.",
         figures={"share": share},
     )
@@ -313,7 +311,7 @@ def _finds_more(trial: Trial, name: str, left: Tensor, words: str) -> Check:
     missed, before, after = int((trial.pgd & ~left).sum()), _share(trial.pgd), _share(left)
     return Check(
         name=name,
-        status=_by_excess(before - after, NOTABLE, SERIOUS),
+        status=by_excess(before - after, NOTABLE, SERIOUS),
         reason=f"{words} fools {missed} of the images that PGD-{STEPS} leaves: {before:.1%} become {after:.1%}.",
         figures={"PGD accuracy": before, "after both": after, "missed by PGD": missed},
     )
@@ -321,11 +319,6 @@ def _finds_more(trial: Trial, name: str, left: Tensor, words: str) -> Check:
 
 def _not_made(name: str, error: AATError) -> Check:
     return Check(name=name, status="warn", reason=f"Not tried: {error}.", figures={})
-
-
-def _by_excess(excess: float, notable: float = 0.0, serious: float = NOTABLE) -> Status:
-    """The verdict on a share that should not be above `notable`, and must not be above `serious`."""
-    return "fail" if excess > serious + 1e-9 else "warn" if excess > notable + 1e-9 else "pass"
 
 
 def _share(which: Tensor) -> float:

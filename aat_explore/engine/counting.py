@@ -15,6 +15,12 @@ from aat_explore.engine.batches import ImageSet
 WARM_STEPS = 4  # tenth of PGD-40's
 
 
+def num_outputs(network: nn.Module, data: ImageSet) -> int:
+    """Return how many classes the network tells apart, by its logits of the first image."""
+    with attacked(network), torch.no_grad():
+        return int(network(pixels(data.images[:1])).shape[1])
+
+
 def clean_correct(network: nn.Module, data: ImageSet) -> Tensor:
     """Return which images the network classifies correctly, bool (N,)."""
     return _collected(predicted_labels(network, chunk.images) == chunk.labels for _, chunk in data.chunks())

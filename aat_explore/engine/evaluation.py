@@ -18,6 +18,7 @@ from aat_explore.engine.counting import (
     clean_correct,
     correct_after,
     fgsm_correct,
+    num_outputs,
     robust_correct,
     robust_curve,
     skip_starts,
@@ -182,8 +183,7 @@ def _attempt_of(
         case "fgsm":
             return lambda chunk, epsilons, starts: _fgsm(network, chunk, epsilons)
         case "autoattack":
-            outputs = network(data.first(1).images.float() / 255).shape[1] if len(data) else 10
-            ensemble = AutoAttack(seed=config.seed, num_classes=outputs)
+            ensemble = AutoAttack(seed=config.seed, num_classes=num_outputs(network, data))
             nested = config.curve == "nested"
             return lambda chunk, epsilons, starts: _autoattack(network, chunk, epsilons, ensemble, nested)
     return lambda chunk, epsilons, starts: _pgd(network, chunk, epsilons, config, starts)

@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aat_explore.records import Check, CheckReport, Evaluation, Status
+from aat_explore.records import NOTABLE, SERIOUS, Check, CheckReport, Evaluation, Status, by_excess
 from aat_explore.views.protocols import Run
 
 COLLAPSED = (
     0.5  # ours: of ten classes more wrong than right; plain training gets 78 % even on fashion-mini, the smallest
 )
 FALL = 0.2  # of validation PGD accuracy from one epoch to the next
-NOTABLE, SERIOUS = 0.01, 0.02  # what AutoAttack may find beyond PGD before it is said, and before it is a failure
 EXPLANATIONS = Path(__file__).with_name("checks.md")
 RANK: dict[Status, int] = {"pass": 0, "warn": 1, "fail": 2}
 
@@ -165,10 +164,9 @@ def _beyond_pgd(run: Run, pgd: Evaluation, strong: Evaluation) -> Check | None:
     count, epsilon = min(pgd.num_images, strong.num_images), common[-1]
     before = float(left[-1, pgd.epsilons.index(epsilon), :count].mean())
     after = float(right[-1, strong.epsilons.index(epsilon), :count].mean())
-    excess = before - after
     return Check(
         name="AutoAttack finds more",
-        status="fail" if excess > SERIOUS + 1e-9 else "warn" if excess > NOTABLE + 1e-9 else "pass",
+        status=by_excess(before - after, NOTABLE, SERIOUS),
         reason=f"Of {count:,} test images at ε = {epsilon:g} PGD leaves {before:.1%} and AutoAttack {after:.1%}.",
         figures={"PGD accuracy": before, "AutoAttack accuracy": after, "ε": epsilon},
     )
