@@ -7,7 +7,7 @@ known to make networks robust, PGD-7 on the fly at a smaller ε.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from aat_explore.config import AttackConfig, RunConfig, preset
@@ -55,37 +55,50 @@ def names() -> tuple[str, ...]:
     return (*GROUPS, *GRIDS)
 
 
-def configs(name: str, *, epochs: int | None = None, seeds: int = 3, n: Sequence[N] | None = None) -> list[RunConfig]:
+def configs(
+    name: str,
+    *,
+    seeds: int = 3,
+    n: Sequence[N] | None = None,
+    norm_powers: Sequence[float] | None = None,
+    **settings: int | None,
+) -> list[RunConfig]:
     """Return every run of a grid or group, once: seed by seed, so that a grid cut off has whole figures of fewer seeds.
 
-    `epochs` and `n` replace the grid's own. A baseline, n = 0 or all, is drawn from no p, so one run stands in both
-    panels. Raises AATError for an unknown name, seeds < 1, or an n that is not 0 … T or all.
+    `n`, `norm_powers` and `settings`, fields of RunConfig such as `epochs`, replace the grid's own; None leaves it. A
+    baseline, n = 0 or all, is drawn from no p, so one run stands in both panels. Raises AATError for an unknown name,
+    seeds < 1, or a value that RunConfig refuses.
     """
     if name not in names():
         raise AATError(f"grid={name} is unknown; choose one of {', '.join(names())}")
     if seeds < 1:
         raise AATError(f"seeds={seeds} is less than 1; use e.g. 3")
+    given = {field: value for field, value in settings.items() if value is not None}
     found = [
         config
         for seed in range(seeds)
-        for one in GROUPS.get(name, (name,))
-        for config in _of(GRIDS[one], seed, epochs, n)
+        for one in (_replaced(GRIDS[member], n, norm_powers) for member in GROUPS.get(name, (name,)))
+        for config in _of(one, preset(one.preset, seed=seed, **given))
     ]
     return list({config.run_id: config for config in found}.values())
 
 
-def _of(grid: Grid, seed: int, epochs: int | None, n: Sequence[N] | None) -> list[RunConfig]:
-    counts = grid.n if n is None else tuple(n)
-    base = preset(grid.preset, seed=seed, **({} if epochs is None else {"epochs": epochs}))
+def _replaced(grid: Grid, n: Sequence[N] | None, norm_powers: Sequence[float] | None) -> Grid:
+    return replace(
+        grid,
+        n=grid.n if n is None else tuple(n),
+        powers=grid.powers if norm_powers is None else tuple(norm_powers),
+    )
+
+
+def _of(grid: Grid, base: RunConfig) -> list[RunConfig]:
+    settings = {**dict(base), "attack": base.attack.model_dump()}
     found = [
-        preset(
-            grid.preset,
-            **{**dict(base), "attack": base.attack.model_dump(), "num_perturbed": count, "norm_power": power},
-        )
-        for count in counts
+        preset(grid.preset, **{**settings, "num_perturbed": count, "norm_power": power}).canonical()
+        for count in grid.n
         for power in grid.powers
     ]
-    return [one.canonical() for one in found] + ([pgd_on_all(base)] if grid.pgd_on_all and "all" in counts else [])
+    return found + ([pgd_on_all(base)] if grid.pgd_on_all and "all" in grid.n else [])
 
 
 def pgd_on_all(base: RunConfig) -> RunConfig:

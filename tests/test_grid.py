@@ -46,11 +46,20 @@ def test_readings_differ_in_what_they_say_they_differ_in():
 @pytest.mark.parametrize(
     ("options", "said"),
     [({"name": "nope"}, "grid=nope is unknown"), ({"name": "mini", "seeds": 0}, "seeds=0 is less than 1"),
-     ({"name": "mini", "n": (-1,)}, "num_perturbed=-1 is negative")],
+     ({"name": "mini", "n": (-1,)}, "num_perturbed=-1 is negative"),
+     ({"name": "mini", "norm_powers": (-1.0,)}, "norm_power"), ({"name": "mini", "num_recorded": -1}, "num_recorded")],
 )  # fmt: skip
 def test_what_is_no_grid_is_refused(options, said):
     with pytest.raises(AATError, match=said):
         readings.configs(**options)
+
+
+def test_what_is_given_replaces_what_the_grid_has():
+    made = readings.configs("frontier-mini", seeds=1, n=(300,), norm_powers=(0.0, 2.0), epochs=3, num_recorded=8)
+    assert [(one.num_perturbed, one.norm_power, one.epochs, one.num_recorded) for one in made] == [
+        (300, 0.0, 3, 8),
+        (300, 2.0, 3, 8),
+    ]
 
 
 def test_every_grid_has_its_presets():

@@ -163,6 +163,8 @@ class Grid:
     epochs: Annotated[int | None, tyro.conf.arg(help="Epochs of each run; None = the preset's.")] = None
     seeds: Annotated[int, tyro.conf.arg(help="Runs of each kind.")] = 3
     n: Annotated[tuple[int | Literal["all"], ...] | None, tyro.conf.arg(help="n; None = the grid's own.")] = None
+    norm_powers: Annotated[tuple[float, ...] | None, tyro.conf.arg(help="Powers of p; None = the grid's own.")] = None
+    num_recorded: Annotated[int | None, tyro.conf.arg(help="x′ kept of each epoch; None = the preset's.")] = None
     jobs: Annotated[int, tyro.conf.arg(help="Runs at a time, the cores divided among them.")] = 1
     images: Annotated[int | None, tyro.conf.arg(help="Test images of PGD-40; None = all.")] = None
     check_images: Annotated[int, tyro.conf.arg(help="Images of `aat check`; 0 = no checks.")] = 1000

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 def grid(asked: Grid) -> int:
     """Do what is left of a grid; 1 if a run failed."""
-    configs = readings.configs(asked.name, epochs=asked.epochs, seeds=asked.seeds, n=asked.n)
+    configs = readings.configs(
+        asked.name,
+        seeds=asked.seeds,
+        n=asked.n,
+        norm_powers=asked.norm_powers,
+        epochs=asked.epochs,
+        num_recorded=asked.num_recorded,
+    )
     if asked.check_images < 0:
         raise AATError(f"check_images={asked.check_images} is negative; use 0 for no checks")
     work = grids.Work(
