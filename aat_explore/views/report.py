@@ -81,7 +81,7 @@ def _reading(name: str, runs: Sequence[Run]) -> list[str]:
     if lacking:
         parts.append(_commands("Not run here:", [f"aat grid {grid}" for grid in lacking]))
     if name.startswith("frontier"):
-        parts += _frontier(frame, chosen, test)
+        parts += _frontier(frame, chosen)
     else:
         parts += _claims(frame, chosen, test)
     parts += _figures(frame, chosen, test)
@@ -98,13 +98,20 @@ def _claims(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> lis
     return [*parts, "<h3>What they are judged by</h3>", _table(details[columns].rename(columns=renamed))]
 
 
-def _frontier(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> list[str]:
+def _frontier(frame: pd.DataFrame, chosen: Mapping[str, Recipe]) -> list[str]:
+    """What n is enough, and whether norms pick better than chance, by each strong test of several runs."""
     parts = []
     for dataset, recipe in chosen.items():
-        cheapest = claims.cheapest(frame, dataset, recipe, test)
-        parts += [f"<h3>The smallest n that loses at most {claims.NEARLY:g} points to all: {escape(dataset)}</h3>"]
-        parts += [_table(cheapest), "<h3>Does picking by gradient norm beat picking at random?</h3>"]
-        parts += [_table(claims.against_uniform(frame, dataset, recipe, test))]
+        for test in frames.strong_tests(frame):
+            tested = frame[(frame["test"] == test) & (frame["dataset"] == dataset)]
+            if tested["run"].nunique() < 2:
+                continue
+            losses = claims.against_all(frame, dataset, recipe, test)
+            where, smallest = escape(f"{dataset}, {test}"), escape(claims.smallest_enough(losses))
+            parts += [f"<h3>How small may n be? {where}</h3>", _table(losses)]
+            parts += [f"<p>The smallest n that loses at most {claims.NEARLY:g} points to all: {smallest}.</p>"]
+            parts += [f"<h3>Does picking by gradient norm beat picking at random? {where}</h3>"]
+            parts += [_table(claims.against_uniform(frame, dataset, recipe, test))]
     return parts
 
 

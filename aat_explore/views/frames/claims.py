@@ -15,6 +15,7 @@ HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 COMPARABLE = 5.0  # points of robust accuracy: what we take "comparable" to mean
 NEARLY = 2.0  # points of robust accuracy that are as good as none lost
 ROBUST = 10.0  # points of robust accuracy above n = 0: what we take "gives robustness" to mean
+ENOUGH = {HOLDS: "yes", FAILS: "no", UNDECIDED: UNDECIDED}
 COLUMNS = ["claim", "dataset", "panel", "what", "value", "low", "high", "unit", "means", "seeds", "verdict"]
 STATEMENTS = {
     1: f"AAT changes clean accuracy by at most {CLAIMED_POINTS:g} points against n = 0.",
@@ -159,26 +160,35 @@ def _at_training_epsilon(frame: pd.DataFrame) -> pd.Series:
 # --- What does work --------------------------------------------------------------------------------------------------
 
 
-def cheapest(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str, within: float = NEARLY) -> pd.DataFrame:
-    """For each norm the smallest n whose robust accuracy is within so many points of n = all, and what it costs.
+def against_all(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str, within: float = NEARLY) -> pd.DataFrame:
+    """What each n loses of the robust accuracy of n = all, in points by pairs of one seed, and what it costs.
 
-    Columns: norm, n (`none` if none is enough), robust less all (points) with its interval, seconds over those of all.
+    Columns: norm, n, less all, low, high (95 %), means, seconds over those of all, seeds, and whether that is `enough`:
+    yes or no where the whole interval is within so many points, or below; else undecided.
     """
     mine = of_recipe(frame[frame["test"] == test], dataset, recipe)
     mine = mine[_at_training_epsilon(mine)]
+    everything = mine[mine["n"] == "all"]
     rows = []
-    for panel in dict.fromkeys(mine["panel"]):
-        parts = {str(n): part for n, part in mine[mine["panel"] == panel].groupby("n")}
-        found: tuple[object, ...] = ("none", None, None, None, "", None, 0)
-        for n in sorted(set(parts) - {"0", "all"}, key=int):
-            lost = difference(parts[n], parts["all"]) if "all" in parts else None
-            if lost is not None and lost.value >= -within:
-                ratio = ratio_of_seconds(parts[n], parts["all"])
-                cost = None if ratio is None else ratio.value
-                found = (n, lost.value, lost.low, lost.high, lost.means, cost, lost.seeds)
-                break
-        rows.append((panel, *found))
-    return pd.DataFrame(rows, columns=["norm", "n", "less all", "low", "high", "means", "seconds over all", "seeds"])
+    for (panel, position), part in mine[~mine["n"].isin(("0", "all"))].groupby(["panel", "position"], sort=False):
+        lost = difference(part, everything)
+        if lost is None:
+            continue
+        ratio = ratio_of_seconds(part, everything)
+        said = ENOUGH[verdict(lost, -within, inf)]
+        cost = None if ratio is None else ratio.value
+        rows.append((panel, position, lost.value, lost.low, lost.high, lost.means, cost, lost.seeds, said))
+    columns = ["norm", "n", "less all", "low", "high", "means", "seconds over all", "seeds", "enough"]
+    return pd.DataFrame(rows, columns=columns).sort_values(["norm", "n"], ignore_index=True)
+
+
+def smallest_enough(losses: pd.DataFrame, within: float = NEARLY) -> str:
+    """For each norm of an `against_all` frame the smallest n that on average loses no more, in words."""
+    said = []
+    for norm, part in losses.groupby("norm", sort=True):
+        enough = part[part["less all"] >= -within]
+        said.append(f"{norm}: " + (f"n = {enough['n'].iloc[0]}" if len(enough) else "none of those trained"))
+    return "; ".join(said)
 
 
 def against_uniform(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str) -> pd.DataFrame:

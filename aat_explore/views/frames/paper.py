@@ -18,6 +18,7 @@ CLAIM = [
     *("dataset", "panel", "n", "within", "by", "mean", "sd", "seeds"),
     *("mean of n = 0", "sd of n = 0", "seeds of n = 0"),
 ]
+WEAK_NAMES = tuple(TEST_NAMES[kind] for kind in WEAK_TESTS)
 BASELINES = ("0", "all")  # drawn from no p, so of every norm
 EVALUATED = [
     *("epsilon", "accuracy", "least", "most", "run", "failed", "dataset", "n", "position", "norm_power", "seed"),
@@ -94,11 +95,15 @@ def tests(frame: pd.DataFrame) -> list[str]:
     trained = (frame["epsilon"] - frame["training_epsilon"]).abs() < 1e-6
     left = frame[trained].groupby("test")["accuracy"].mean()
     found = frame.groupby("test").agg(runs=("run", "nunique"), images=("images", "max"))
-    weak = found.index.str.startswith(tuple(TEST_NAMES[kind] for kind in WEAK_TESTS))
-    order = found.assign(weak=weak, left=left).sort_values(
+    order = found.assign(weak=found.index.str.startswith(WEAK_NAMES), left=left).sort_values(
         ["weak", "runs", "images", "left"], ascending=[True, False, False, True], kind="stable"
     )
     return list(order.index)
+
+
+def strong_tests(frame: pd.DataFrame) -> list[str]:
+    """`tests` without those that prove nothing alone."""
+    return [test for test in tests(frame) if not test.startswith(WEAK_NAMES)]
 
 
 def recipes(frame: pd.DataFrame, dataset: str) -> list[Recipe]:
