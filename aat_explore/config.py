@@ -274,12 +274,13 @@ _CIFAR10: dict[str, Any] = {
     "augment": True,
 }
 _MIXED: dict[str, Any] = {"perturbing_network": "on-the-fly", "drawn_samples": "half"}
+_SMALL: dict[str, Any] = {"model": "StdCNN", "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "lr_milestones": ()}
 _ROBUST: dict[str, Any] = {
     "perturbing_network": "on-the-fly",
     "attack": AttackConfig(kind="pgd", steps=7),
     "epsilon": 0.1,
 }
-# The first of a data set is what --dataset alone implies; see `readings` for what letter, paper and frontier mean.
+# The first of a data set is what --dataset alone implies; `readings` says what letter, paper, small and frontier mean.
 PRESETS: dict[str, RunConfig] = {
     "mini": RunConfig(),
     "letter-mnist": RunConfig(dataset="mnist", epochs=100),
@@ -288,6 +289,7 @@ PRESETS: dict[str, RunConfig] = {
     "paper-mnist": RunConfig(dataset="mnist", epochs=100, **_MIXED),
     "paper-fashion": RunConfig(dataset="fashion-mnist", epochs=100, **_MIXED),
     "paper-cifar10": RunConfig(**_CIFAR10, epochs=100, **_MIXED),
+    "small-cifar10": RunConfig(**_CIFAR10 | _SMALL | _MIXED, epochs=30),
     "frontier-mini": RunConfig(**_ROBUST),
     "frontier-fashion": RunConfig(dataset="fashion-mnist", epochs=30, **_ROBUST),
 }

@@ -2,8 +2,9 @@
 
 `letter-…` does what Algorithm 1 says and nothing else: x′, made once an epoch, replaces x. `paper-…` is the honest
 reading that comes nearest to the paper's statements on clean accuracy: x′ made in each batch, its loss averaged with
-that of x. `frontier-…` is neither: it asks for how little perturbing a network becomes robust, with an attack that is
-known to make networks robust, PGD-7 on the fly at a smaller ε.
+that of x; `small-cifar10` is that with StdCNN for ResNet18, for a machine without a GPU. `frontier-…` is neither: it
+asks for how little perturbing a network becomes robust, with an attack that is known to make networks robust, PGD-7 on
+the fly at a smaller ε.
 """
 
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ GRIDS = {
         for name in ("mnist", "fashion")
     },
     **{f"{reading}-cifar10": Grid(f"{reading}-cifar10") for reading in ("letter", "paper")},
+    "small-cifar10": Grid("small-cifar10"),
     "frontier-mini": Grid("frontier-mini", (0, 300, 1000, 3000, "all"), (1.0, 2.0, 0.0), pgd_on_all=False),
     "frontier-fashion": Grid("frontier-fashion", FRONTIER_N, (1.0, 2.0, 0.0), pgd_on_all=False),
 }

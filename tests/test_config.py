@@ -332,6 +332,7 @@ def test_the_names_of_the_presets_runs_never_change():
         "paper-mnist": "mnist-n1000-p1-fgsm-s0-fd3ad0e5",
         "paper-fashion": "fashion-mnist-n1000-p1-fgsm-s0-3b0cf6bc",
         "paper-cifar10": "cifar10-n1000-p1-fgsm-s0-10a00ef0",
+        "small-cifar10": "cifar10-n1000-p1-fgsm-s0-ba4dbe64",
         "frontier-mini": "fashion-mini-n1000-p1-pgd7-s0-d3792278",
         "frontier-fashion": "fashion-mnist-n1000-p1-pgd7-s0-34151e5c",
     }

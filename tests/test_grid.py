@@ -54,6 +54,13 @@ def test_what_is_no_grid_is_refused(options, said):
         readings.configs(**options)
 
 
+def test_the_small_reading_is_the_papers_with_another_network():
+    paper, small = PRESETS["paper-cifar10"], PRESETS["small-cifar10"]
+    network = ("model", "optimizer", "lr", "weight_decay", "lr_milestones", "epochs")
+    assert small.model == "StdCNN"
+    assert small.model_copy(update={name: getattr(paper, name) for name in network}) == paper
+
+
 def test_what_is_given_replaces_what_the_grid_has():
     made = readings.configs("frontier-mini", seeds=1, n=(300,), norm_powers=(0.0, 2.0), epochs=3, num_recorded=8)
     assert [(one.num_perturbed, one.norm_power, one.epochs, one.num_recorded) for one in made] == [

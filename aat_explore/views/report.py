@@ -19,6 +19,7 @@ ABOUT = {
     "and replaces x.",
     "paper": "The honest reading nearest to the paper's statements on clean accuracy: x′ is made in each batch by the "
     "current network, and its loss is averaged with that of x.",
+    "small": "The paper reading with StdCNN in place of ResNet18, which asks for a GPU: not the paper's network.",
     "frontier": "Not the paper's: PGD-7 on the fly at ε = 0.1, an attack that is known to make networks robust, to see "
     "how little perturbing is enough.",
     "mini": "Algorithm 1 to the letter on 5,000 embedded Fashion-MNIST images.",
