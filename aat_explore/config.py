@@ -96,7 +96,11 @@ class AttackConfig(Values):
 class RunConfig(Values):
     """Everything that determines one training run of Algorithm 1."""
 
-    dataset: str = Field("fashion-mini", description="[paper] fashion-mini (ours), mnist, fashion-mnist, cifar10.")
+    dataset: str = Field(
+        "fashion-mini",
+        description="[paper] fashion-mini (ours), mnist, fashion-mnist, cifar10; or one's own (ours): a folder of "
+        "images, or the name it got.",
+    )
     model: Literal["StdCNN", "ResNet18"] = Field("StdCNN", description="[paper] StdCNN; ResNet18 for CIFAR10.")
     num_perturbed: int | Literal["all"] = Field(
         1000,
