@@ -6,6 +6,7 @@ What only changes speed (device, threads) is an argument of `experiment.train`, 
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, TypeVar
@@ -95,7 +96,11 @@ class AttackConfig(Values):
 class RunConfig(Values):
     """Everything that determines one training run of Algorithm 1."""
 
-    dataset: str = Field("fashion-mini", description="[paper] fashion-mini (ours), mnist, fashion-mnist, cifar10.")
+    dataset: str = Field(
+        "fashion-mini",
+        description="[paper] fashion-mini (ours), mnist, fashion-mnist, cifar10; or one's own (ours): a folder of "
+        "images, or the name it got.",
+    )
     model: Literal["StdCNN", "ResNet18"] = Field("StdCNN", description="[paper] StdCNN; ResNet18 for CIFAR10.")
     num_perturbed: int | Literal["all"] = Field(
         1000,
@@ -214,8 +219,8 @@ class EvaluationConfig(Values):
     split: Literal["test", "validation", "train"] = Field("test", description="[paper] Whose images are attacked.")
     epsilons: tuple[float, ...] | None = Field(
         None,
-        description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255; for "
-        "autoattack 0 and the training ε.",
+        description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255, and the "
+        "training ε; for autoattack 0 and the training ε.",
     )
     curve: Literal["nested", "independent"] = Field(
         "nested",
@@ -260,6 +265,8 @@ class EvaluationConfig(Values):
             default: tuple[float, ...] = (0.0, run.epsilon)  # an ε costs minutes where one of PGD costs seconds
         else:
             default = EPSILONS_CIFAR10 if run.dataset == "cifar10" else EPSILONS_28
+            if not any(math.isclose(epsilon, run.epsilon, abs_tol=1e-6) for epsilon in default):
+                default = (*default, run.epsilon)
         return tuple(sorted(set(self.epsilons or default)))
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, RunConfig, Values
 from aat_explore.errors import AATError
 from aat_explore.store import Run, RunNotFoundError, Store
-from aat_explore.training_job import check_num_perturbed, num_train
+from aat_explore.training_job import check_num_perturbed
 from aat_explore.views import frames
 
 # Python ignores SIGINT if whoever started it did, as a shell does with `aat grid &`: a worker must hear the end of it.
@@ -72,7 +73,7 @@ def run(
     if jobs < 1:
         raise AATError(f"jobs={jobs} is less than 1; use 1, or as many as there are cores")
     for config in configs:
-        check_num_perturbed(config)
+        check_num_perturbed(config, work.cache_dir)
     work = work.model_copy(update={"threads": work.threads or max(1, (os.cpu_count() or 1) // jobs)})
     todo = [config for config in configs if not finished(_opened(config, work), work)]
     running: list[Worker] = []
@@ -182,7 +183,7 @@ def _standing(
         return Standing(config, "failed", epoch, None, failed[config.run_id])
     if finished(found, work):
         return Standing(config, "done", epoch, 0.0)
-    an_epoch = frames.cost(config, num_train(config.dataset), paces).seconds
+    an_epoch = frames.cost(config, datasets.num_train(config.dataset, cache_dir=work.cache_dir), paces).seconds
     left = None if an_epoch is None else an_epoch * (config.epochs - epoch)
     busy = found is not None and found.training
     state: State = "waiting" if not busy else "testing" if epoch >= config.epochs else "training"

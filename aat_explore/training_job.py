@@ -9,7 +9,6 @@ from pydantic import Field
 
 from aat_explore import datasets
 from aat_explore.config import RunConfig, Values, preset_of, train_flags
-from aat_explore.datasets.specs import SPECS
 from aat_explore.errors import AATError
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
@@ -33,17 +32,9 @@ class Job(Values):
     reason: str = Field("", max_length=2000, description="Why it failed, in one line.")
 
 
-def num_train(dataset: str) -> int:
-    """T, the samples of a data set's training split; AATError if there is no such data set."""
-    if dataset not in datasets.names():
-        raise AATError(f"dataset={dataset!r} is unknown; choose one of {', '.join(datasets.names())}")
-    spec = SPECS.get(dataset)
-    return datasets.MINI_SIZES["train"] if spec is None else spec.num_train - spec.num_validation
-
-
-def check_num_perturbed(config: RunConfig) -> None:
+def check_num_perturbed(config: RunConfig, cache_dir: Path | str) -> None:
     """AATError if the run is to perturb more samples than its data set has, or the data set is unknown."""
-    n, num = config.num_perturbed, num_train(config.dataset)
+    n, num = config.num_perturbed, datasets.num_train(config.dataset, cache_dir=cache_dir)
     if isinstance(n, int) and n > num:
         raise AATError(f'num_perturbed={n} exceeds num_train={num}; use "all" for full adversarial training')
 

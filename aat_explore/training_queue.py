@@ -86,7 +86,7 @@ def listing(cache: Path) -> Listing:
 def enqueue(cache: Path, job: Job) -> Entry:
     """Add a job to the end of the queue; AATError if its run waits, runs, is trained elsewhere, or nothing is left."""
     run_id = job.config.run_id
-    check_num_perturbed(job.config)
+    check_num_perturbed(job.config, cache)
     refuse_if_trained(cache, job)
     with _changing(cache) as folder:
         for entry in listing(cache).entries:

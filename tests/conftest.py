@@ -61,6 +61,13 @@ def real_data() -> Path:
 
 
 @pytest.fixture
+def no_other_data(monkeypatch):
+    """No data and no cache of whoever runs the tests."""
+    monkeypatch.delenv("AAT_DATA", raising=False)
+    monkeypatch.delenv("AAT_CACHE", raising=False)
+
+
+@pytest.fixture
 def fresh_page(monkeypatch):
     """Pages that remember nothing of other tests and see no data set but the embedded one."""
     import streamlit as st

@@ -287,9 +287,11 @@ def test_the_evaluation_of_the_paper_is_pgd_40_over_its_grid_of_epsilon():
     assert config.grid(RunConfig(dataset="mnist")) == pytest.approx(
         [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4], abs=1e-12
     )
-    cifar10 = config.grid(RunConfig(dataset="cifar10"))
+    cifar10 = config.grid(preset("letter-cifar10"))
     assert (cifar10[0], cifar10[-1]) == (0, 16 / 255)
     assert any(epsilon == pytest.approx(0.02) for epsilon in cifar10)  # the training ε is tested
+    assert len(cifar10) == 9
+    assert config.grid(RunConfig(epsilon=0.03))[:3] == (0, 0.03, 0.05)
     assert EvaluationConfig(epsilons=(0.3, 0.1, 0.3)).grid(RunConfig()) == (0.1, 0.3)
     assert EvaluationConfig(attack="autoattack").grid(RunConfig(epsilon=0.1)) == (0.0, 0.1)
 

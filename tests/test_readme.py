@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import own_images
 import pytest
 
 from aat_explore.cli import main
@@ -50,7 +51,7 @@ def test_the_train_list_show_evaluate_and_check_commands_run(tmp_path, monkeypat
 
     monkeypatch.setattr(checks, "SQUARE_QUERIES", 50)
     monkeypatch.setenv("AAT_CACHE", str(tmp_path))
-    trains = [words for words in AAT if words[0] == "train" and "--preset" not in words]
+    trains = [words for words in AAT if words[0] == "train" and not {"--preset", "--dataset"} & set(words)]
     assert len(trains) == 2
     for words in trains:
         assert main([*words, "--epochs", "1", "--no-evaluate", "--quiet"]) == 0
@@ -60,6 +61,18 @@ def test_the_train_list_show_evaluate_and_check_commands_run(tmp_path, monkeypat
             quick = [run_id if word == "RUN" else word for word in words] + QUICKLY[words[0]]
             assert main(quick) in ((0, 1) if words[0] == "check" else (0,))
             assert run_id in capsys.readouterr().out or words[0] == "evaluate"
+
+
+@pytest.mark.usefixtures("no_other_data")
+def test_the_commands_on_own_images_run(tmp_path, monkeypatch, capsys):
+    own_images.write_image_folder(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    trains = [words for words in AAT if "--dataset" in words and words[0] == "train"]
+    for words in trains:
+        few = ["--num-perturbed", "10", "--epochs", "1", "--no-evaluate"]
+        assert main([*words, *few]) == 0
+        assert re.match(r"data set photos-[0-9a-f]{8}: ", capsys.readouterr().out)
+    assert len(trains) == len(list((tmp_path / "cache" / "runs").iterdir())) == 2
 
 
 @pytest.mark.slow
@@ -95,15 +108,20 @@ def test_the_demo_trains_its_four_runs(tmp_path):
     assert all(run.complete and run.evaluations() for run in runs)
 
 
-def test_the_python_examples_run(capsys):
+@pytest.mark.usefixtures("no_other_data")
+def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
     import torch
     from networks import fresh, mini
 
     images, labels = mini()
-    first, second = (block for kind, block in BLOCKS if kind == "python")
+    monkeypatch.chdir(tmp_path)
+    first, own, second = (block for kind, block in BLOCKS if kind == "python")
     names = {"model": fresh("StdCNN"), "images": images[:50], "labels": labels[:50]}
     exec(first, names)
     assert "\nfail clean accuracy collapsed" in "\n" + capsys.readouterr().out  # it has not been trained
+    names = {"images": images, "labels": labels}
+    exec(own, names)
+    assert names["data"].image_shape == (1, 28, 28)
     names = {"model": fresh("StdCNN"), "images": images, "labels": labels, "torch": torch}
     exec(second, names)
     assert names["x_adv"].shape == (1000, 1, 28, 28)

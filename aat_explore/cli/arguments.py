@@ -73,6 +73,9 @@ class Train:
         Literal[*PRESETS] | None,  # type: ignore[valid-type]
         tyro.conf.arg(help="Defaults of all other flags; None = the preset of --dataset."),
     ] = None
+    resize: Annotated[int | None, tyro.conf.arg(help="Crop and resize a --dataset folder's images to this side.")] = (
+        None
+    )
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
     device: Device = None
     threads: Threads = None
@@ -84,7 +87,7 @@ class Train:
         """Train."""
         where = commands.Where(self.cache_dir, self.device, self.threads)
         fields = dataclasses.asdict(self.flags)
-        return commands.train(fields, where, self.evaluate, self.quiet, keep_every=self.keep_every)
+        return commands.train(fields, where, self.evaluate, self.quiet, resize=self.resize, keep_every=self.keep_every)
 
 
 @dataclasses.dataclass

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import aat_explore
+from aat_explore import datasets
 from aat_explore.cli import printable
 from aat_explore.cli.tables import print_frame
 from aat_explore.config import PRESETS, EvaluationConfig, RunConfig, checked, checked_config, preset
@@ -37,13 +38,36 @@ class Where:
     threads: int | None
 
 
-def train(fields: dict[str, Any], where: Where, evaluate: bool, quiet: bool, *, keep_every: int) -> int:
-    """Train one run and print its id, or its course."""
+def train(
+    fields: dict[str, Any], where: Where, evaluate: bool, quiet: bool, *, resize: int | None, keep_every: int
+) -> int:
+    """Train one run and print its id, or its course; images in a folder become a data set of the cache first."""
     config = checked_config(fields)
+    if _names_folder(config.dataset, where.cache_dir):
+        config = config.model_copy(update={"dataset": _added(config.dataset, resize, where.cache_dir, quiet)})
+    elif resize is not None:
+        raise AATError(f"resize={resize} has no meaning for dataset={config.dataset}; give it with a folder of images")
     _train(config, where, evaluate, quiet, keep_every)
     if quiet:
         print(config.run_id)
     return 0
+
+
+def _names_folder(dataset: str, cache_dir: Path) -> bool:
+    """Whether a data set is given as a path: one with a separator, or a folder that is no data set's name."""
+    known = dataset in datasets.names(cache_dir)
+    return any(mark in dataset for mark in (os.sep, "~")) or (Path(dataset).is_dir() and not known)
+
+
+def _added(folder: str, resize: int | None, cache_dir: Path, quiet: bool) -> str:
+    """Add a folder's images to the cache and say under which name."""
+    name = datasets.add(folder, resize=resize, cache_dir=cache_dir)
+    data = datasets.load(name, cache_dir=cache_dir)
+    channels, height, width = data.image_shape
+    sizes = " / ".join(f"{len(split):,}" for split in (data.train, data.validation, data.test))
+    said = f"data set {name}: {sizes} images to train / validate / test, {data.num_classes} classes, "
+    Console(quiet=quiet).print(said + f"{channels}×{height}×{width}", highlight=False, markup=False, soft_wrap=True)
+    return name
 
 
 def _train(config: RunConfig, where: Where, evaluate: bool, quiet: bool, keep_every: int = KEEP_EVERY) -> None:

@@ -23,8 +23,9 @@ def show() -> None:
     )
     measured, test = figures.measured(page.picked_runs())
     if choices.switch("Figure", FIGURES, "figure") == AAT:
-        dataset = choices.choose("Data set", frames.datasets(measured), "dataset")
-        runs = frames.robustness(measured, dataset, figures.choose_recipe(measured, dataset), test)
+        offered = frames.tested_with(measured, test)
+        dataset = choices.choose("Data set", frames.datasets(offered), "dataset")
+        runs = frames.robustness(offered, dataset, figures.choose_recipe(offered, dataset), test)
         means = frames.over_seeds(runs, ["panel", "position", "n", "epsilon"])
         draw = partial(charts.robustness, runs, means, test, dark=page.dark())
     else:

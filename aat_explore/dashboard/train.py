@@ -95,7 +95,7 @@ def _widget(name: str, kind: Any, value: Any, key: str, words: str) -> Any:
     label = name.replace("_", " ").replace("attack.", "attack: ")
     members = [one for one in get_args(kind) if one is not type(None)]
     if name == "dataset":
-        options = datasets.names()
+        options = datasets.names(page.cache_dir())
         return st.selectbox(label, options, options.index(value), key=key, help=words)
     if name in ("num_perturbed", "seed"):
         return st.text_input("seeds" if name == "seed" else label, str(value), key=key, help=words)
@@ -157,7 +157,7 @@ def _asked(preset: str) -> dict[str, Any]:
             checked_config({"seed": seed})
         attack = usual.attack.model_dump() | differing.pop("attack", {})
         config = checked_config(usual.model_dump() | differing | {"attack": attack})
-        if config.dataset not in datasets.names():
+        if config.dataset not in datasets.names(page.cache_dir()):
             raise AATError(f"dataset={config.dataset} is unknown")
         return flat(config) | {"seed": str(seeds)}
     except (AATError, ValueError, TypeError, AttributeError, RecursionError):
@@ -188,8 +188,8 @@ def _offer(configs: list[RunConfig], how: Job) -> None:
     cache = page.cache_dir()
     jobs = [how.model_copy(update={"config": config}) for config in configs]
     try:
-        t = training_job.num_train(configs[0].dataset)
-        training_job.check_num_perturbed(configs[0])
+        t = datasets.num_train(configs[0].dataset, cache_dir=cache)
+        training_job.check_num_perturbed(configs[0], cache)
     except AATError as error:
         st.error(page.plain(str(error)))
         return

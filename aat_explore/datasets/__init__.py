@@ -1,7 +1,8 @@
 """The images in the paper's splits: uint8 memory maps in, three splits with permanent row numbers out.
 
-`specs.py` says what was published, `sources.py` finds and verifies it, this module splits it. Importing it, and loading
-prepared arrays, never imports torch.
+`specs.py` says what was published, `sources.py` finds and verifies it, `own.py` keeps what a user adds, read by
+`layouts.py`; `splits.py` draws the splits, this module opens them. Importing it, and loading prepared arrays, never
+imports torch.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from aat_explore.datasets import own
+from aat_explore.datasets.own import add
 from aat_explore.datasets.sources import (
     SIDECAR,
     DatasetDamaged,
@@ -21,16 +24,19 @@ from aat_explore.datasets.sources import (
     find_arrays,
     map_arrays,
     named_if_damaged,
+    roots,
 )
 from aat_explore.datasets.specs import FASHION_CLASSES, SPECS, STEMS, DatasetSpec
+from aat_explore.datasets.splits import RowArray, split_rows, stratified_sample
 from aat_explore.errors import AATError
 
-__all__ = ["Dataset", "DatasetDamaged", "DatasetNotFound", "Split", "load", "names"]
+__all__ = [
+    "Dataset", "DatasetDamaged", "DatasetNotFound", "Split", "add", "digest", "load", "names", "num_train",
+    "stratified_sample",
+]  # fmt: skip
 
-RowArray = NDArray[np.int64]
 Array = TypeVar("Array", bound=NDArray[np.generic])
 
-SPLIT_SEED = 2019  # of the split, not of any run: image i stays image i in every experiment
 MINI_FILE = Path(__file__).parents[1] / "data" / "fashion_mini.npz"
 MINI_SIZES = {"train": 5_000, "validation": 1_000, "test": 2_000}
 MINI_SHA256 = "ee442d861799e209fea788beb50c8f334c54d158a69cdc34ed43d787233d03ef"  # all arrays, in order
@@ -81,9 +87,17 @@ class Dataset:
         return channels, height, width
 
 
-def names() -> tuple[str, ...]:
-    """Every name that `load` knows."""
-    return ("fashion-mini", *SPECS)
+def names(cache_dir: Path | str = "cache") -> tuple[str, ...]:
+    """Every name that `load` knows: the embedded and the published sets, and those that were added."""
+    return ("fashion-mini", *SPECS, *own.names(_data_dir(cache_dir)))
+
+
+def num_train(name: str, *, cache_dir: Path | str = "cache") -> int:
+    """T, the samples of a data set's training split, without opening it; raises as `load` does for an unknown name."""
+    if name == "fashion-mini":
+        return MINI_SIZES["train"]
+    spec = SPECS[name] if name in SPECS else _own(name, cache_dir)[0]
+    return spec.num_train - spec.num_validation
 
 
 def load(name: str, *, cache_dir: Path | str = "cache", prepare: bool = True, download: bool = True) -> Dataset:
@@ -91,38 +105,38 @@ def load(name: str, *, cache_dir: Path | str = "cache", prepare: bool = True, do
 
     In order: prepared arrays in $AAT_DATA/<name>, then <cache_dir>/data/<name>; torchvision's folders under the same
     two roots; Debian's Fashion-MNIST; torchvision's download. Raw files are converted once, into the second folder.
-    Without `prepare` only prepared arrays are read: nothing is written and torch is not imported.
-    Each file is verified once a process. Raises DatasetNotFound, DatasetDamaged, and AATError for an unknown name.
+    What was added by `add` is only looked for in the first two. Without `prepare` only prepared arrays are read:
+    nothing is written and torch is not imported. Each file is verified once a process. Raises DatasetNotFound,
+    DatasetDamaged, and AATError for an unknown name.
     """
     if name == "fashion-mini":
         return _open_mini(MINI_FILE)
-    if name not in SPECS:
-        raise AATError(f"dataset={name!r} is unknown; choose one of {', '.join(names())}")
-    spec = SPECS[name]
-    folder = find_arrays(spec, Path(cache_dir).resolve() / "data", prepare=prepare, download=download)
+    if name in SPECS:
+        spec = SPECS[name]
+        folder = find_arrays(spec, _data_dir(cache_dir), prepare=prepare, download=download)
+    else:
+        spec, folder = _own(name, cache_dir)
     # A rerun of the dashboard asks again: the stamps spare it the hashing while the files stay as they were.
     files = [folder / f"{stem}.npy" for stem in STEMS] + [folder / SIDECAR]
     stamps = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists())
     return _open_prepared(spec, folder, stamps)
 
 
-def stratified_sample(labels: UInt8Array, size: int) -> RowArray:
-    """Ascending int64 (size,) indices into `labels`, each class in its proportion to within one (largest remainder).
+def _own(name: str, cache_dir: Path | str) -> tuple[DatasetSpec, Path]:
+    if (found := own.find(name, _data_dir(cache_dir))) is not None:
+        return found
+    if own.NAME.fullmatch(name):
+        raise DatasetNotFound(
+            f"{name} is not in {', '.join(str(root) for root in roots(_data_dir(cache_dir)))}; copy its folder there, "
+            "or add its images again, which gives the same name"
+        )
+    raise AATError(
+        f"dataset={name!r} is unknown; choose one of {', '.join(names(cache_dir))}, or add a folder of images"
+    )
 
-    The draw is the same on every machine for ever: numpy freezes the stream of RandomState, not of Generator.
-    """
-    counts = np.bincount(labels).astype(np.int64)
-    quotas, remainders = np.divmod(counts * size, len(labels))
-    quotas[np.argsort(-remainders, kind="stable")[: size - quotas.sum()]] += 1
-    random = np.random.RandomState(SPLIT_SEED)
-    drawn = [random.permutation(np.flatnonzero(labels == c))[:quota] for c, quota in enumerate(quotas)]
-    return np.sort(np.concatenate(drawn)).astype(np.int64)
 
-
-def split_rows(spec: DatasetSpec, train_labels: UInt8Array) -> tuple[RowArray, RowArray]:
-    """Rows of the published train file that make the train and the validation split, both int64 and ascending."""
-    validation = stratified_sample(train_labels, spec.num_validation)
-    return np.setdiff1d(np.arange(spec.num_train, dtype=np.int64), validation), validation
+def _data_dir(cache_dir: Path | str) -> Path:
+    return Path(cache_dir).resolve() / "data"
 
 
 @lru_cache(maxsize=8)

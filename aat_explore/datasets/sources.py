@@ -38,10 +38,8 @@ class DatasetDamaged(AATError):  # noqa: N818
 
 def find_arrays(spec: DatasetSpec, data_dir: Path, *, prepare: bool, download: bool) -> Path:
     """The folder of prepared arrays, after converting or downloading if need be; DatasetNotFound if all fails."""
-    roots = [data_dir]
-    if given := os.environ.get("AAT_DATA"):
-        roots.insert(0, Path(given).expanduser().resolve())
-    prepared = [root / spec.name for root in roots]
+    places = roots(data_dir)
+    prepared = [root / spec.name for root in places]
     for folder in prepared:
         if all((folder / f"{stem}.npy").is_file() for stem in STEMS):
             return folder
@@ -51,19 +49,19 @@ def find_arrays(spec: DatasetSpec, data_dir: Path, *, prepare: bool, download: b
             f"{spec.name} has no prepared arrays in {', '.join(map(str, prepared))}; set AAT_DATA, or train on "
             f"{spec.name} once, which prepares them"
         )
-    raw = [root / spec.raw_folder for root in roots]
+    raw = [root / spec.raw_folder for root in places]
     if spec.name == "fashion-mnist":
         raw.append(DEBIAN_FASHION_MNIST)
     target = data_dir / spec.name
     for folder in raw:
         if (arrays := _read_raw(spec, folder)) is not None:
-            return _write_prepared(target, arrays)
+            return _converted(target, arrays)
 
     if not download:
         failure = "downloading is off"
     else:
         try:
-            return _write_prepared(target, _download(spec, data_dir))
+            return _converted(target, _download(spec, data_dir))
         except _DownloadFailed as error:
             failure = str(error)
     tried = ", ".join(str(folder) for folder in [*prepared, *raw])
@@ -71,6 +69,12 @@ def find_arrays(spec: DatasetSpec, data_dir: Path, *, prepare: bool, download: b
         f"{spec.name} not found in {tried}; {failure}; set AAT_DATA to a folder that holds "
         f"{spec.name}/{{train,test}}_{{images,labels}}.npy, or connect and run again, or use --dataset fashion-mini"
     )
+
+
+def roots(data_dir: Path) -> list[Path]:
+    """Folders of data sets, best first: $AAT_DATA, and `data_dir`."""
+    given = os.environ.get("AAT_DATA")
+    return [*([Path(given).expanduser().resolve()] if given else []), data_dir]
 
 
 def _read_raw(spec: DatasetSpec, folder: Path) -> dict[str, UInt8Array] | None:
@@ -155,15 +159,22 @@ def _writing(folder: Path) -> Iterator[None]:
         raise AATError(f"cannot write {folder}: {error}; free some space or give another cache_dir") from error
 
 
-def _write_prepared(folder: Path, arrays: Mapping[str, UInt8Array]) -> Path:
-    """Write the four arrays and, last, the sidecar with their digests; each file appears whole or not at all."""
+def _converted(folder: Path, arrays: Mapping[str, UInt8Array]) -> Path:
+    """Write the four arrays of a published set, and the sidecar with their digests."""
+    content = json.dumps({stem: digest(arrays[stem]) for stem in STEMS}, indent=2)
     with _writing(folder):
         (folder / SIDECAR).unlink(missing_ok=True)  # it may describe other arrays
+    return write_prepared(folder, arrays, SIDECAR, content)
+
+
+def write_prepared(folder: Path, arrays: Mapping[str, UInt8Array], description: str, content: str) -> Path:
+    """Write the four arrays and, last, the file that describes them; each file appears whole or not at all."""
+    with _writing(folder):
         for stem in STEMS:
             with _appearing_whole(folder / f"{stem}.npy") as partial:
                 np.save(partial, arrays[stem], allow_pickle=False)
-        with _appearing_whole(folder / SIDECAR) as partial:
-            partial.write_text(json.dumps({stem: digest(arrays[stem]) for stem in STEMS}, indent=2) + "\n")
+        with _appearing_whole(folder / description) as partial:
+            partial.write_text(content + "\n")
     return folder
 
 
@@ -204,6 +215,8 @@ def named_if_damaged(path: Path, remedy: str) -> Iterator[None]:
 
 
 def _remedy(spec: DatasetSpec) -> str:
+    if not spec.published:
+        return "delete its folder and add the images again, which gives the same name"
     return f"delete it and prepare or download {spec.name} again, or use --dataset fashion-mini"
 
 
@@ -216,7 +229,9 @@ def _verify(spec: DatasetSpec, stem: str, array: NDArray[np.generic], recorded: 
         raise ValueError(f"label {highest} exceeds the last class, {len(spec.class_names) - 1}")
     expected = spec.sha256.get(stem, recorded)
     if expected is not None and digest(array) != expected:
-        raise ValueError(f"its sha256 is not the {'published' if stem in spec.sha256 else 'recorded'} one")
+        raise ValueError(
+            f"its sha256 is not the {'published' if spec.published and stem in spec.sha256 else 'recorded'} one"
+        )
 
 
 def map_arrays(spec: DatasetSpec, folder: Path) -> dict[str, UInt8Array]:

@@ -1,4 +1,4 @@
-"""What the published data sets look like, and which bytes they hold."""
+"""What data sets look like, and which bytes they hold; all that is known of each published one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ STEMS = ("train_images", "train_labels", "test_images", "test_labels")
 
 @dataclass(frozen=True, eq=False)
 class DatasetSpec:
-    """What a published data set must look like, and where its raw files lie.
+    """What a data set must look like, and, if it is published, where its raw files lie.
 
     `sha256` maps a stem to the digest of the array's bytes. A stem without one is held to the sidecar's digest if there
     is a sidecar, else to its shape alone: of the CIFAR10 images more than one good copy is about (some have a few rows
@@ -21,9 +21,14 @@ class DatasetSpec:
     num_test: int
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
-    torchvision_class: str
-    raw_folder: str  # torchvision's, relative to its root
     sha256: Mapping[str, str]
+    torchvision_class: str = ""
+    raw_folder: str = ""  # torchvision's, relative to its root
+
+    @property
+    def published(self) -> bool:
+        """Whether it is published, and can be had again; if not, it is one's own."""
+        return bool(self.torchvision_class)
 
     def shape(self, stem: str) -> tuple[int, ...]:
         """Shape of the array `stem`."""

@@ -106,6 +106,12 @@ def strong_tests(frame: pd.DataFrame) -> list[str]:
     return [test for test in tests(frame) if not test.startswith(WEAK_NAMES)]
 
 
+def tested_with(frame: pd.DataFrame, test: str) -> pd.DataFrame:
+    """The rows of one test; a data set or recipe that was not tested so has none."""
+    found: pd.DataFrame = frame[frame["test"] == test]
+    return found
+
+
 def recipes(frame: pd.DataFrame, dataset: str) -> list[Recipe]:
     """Recipes of one data set that are not merely the baseline of another, the one with most runs first."""
     found = frame[frame["dataset"] == dataset].groupby("recipe", sort=False)["run"].nunique()
@@ -139,7 +145,7 @@ def _panel_powers(frame: pd.DataFrame) -> list[float]:
 
 def robustness(frame: pd.DataFrame, dataset: str, chosen: Recipe, test: str) -> pd.DataFrame:
     """Fig. 1–3: accuracy against ε, one row a run, ε and panel."""
-    return of_recipe(frame[frame["test"] == test], dataset, chosen)
+    return of_recipe(tested_with(frame, test), dataset, chosen)
 
 
 def pgd_on_all(frame: pd.DataFrame, test: str) -> pd.DataFrame:

@@ -1,0 +1,137 @@
+"""One's own images in the cache, under a name made of their content, so that other content never has the same name.
+
+    <cache_dir>/data/photos-1a2b3c4d/
+        {train,test}_{images,labels}.npy    prepared arrays, as those of published sets
+        dataset.json                        their `DatasetSpec`, digests included; written last
+
+The folder that the images came from is not needed again. Added once more, the same images get the same name and nothing
+is written; a changed folder gets another one, and runs on the old images keep theirs.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from aat_explore.datasets.layouts import OwnImages, UInt8Array, from_arrays, read_folder
+from aat_explore.datasets.sources import DatasetDamaged, digest, map_arrays, named_if_damaged, roots, write_prepared
+from aat_explore.datasets.specs import STEMS, DatasetSpec
+from aat_explore.datasets.splits import stratified_sample
+from aat_explore.errors import AATError
+
+DESCRIPTION = "dataset.json"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,23}-[0-9a-f]{8}")  # short enough to be whole in a run's name
+TEST_SHARE = 6  # one image in so many is a test image, where no test part is given
+VALIDATION_SHARE = 10  # and one in so many of the others a validation image
+SPECS_AS_JSON = TypeAdapter(DatasetSpec)
+
+
+def add(
+    source: Path | str | Mapping[str, Any],
+    *,
+    name: str | None = None,
+    resize: int | None = None,
+    cache_dir: Path | str = "cache",
+) -> str:
+    """Keep one's own images in the cache and return the name of the data set: `name` (the folder's) and a digest.
+
+    `source` is a folder of images (see `layouts`), or arrays by the names `train_images`, `train_labels`,
+    `test_images`, `test_labels` and `class_names`, of which only the first two are needed. Image files are cropped and
+    resized to squares of `resize` pixels a side. Without a test part, a sixth of each class becomes it; a tenth of the
+    rest is for validation. Raises AATError where images, labels and classes do not fit together.
+    """
+    if isinstance(source, Mapping):
+        if resize is not None:
+            raise AATError(f"resize={resize} has no meaning for arrays; resize them yourself")
+        found, title = from_arrays(source), name or "arrays"
+    else:
+        folder = Path(source).expanduser().resolve()
+        found, title = read_folder(folder, resize), name or folder.name
+    arrays = _with_test_part(found)
+    spec = _describe(title, arrays, found.class_names)
+    data_dir = Path(cache_dir).resolve() / "data"
+    if not _is_kept(spec, data_dir):
+        content = SPECS_AS_JSON.dump_json(spec, indent=2, exclude_defaults=True).decode()
+        write_prepared(data_dir / spec.name, arrays, DESCRIPTION, content)
+    return spec.name
+
+
+def names(data_dir: Path) -> tuple[str, ...]:
+    """Every data set of one's own in $AAT_DATA and `data_dir`, sorted."""
+    found = {path.parent.name for root in roots(data_dir) for path in root.glob(f"*/{DESCRIPTION}")}
+    return tuple(sorted(name for name in found if NAME.fullmatch(name)))
+
+
+def find(name: str, data_dir: Path) -> tuple[DatasetSpec, Path] | None:
+    """What a name stands for, and the folder of its arrays; None if there are none. Raises DatasetDamaged."""
+    if not NAME.fullmatch(name):
+        return None
+    for root in roots(data_dir):
+        path = root / name / DESCRIPTION
+        if path.is_file():
+            stat = path.stat()
+            return _read(path, (stat.st_mtime_ns, stat.st_size)), path.parent
+    return None
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, stamp: tuple[int, int]) -> DatasetSpec:
+    """The spec in a file, one object as long as the file stays as it is; `stamp` is only the cache's key."""
+    with named_if_damaged(path, f"delete {path.parent} and add the images again, which gives the same name"):
+        spec = SPECS_AS_JSON.validate_json(path.read_bytes())
+        if spec.name != path.parent.name or not spec.name.endswith(_content(spec)):
+            raise ValueError("it describes other images than its folder is named after")
+    return spec
+
+
+def _with_test_part(found: OwnImages) -> dict[str, UInt8Array]:
+    """All four arrays; test images are drawn from the training images of each class where none were given."""
+    if "test_images" in found.arrays:
+        return found.arrays
+    images, labels = found.arrays["train_images"], found.arrays["train_labels"]
+    test = np.zeros(len(labels), dtype=bool)
+    test[stratified_sample(labels, max(1, len(labels) // TEST_SHARE))] = True
+    return {
+        "train_images": images[~test],
+        "train_labels": labels[~test],
+        "test_images": images[test],
+        "test_labels": labels[test],
+    }
+
+
+def _describe(title: str, arrays: Mapping[str, UInt8Array], class_names: Sequence[str]) -> DatasetSpec:
+    channels, height, width = arrays["train_images"].shape[1:]
+    num_train = len(arrays["train_labels"])
+    spec = DatasetSpec(
+        name="",
+        num_train=num_train,
+        num_validation=max(1, num_train // VALIDATION_SHARE),
+        num_test=len(arrays["test_labels"]),
+        image_shape=(channels, height, width),
+        class_names=tuple(class_names),
+        sha256={stem: digest(arrays[stem]) for stem in STEMS},
+    )
+    readable = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:24].rstrip("-") or "images"
+    return replace(spec, name=f"{readable}-{_content(spec)}")
+
+
+def _content(spec: DatasetSpec) -> str:
+    """Eight hex digits of all that a spec says but its name."""
+    said = json.dumps(asdict(replace(spec, name="")), sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:8]
+
+
+def _is_kept(spec: DatasetSpec, data_dir: Path) -> bool:
+    """Whether these images are in the cache, undamaged."""
+    try:
+        found = find(spec.name, data_dir)
+        return found is not None and bool(map_arrays(*found))
+    except DatasetDamaged:
+        return False
