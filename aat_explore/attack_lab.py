@@ -5,7 +5,8 @@ attack computes, takes 75 ms so, and 290 ms one ε after another (AMD EPYC, one 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from aat_explore.errors import AATError
 from aat_explore.store import Run
 from aat_explore.views.frames.attack import Attacked, Attempt
 from aat_explore.views.protocols import UInt8
+
+if TYPE_CHECKING:
+    from aat_explore.views.widgets import AttackExplorer
 
 GRID = 17  # values of ε from 0 to twice the chosen one, which is in the middle
 
@@ -76,6 +80,16 @@ def attack(network: nn.Module, image: UInt8, label: int | None, attempt: Attempt
         gradient_l1=float(slope.sum()),
         gradient_zeros=float((slope == 0).double().mean()),
     )
+
+
+def explorer(run: Run, data: Dataset) -> "AttackExplorer":
+    """Return a widget to attack images of the test split in a notebook, by the run's network after its last epoch.
+
+    Raises AATError as `load_network` does.
+    """
+    from aat_explore.views.widgets import AttackExplorer  # ipywidgets, which the dashboard need not wait for
+
+    return AttackExplorer(run, data, partial(attack, load_network(run, data, run.epoch)))
 
 
 def _pgd_along(

@@ -48,6 +48,11 @@ class Layout:
         left = (sample % self.per_row) * wide + column * (self.width * self.scale + GAP)
         return left, HEADING + (sample // self.per_row) * high
 
+    def box(self, sample: int) -> tuple[int, int, int, int]:
+        """Left, top, width and height in pixels of all of one sample: its images and its caption."""
+        wide, high = self.cell
+        return *self.corner(sample, 0), wide - MARGIN, high - MARGIN
+
     def size(self, samples: int) -> tuple[int, int]:
         """Width and height in pixels of a sheet of that many samples."""
         wide, high = self.cell
@@ -162,7 +167,7 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
 
 def _fitting(draw: ImageDraw.ImageDraw, line: str, width: float, font: Any) -> str:
     """`line` in ASCII (the font has no more), cut to `width` pixels."""
-    text = line.replace("→", "->").encode("ascii", "replace").decode()
+    text = line.replace("→", "->").replace("×", "x").encode("ascii", "replace").decode()
     if draw.textlength(text, font=font) <= width:
         return text
     while text and draw.textlength(text + "...", font=font) > width:

@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 
@@ -11,13 +12,24 @@ from aat_explore.views.charts.style import Chart
 PICTURES = (".svg", ".png", ".html")
 
 
+JUPYTERLABS_KIND = "application/vnd.vegalite.v5+json"
+
+
+def _bundle(spec: dict[str, Any]) -> dict[str, Any]:
+    return {JUPYTERLABS_KIND: spec, "text/plain": "chart"}
+
+
+def offline_bundle(chart: Chart) -> dict[str, Any]:
+    """A chart by MIME type, as `draw_offline` hands it to JupyterLab; for an output that is filled by hand."""
+    return _bundle(chart.to_dict())
+
+
 def draw_offline() -> None:
     """Let JupyterLab draw charts by the code that it brings along; Altair's own default fetches it from the network.
 
     JupyterLab 4.6 knows Vega-Lite under the name of version 5 only, and draws what is used here.
     """
-    kind = "application/vnd.vegalite.v5+json"
-    alt.renderers.register("aat-offline", lambda spec, **options: ({kind: spec, "text/plain": "chart"}, {}))
+    alt.renderers.register("aat-offline", lambda spec, **options: (_bundle(spec), {}))
     alt.renderers.enable("aat-offline")
 
 
