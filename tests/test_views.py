@@ -1,11 +1,13 @@
 """Views: what the app and the notebooks compute and draw, against closed forms."""
 
+import importlib.util
 import io
 import json
 import subprocess
 import sys
 from dataclasses import dataclass
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +21,7 @@ from aat_explore.views import charts, checks, diagnostics, frames, gallery, pixe
 from aat_explore.views.recipes import attack_name, evaluation_name, recipe
 
 T = 5000
+COMPARED = ["network", "attack", "accuracy", "least", "most", "images"]
 
 
 @pytest.fixture
@@ -302,6 +305,19 @@ def test_each_figure_shows_the_accuracies_that_were_measured(grid):
     assert len(frames.pgd_on_all(grid, test)) == 9
 
 
+def test_without_choices_a_figure_shows_the_settings_and_the_test_that_most_runs_have(store):
+    for seed in (0, 1):
+        make_run(store, num_perturbed=100, seed=seed)
+    make_run(store, num_perturbed=100, epsilon=0.1)
+    frame = frames.evaluated(store.list().runs)
+    assert {name: str(one) for name, one in frames.usual_choices(frame)[0].items()} == {
+        "fashion-mini": "FGSM at ε = 0.3; StdCNN, 4 epochs"
+    }
+    assert frames.usual_choices(frame)[1] == frames.tests(frame)[0]
+    with pytest.raises(AATError, match="aat evaluate"):
+        frames.usual_choices(frame.head(0))
+
+
 def test_over_seeds_is_mean_and_sample_sd(grid):
     frame = grid[(grid["n"] == "100") & (grid["epsilon"] == 0)].assign(accuracy=[0.5, 0.7, 0.2, 0.2])
     found = frames.over_seeds(frame, ["norm_power"]).set_index("norm_power")
@@ -355,12 +371,28 @@ def test_every_chart_is_valid_and_carries_its_data(store, dataset, grid):
         "Fig. 4": charts.accuracy_against_n(
             by_n, frames.over_seeds(by_n, ["dataset", "panel", "position", "n"]), "clean"
         ),
+        "attacks": charts.compared(
+            pd.DataFrame([("one", "FGSM", 0.5, 0.4, 0.6, 20)] * 5, columns=COMPARED),
+        ),
         "Fig. 5": charts.pgd_on_all(pgd, frames.over_seeds(pgd, ["panel", "recipe", "epsilon"]), test),
     }
     for name, chart in made.items():
         spec = chart.to_dict()  # Altair checks it against Vega-Lite's schema
         assert sum(len(rows) for rows in spec["datasets"].values()) > 4, name
         assert len(json.dumps(spec)) < 200_000, name
+
+
+def test_a_chart_in_a_notebook_is_a_picture_too_for_pages_that_run_no_code(store, monkeypatch):
+    chart = charts.epoch_metrics(frames.epoch_metrics(make_run(store)), "loss")
+    with alt.renderers.enable():
+        charts.draw_offline()
+        bundle, _ = chart._repr_mimebundle_(None, None)
+        assert bundle["application/vnd.vegalite.v5+json"] == chart.to_dict()
+        assert bundle["image/svg+xml"] == charts.svg(chart)
+        assert "aria-label" in bundle["image/svg+xml"]
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        bundle, _ = chart._repr_mimebundle_(None, None)
+        assert set(bundle) == {"application/vnd.vegalite.v5+json", "text/plain"}
 
 
 # --- gallery -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 
@@ -14,27 +15,40 @@ PICTURES = (".svg", ".png", ".html")
 def draw_offline() -> None:
     """Let JupyterLab draw charts by the code that it brings along; Altair's own default fetches it from the network.
 
-    JupyterLab 4.6 knows Vega-Lite under the name of version 5 only, and draws what is used here.
+    Where vl-convert is installed a chart is an SVG besides, for what runs no such code: nbconvert's pages.
     """
-    kind = "application/vnd.vegalite.v5+json"
-    alt.renderers.register("aat-offline", lambda spec, **options: ({kind: spec, "text/plain": "chart"}, {}))
+    alt.renderers.register("aat-offline", lambda spec, **options: (_bundle(spec), {}))
     alt.renderers.enable("aat-offline")
+
+
+def _bundle(spec: dict[str, Any]) -> dict[str, Any]:
+    """JupyterLab 4.6 knows Vega-Lite under the name of version 5 only, and draws what is used here."""
+    picture = {"image/svg+xml": _drawn(spec)} if _can_draw() else {}
+    return {"application/vnd.vegalite.v5+json": spec, "text/plain": "chart", **picture}
 
 
 def check_picture(path: Path) -> None:
     """Raise AATError unless a chart can be saved under this name."""
     if path.suffix not in PICTURES:
         raise AATError(f"plot={path} is no picture; end its name in {', '.join(PICTURES)}")
-    if importlib.util.find_spec("vl_convert") is None:
+    if not _can_draw():
         raise AATError("charts are drawn to files by vl-convert; pip install 'aat-explore[export]'")
 
 
 def svg(chart: Chart) -> str:
     """The chart as SVG text, to stand in a page; AATError where vl-convert is missing."""
     check_picture(Path("chart.svg"))
+    return _drawn(chart.to_dict())
+
+
+def _can_draw() -> bool:
+    return importlib.util.find_spec("vl_convert") is not None
+
+
+def _drawn(spec: dict[str, Any]) -> str:
     import vl_convert
 
-    drawn: str = vl_convert.vegalite_to_svg(chart.to_json())
+    drawn: str = vl_convert.vegalite_to_svg(spec)
     return drawn
 
 

@@ -90,6 +90,7 @@ from aat_explore.views.frames.paper import (
     tests,
     unfinished,
     untested,
+    usual_choices,
     verdicts,
 )
 from aat_explore.views.frames.recorded import (
@@ -257,6 +258,7 @@ __all__ = [
     "unfinished",
     "untested",
     "uploaded",
+    "usual_choices",
     "values",
     "verdicts",
     "version_captions",
