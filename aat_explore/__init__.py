@@ -1,6 +1,65 @@
 """Adaptive adversarial training: train it, cache every epoch's sampling distribution, and explore what it picks.
 
-Importing the package does not import torch, so that the dashboard starts at once.
+All that a notebook needs is imported from here; README's section "From Python" has a line on each name. Each is loaded
+when it is first asked for, so that importing the package imports neither torch nor pandas nor Altair.
 """
 
-__version__ = "0.1.0"
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from aat_explore.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from aat_explore import attack_lab
+    from aat_explore.config import EvaluationConfig, RunConfig, preset
+    from aat_explore.datasets import load as load_dataset
+    from aat_explore.engine.checks import check_robustness
+    from aat_explore.experiment import evaluate, train
+    from aat_explore.store import list_runs, open_run, showcase
+    from aat_explore.views import charts, frames, gallery
+
+__all__ = [
+    "EvaluationConfig",
+    "RunConfig",
+    "attack_lab",
+    "charts",
+    "check_robustness",
+    "evaluate",
+    "frames",
+    "gallery",
+    "list_runs",
+    "load_dataset",
+    "open_run",
+    "preset",
+    "showcase",
+    "train",
+]
+
+_HOMES = {
+    "EvaluationConfig": "aat_explore.config:EvaluationConfig",
+    "RunConfig": "aat_explore.config:RunConfig",
+    "attack_lab": "aat_explore.attack_lab",
+    "charts": "aat_explore.views.charts",
+    "check_robustness": "aat_explore.engine.checks:check_robustness",
+    "evaluate": "aat_explore.experiment:evaluate",
+    "frames": "aat_explore.views.frames",
+    "gallery": "aat_explore.views.gallery",
+    "list_runs": "aat_explore.store:list_runs",
+    "load_dataset": "aat_explore.datasets:load",
+    "open_run": "aat_explore.store:open_run",
+    "preset": "aat_explore.config:preset",
+    "showcase": "aat_explore.store:showcase",
+    "train": "aat_explore.experiment:train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = resolve_name(_HOMES[name])
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -95,12 +95,15 @@ def test_the_demo_trains_its_four_runs(tmp_path):
     assert all(run.complete and run.evaluations() for run in runs)
 
 
-def test_the_python_examples_run(capsys):
+def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
     import torch
     from networks import fresh, mini
 
     images, labels = mini()
-    first, second = (block for kind, block in BLOCKS if kind == "python")
+    first, public, second = (block for kind, block in BLOCKS if kind == "python")
+    monkeypatch.chdir(tmp_path)
+    exec(public, {})
+    assert len(list(tmp_path.glob("cache/runs/*/HEAD.json"))) == 1
     names = {"model": fresh("StdCNN"), "images": images[:50], "labels": labels[:50]}
     exec(first, names)
     assert "\nfail clean accuracy collapsed" in "\n" + capsys.readouterr().out  # it has not been trained

@@ -9,8 +9,8 @@ from time import perf_counter
 
 import torch
 
-from aat_explore import __version__
 from aat_explore.errors import AATError
+from aat_explore.version import __version__
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 MAX_THREADS = 1024  # more than any machine has; torch itself overflows or exhausts the system

@@ -18,6 +18,7 @@ believes only HEAD: a file that HEAD does not list does not exist, and one whose
 """
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ from aat_explore.store.writer import KEEP_EVERY, RunWriter, make_folder, write_w
 
 __all__ = [
     "KEEP_EVERY", "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError", "RunNotFoundError",
-    "RunWriter", "Store", "default_cache", "light_copy", "locked", "rows_of", "write_whole",
+    "RunWriter", "Store", "default_cache", "light_copy", "list_runs", "locked", "open_run", "rows_of", "showcase",
+    "write_whole",
 ]  # fmt: skip
 
 
@@ -109,6 +111,27 @@ class Store:
                 heads = folder.glob("*/HEAD.json")
                 found |= {head.parent.name: head.parent for head in heads if _is_run_id(head.parent.name)}
         return found
+
+
+def open_run(run_id: str, cache_dir: Path | str = "cache") -> Run:
+    """Open a run of a cache or of its showcase; RunNotFoundError or RunDamagedError says what is wrong with it."""
+    return Store(cache_dir).open(run_id)
+
+
+def list_runs(cache_dir: Path | str = "cache") -> list[Run]:
+    """Open all runs of a cache and of its showcase, by name; a warning says which do not open, and why."""
+    listing = Store(cache_dir).list()
+    for reason in listing.damaged.values():
+        warnings.warn(reason, stacklevel=2)
+    return listing.runs
+
+
+def showcase() -> Path:
+    """Return the cache of small real runs that is committed with the project; AATError outside of a source checkout."""
+    folder = Path(__file__).parents[2] / "cache" / "showcase"
+    if not (folder / "runs").is_dir():
+        raise AATError(f"showcase={folder} is not there; run from a source checkout, or `aat demo` and use its cache")
+    return folder
 
 
 def _is_run_id(name: str) -> bool:
