@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aat_explore.engine.checks import check_robustness
     from aat_explore.experiment import evaluate, train
     from aat_explore.store import list_runs, open_run, showcase
-    from aat_explore.views import charts, frames, gallery
+    from aat_explore.views import charts, frames, gallery, widgets
 
 __all__ = [
     "EvaluationConfig",
@@ -33,6 +33,7 @@ __all__ = [
     "preset",
     "showcase",
     "train",
+    "widgets",
 ]
 
 _HOMES = {
@@ -50,6 +51,7 @@ _HOMES = {
     "preset": "aat_explore.config:preset",
     "showcase": "aat_explore.store:showcase",
     "train": "aat_explore.experiment:train",
+    "widgets": "aat_explore.views.widgets",
 }
 
 

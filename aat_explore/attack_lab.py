@@ -6,7 +6,8 @@ attack computes, takes 75 ms so, and 290 ms one ε after another (AMD EPYC, one 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,9 @@ from aat_explore.store import Run
 from aat_explore.views.frames.attack import Attacked, Attempt
 from aat_explore.views.protocols import UInt8
 from aat_explore.views.recipes import TEST_NAMES
+
+if TYPE_CHECKING:
+    from aat_explore.views.widgets import AttackExplorer
 
 Kind = Literal["fgsm", "weak-pgd", "pgd", "autoattack"]
 
@@ -106,6 +110,16 @@ def compare(
             rows += [(name, attack, n / len(data), *wilson_interval(n, len(data))) for attack, n in found.items()]
     frame = pd.DataFrame(rows, columns=["network", "attack", "accuracy", "least", "most"])
     return frame.drop_duplicates(["network", "attack"], ignore_index=True).assign(images=len(data))
+
+
+def explorer(run: Run, data: Dataset) -> "AttackExplorer":
+    """Return a widget to attack images of the test split in a notebook, by the run's network after its last epoch.
+
+    Raises AATError as `load_network` does.
+    """
+    from aat_explore.views.widgets import AttackExplorer  # ipywidgets, which the dashboard need not wait for
+
+    return AttackExplorer(run, data, partial(attack, load_network(run, data, run.epoch)))
 
 
 def _pgd_along(

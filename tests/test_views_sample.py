@@ -176,6 +176,7 @@ def test_lists_hold_what_their_names_say(run, mini):
     times = frames.times_drawn(frames.drawn_matrix(run))
     assert (np.diff(times[listed["most often drawn"]]) <= 0).all()
     assert set(listed["most often drawn"]) == set(np.flatnonzero(times))
+    assert np.array_equal(listed["never drawn"], np.flatnonzero(times == 0))
     labels = mini.train.labels
     assert set(listed["same class"]) == {i for i in range(5000) if labels[i] == labels[10]}
 

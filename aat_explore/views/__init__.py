@@ -8,6 +8,7 @@
     charts/          frames → Altair charts, a file a subject
     gallery.py       uint8 images → one contact-sheet PNG
     pixels.py        images checked, enlarged, differences amplified
+    widgets/         explorers for notebooks, of the same calls
     sprite.py        uint8 images → one PNG that a browser cuts into tiles
 
 A run is anything with the attributes of `protocols.Run`; views open no file but that one, and never import torch.

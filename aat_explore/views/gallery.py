@@ -48,6 +48,11 @@ class Layout:
         left = (sample % self.per_row) * wide + column * (self.width * self.scale + GAP)
         return left, HEADING + (sample // self.per_row) * high
 
+    def box(self, sample: int) -> tuple[int, int, int, int]:
+        """Left, top, width and height in pixels of all of one sample: its images and its caption."""
+        wide, high = self.cell
+        return *self.corner(sample, 0), wide - MARGIN, high - MARGIN
+
     def size(self, samples: int) -> tuple[int, int]:
         """Width and height in pixels of a sheet of that many samples."""
         wide, high = self.cell

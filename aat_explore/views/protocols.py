@@ -41,7 +41,7 @@ class Run(Protocol):
 
 
 class Split(Protocol):
-    """What views need of the training split; see `datasets.Split` for shapes."""
+    """What views need of a split; see `datasets.Split` for shapes."""
 
     @property
     def labels(self) -> NDArray[np.uint8]: ...  # noqa: D102
@@ -57,3 +57,5 @@ class Dataset(Protocol):
     def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def train(self) -> Split: ...  # noqa: D102
+    @property
+    def test(self) -> Split: ...  # noqa: D102

@@ -26,7 +26,7 @@ from aat_explore.views.charts.dynamics import (
     unevenness,
 )
 from aat_explore.views.charts.epoch import BRUSH, CLICK, class_mix, p_histogram
-from aat_explore.views.charts.files import PICTURES, check_picture, draw_offline, save, svg
+from aat_explore.views.charts.files import PICTURES, check_picture, draw_offline, offline_bundle, save, svg
 from aat_explore.views.charts.paper import accuracy_against_n, accuracy_against_seconds, pgd_on_all, robustness
 from aat_explore.views.charts.runs import epoch_metrics, robustness_over_epochs, speed
 from aat_explore.views.charts.sample import sample_history, sample_map
@@ -54,6 +54,7 @@ __all__ = [
     "loss_along_steps",
     "mix_over_epochs",
     "n_styles",
+    "offline_bundle",
     "order_of_n",
     "overlaps",
     "p_histogram",

@@ -10,21 +10,30 @@ from aat_explore.errors import AATError
 from aat_explore.views.charts.style import Chart
 
 PICTURES = (".svg", ".png", ".html")
+JUPYTERLABS_KIND = "application/vnd.vegalite.v5+json"
+
+
+def offline_bundle(chart: Chart) -> dict[str, Any]:
+    """A chart by MIME type, as `draw_offline` hands it to JupyterLab; for an output that is filled by hand."""
+    return _bundle(chart.to_dict())
 
 
 def draw_offline() -> None:
     """Let JupyterLab draw charts by the code that it brings along; Altair's own default fetches it from the network.
 
-    Where vl-convert is installed a chart is an SVG besides, for what runs no such code: nbconvert's pages.
+    JupyterLab 4.6 knows Vega-Lite under the name of version 5 only, and draws what is used here. Where vl-convert is
+    installed a chart is an SVG besides, for what runs no such code: nbconvert's pages.
     """
-    alt.renderers.register("aat-offline", lambda spec, **options: (_bundle(spec), {}))
+    alt.renderers.register("aat-offline", lambda spec, **options: (_bundle(spec) | _picture(spec), {}))
     alt.renderers.enable("aat-offline")
 
 
 def _bundle(spec: dict[str, Any]) -> dict[str, Any]:
-    """JupyterLab 4.6 knows Vega-Lite under the name of version 5 only, and draws what is used here."""
-    picture = {"image/svg+xml": _drawn(spec)} if _can_draw() else {}
-    return {"application/vnd.vegalite.v5+json": spec, "text/plain": "chart", **picture}
+    return {JUPYTERLABS_KIND: spec, "text/plain": "chart"}
+
+
+def _picture(spec: dict[str, Any]) -> dict[str, Any]:
+    return {"image/svg+xml": _drawn(spec)} if _can_draw() else {}
 
 
 def check_picture(path: Path) -> None:

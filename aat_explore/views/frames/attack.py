@@ -147,10 +147,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 # --- Pictures --------------------------------------------------------------------------------------------------------
 
 
+def eight_bits(image: NDArray[np.float32]) -> UInt8:
+    """An image in [0, 1], rounded to 8 bits: uint8 of the same shape."""
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
 def enlarged(image: NDArray[np.float32]) -> UInt8:
     """An image (C, H, W) in [0, 1], rounded to 8 bits, each pixel a square of whole size s: uint8 (H·s, W·s, 3)."""
-    rounded = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return pixels.enlarged(rounded, max(1, SHOWN // image.shape[-1]))
+    return pixels.enlarged(eight_bits(image), max(1, SHOWN // image.shape[-1]))
 
 
 def amplified_difference(result: Attacked) -> tuple[NDArray[np.float32], int]:

@@ -95,11 +95,6 @@ def draw_counts(drawn: Array) -> pd.DataFrame:
     return frame.head(last + 1)
 
 
-def never(drawn: Array) -> Array:
-    """The rows that no epoch drew."""
-    return np.flatnonzero(times_drawn(drawn) == 0)
-
-
 def map_cells(found: SampleMap, times: Array, columns: int = 48, rows: int = 32) -> pd.DataFrame:
     """The data map in cells: mean_low, mean_high, variability_low, variability_high, samples, times (mean)."""
     there = found.mean > 0

@@ -12,7 +12,8 @@ from aat_explore.views import pixels
 from aat_explore.views.frames.recorded import labels_of
 from aat_explore.views.protocols import Array, Dataset, Run, UInt8
 
-DRAWN, MOST, NEAREST, CLASS = "drawn in the epoch", "most often drawn", "by p in the epoch", "same class"
+DRAWN, MOST, NEVER = "drawn in the epoch", "most often drawn", "never drawn"
+NEAREST, CLASS = "by p in the epoch", "same class"
 LISTS_OF_EPOCH = (DRAWN, NEAREST)
 
 
@@ -63,6 +64,11 @@ def most_often(drawn: Array) -> Array:
     """All rows that were drawn, the most often drawn first, ties by row."""
     times = times_drawn(drawn)
     return np.argsort(-times, kind="stable")[: np.count_nonzero(times)]
+
+
+def never(drawn: Array) -> Array:
+    """The rows that no epoch drew."""
+    return np.flatnonzero(times_drawn(drawn) == 0)
 
 
 def num_train(matrix: PMatrix, drawn: Array, dataset: Dataset | None) -> int:
@@ -163,21 +169,23 @@ def portrait(run: Run, dataset: Dataset, image: int, side: int = 256) -> UInt8:
 
 def list_names(matrix: PMatrix, drawn: Array, dataset: Dataset | None) -> list[str]:
     """Names of the lists that a run's records and data set allow; none for n = 0 without its images."""
-    found = [MOST, DRAWN, NEAREST] if matrix.p.size else [DRAWN] if drawn.any() else []
+    found = [MOST, NEVER, DRAWN, NEAREST] if matrix.p.size else [DRAWN] if drawn.any() else []
     return found + ([CLASS] if dataset is not None else [])
 
 
 def listed(name: str, matrix: PMatrix, drawn: Array, dataset: Dataset | None, epoch: int, image: int) -> Array:
     """The rows of one of `list_names`, int64, in order; empty where the epoch drew nothing or has no p.
 
-    Drawn in the epoch: by row. Most often drawn: those drawn at all, the most often first. By p: all T, the largest
-    first, so that the next is the nearest below in p. Same class: by row.
+    Most often drawn: those drawn at all, the most often first. By p: all T, the largest first, so that the next is the
+    nearest below in p. The others: by row.
     """
     rows: Array = np.arange(0)
     if name == DRAWN and drawn.shape[1]:
         rows = np.flatnonzero(drawn[epoch - 1])
     elif name == MOST:
         rows = most_often(drawn)
+    elif name == NEVER:
+        rows = never(drawn)
     elif name == NEAREST:
         rows = _by_p(matrix, epoch)
     elif name == CLASS and dataset is not None:

@@ -1,0 +1,53 @@
+"""One test image under attack."""
+
+from typing import Protocol
+
+import ipywidgets
+import numpy as np
+
+from aat_explore.views import charts, frames
+from aat_explore.views.protocols import Dataset, Run, UInt8
+from aat_explore.views.widgets.explorer import Explorer, State, row_number, slider
+
+MAX_STEPS = 100
+
+
+class Attack(Protocol):
+    """What attacks one image, uint8 (C, H, W); `attack_lab.explorer` brings one, for views never load torch."""
+
+    def __call__(self, image: UInt8, label: int, attempt: frames.Attempt) -> frames.Attacked: ...  # noqa: D102
+
+
+class AttackExplorer(Explorer):
+    """One image of the test split under FGSM or PGD: x′, predictions, the loss along ε, signs of gradient masking."""
+
+    def __init__(self, run: Run, dataset: Dataset, attack: Attack) -> None:
+        self._run, self._dataset, self._attack = run, dataset, attack
+        low, high, usual, step = frames.epsilon_range(run.config)
+        self.image = row_number("test image", len(dataset.test.labels) - 1, 0)
+        self.kind = ipywidgets.ToggleButtons(options=["FGSM", "PGD"], style={"button_width": "70px"})
+        self.epsilon = ipywidgets.FloatSlider(
+            value=usual, min=low, max=high, step=step, description="ε", readout_format=".3f"
+        )
+        self.steps = slider("PGD's steps", 1, MAX_STEPS, 20)
+        super().__init__([self.image, self.kind], [self.epsilon, self.steps])
+        self._watch(self.image, self.kind, self.epsilon, self.steps)
+
+    def _draw(self) -> State:
+        row, names = self.image.value, self._dataset.class_names
+        label = int(self._dataset.test.labels[row])
+        attempt = frames.Attempt(self.kind.value, self.epsilon.value, self.steps.value)
+        result = self._attack(self._dataset.test.images(np.array([row]))[0], label, attempt)
+        said = frames.predictions(result, names)
+        apart, factor = frames.amplified_difference(result)
+        images = np.stack([frames.eight_bits(image) for image in (result.clean, result.x_adv, apart)])
+        predicted = [f"{image}\n{name} {p:.1%}" for image, (name, p) in said.items()]
+        losses = result.fgsm_losses if attempt.kind == "FGSM" else result.pgd_losses
+        seen = [sign for sign in frames.masking_signs(result) if sign.seen]
+        words = [
+            f"Test image {row}, {names[label]}: loss {losses[0]:.3g} clean, {losses[result.at_epsilon]:.3g} under "
+            f"{attempt.kind}; the largest change of a pixel is {result.largest_change:.3g}.",
+            *(f"Sign of gradient masking: {sign.name.lower()}; {sign.finding}." for sign in seen),
+        ]
+        chart = charts.loss_along_epsilon(frames.loss_along_epsilon(result))
+        return State(words, {"": images}, [*predicted, f"|difference| x {factor}"], chart=chart)

@@ -1,0 +1,127 @@
+"""What all explorers share: controls, words, a sheet, a chart; one redraw for a burst of events; a static picture."""
+
+import asyncio
+import base64
+import html
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
+
+import ipywidgets
+
+from aat_explore.errors import AATError
+from aat_explore.views import charts
+from aat_explore.views.protocols import UInt8
+from aat_explore.views.widgets.sheet import Sheet
+
+PAUSE = 0.15  # seconds without another event before a redraw: a slider that is dragged sends dozens a second
+
+
+@dataclass(frozen=True)
+class State:
+    """What an explorer shows: lines of words, and where there are such, images and a chart."""
+
+    words: Sequence[str]
+    images: Mapping[str, UInt8] = field(default_factory=dict)
+    captions: Sequence[str] = ()
+    titles: Sequence[str] = ()
+    rows: Sequence[int] = ()  # of the training split, in the order of `titles`
+    chart: charts.Chart | None = None
+
+
+class Debounced:
+    """Calls `act` once for a burst of requests, `PAUSE` after its last; at once where no event loop runs.
+
+    A kernel may hear of its widgets in one thread and run cells in another: hence the lock. What was asked for last is
+    always drawn, and drawn from the values that controls have by then.
+    """
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act, self._lock = act, RLock()
+        self._asked = self._done = 0
+
+    def request(self) -> None:
+        """Act soon, unless another request follows."""
+        with self._lock:
+            self._asked += 1
+            asked = self._asked
+        try:
+            asyncio.get_running_loop().call_later(PAUSE, self._if_last, asked)
+        except RuntimeError:
+            self.flush()
+
+    def _if_last(self, asked: int) -> None:
+        if asked == self._asked:
+            self.flush()
+
+    def flush(self) -> None:
+        """Act now if a request is waiting."""
+        with self._lock:
+            if self._done < self._asked:
+                self._done = self._asked
+                self._act()
+
+
+class Explorer(ABC):
+    """Controls above, and below what they ask for; `box` is the whole as one widget.
+
+    What a user can cause and mend, an `AATError`, is said in words in its place.
+    """
+
+    def __init__(self, *rows: Sequence[Any]) -> None:
+        self.words, self.sheet, self.chart = ipywidgets.HTML(), Sheet(), ipywidgets.Output()
+        self.state = State([])
+        wrapped = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        controls = [ipywidgets.HBox(row, layout=wrapped) for row in rows]
+        self.box = ipywidgets.VBox([*controls, self.words, self.sheet, self.chart])
+        self._redraw = Debounced(self._show)
+
+    @abstractmethod
+    def _draw(self) -> State:
+        """What the controls ask for."""
+
+    def _watch(self, *controls: Any) -> None:
+        """Draw, and draw again when a control's value changes."""
+        for control in controls:
+            control.observe(lambda _: self._redraw.request(), "value")
+        self._show()
+
+    def _show(self) -> None:
+        try:
+            self.state = state = self._draw()
+        except AATError as error:
+            self.state = state = State([str(error)])
+        self.words.value = "<br>".join(html.escape(line) for line in state.words)
+        if state.images:
+            self.sheet.show(state.images, state.captions, state.titles)
+        else:
+            self.sheet.clear()
+        drawn = [] if state.chart is None else [charts.offline_bundle(state.chart)]
+        self.chart.outputs = tuple({"output_type": "display_data", "data": data, "metadata": {}} for data in drawn)
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        """The widget, and for where no kernel runs the picture and the words of its state."""
+        self._redraw.flush()
+        bundle = {**self.box._repr_mimebundle_(**options), "text/plain": "\n".join(self.state.words)}
+        if self.sheet.png is not None:
+            bundle["image/png"] = base64.b64encode(self.sheet.png).decode()
+        return bundle
+
+
+def dropdown(label: str, options: Sequence[Any], *, width: str = "230px") -> Any:
+    """A list to choose from, at its first entry."""
+    return ipywidgets.Dropdown(options=options, description=label, layout=ipywidgets.Layout(width=width))
+
+
+def slider(label: str, low: int, high: int, value: int) -> Any:
+    """A slider of whole numbers, ends included."""
+    wide = ipywidgets.Layout(width="340px")
+    return ipywidgets.IntSlider(value=value, min=low, max=high, description=label, layout=wide)
+
+
+def row_number(label: str, last: int, value: int) -> Any:
+    """A field for a row number from 0 to `last`; what is typed beyond is brought back to the nearer end."""
+    narrow = ipywidgets.Layout(width="190px")
+    return ipywidgets.BoundedIntText(value=value, min=0, max=last, description=label, layout=narrow)
