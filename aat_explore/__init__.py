@@ -4,7 +4,7 @@ All that a notebook needs is imported from here; README's section "From Python" 
 when it is first asked for, so that importing the package imports neither torch nor pandas nor Altair.
 """
 
-from pkgutil import resolve_name
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from aat_explore.version import __version__ as __version__
@@ -59,7 +59,9 @@ def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = resolve_name(_HOMES[name])
+    module, _, attribute = _HOMES[name].partition(":")
+    found: Any = import_module(module)
+    found = globals()[name] = getattr(found, attribute) if attribute else found
     return found
 
 

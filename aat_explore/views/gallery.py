@@ -167,7 +167,7 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
 
 def _fitting(draw: ImageDraw.ImageDraw, line: str, width: float, font: Any) -> str:
     """`line` in ASCII (the font has no more), cut to `width` pixels."""
-    text = line.replace("→", "->").encode("ascii", "replace").decode()
+    text = line.replace("→", "->").replace("×", "x").encode("ascii", "replace").decode()
     if draw.textlength(text, font=font) <= width:
         return text
     while text and draw.textlength(text + "...", font=font) > width:
