@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -380,6 +381,18 @@ def test_every_chart_is_valid_and_carries_its_data(store, dataset, grid):
         spec = chart.to_dict()  # Altair checks it against Vega-Lite's schema
         assert sum(len(rows) for rows in spec["datasets"].values()) > 4, name
         assert len(json.dumps(spec)) < 200_000, name
+
+
+def test_fig_5_tells_its_recipes_once_and_is_no_wider_than_a_page(store):
+    """Vega draws two legends, side by side, for a colour and a dash that do not say the same."""
+    for name in ("epoch-start", "on-the-fly"):
+        make_run(store, num_perturbed="all", attack={"kind": "pgd"}, perturbing_network=name)
+    frame = frames.evaluated(store.list().runs)
+    test = frames.tests(frame)[0]
+    runs = frames.pgd_on_all(frame, test)
+    drawn = charts.svg(charts.pgd_on_all(runs, frames.over_seeds(runs, ["panel", "recipe", "epsilon"]), test))
+    assert drawn.count(">trained with<") == 1
+    assert float(re.search(r'<svg [^>]*width="([\d.]+)"', drawn)[1]) < 900
 
 
 def test_a_chart_in_a_notebook_is_a_picture_too_for_pages_that_run_no_code(store, monkeypatch):
