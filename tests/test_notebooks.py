@@ -102,6 +102,9 @@ def test_notebook_runs_offline_from_any_folder_and_leaves_nothing_behind(
     shown = [output.data for output in outputs if "data" in output]
     assert [data["text/html"] for data in shown if "<script" in data.get("text/html", "")] == []
 
+    widgets = [data for data in shown if "application/vnd.jupyter.widget-view+json" in data]
+    assert [data["text/plain"] for data in widgets if "image/png" not in data] == []  # for where no kernel runs
+
     pictures = [data["image/png"] for data in shown if "image/png" in data]
     charts = [(kind, data[kind]) for data in shown for kind in data if "vega" in kind]
     assert pictures

@@ -468,6 +468,14 @@ def test_what_is_no_image_is_refused(shape):
         gallery.contact_sheet({"clean": np.zeros(shape, dtype=np.uint8)})
 
 
+def test_lines_told_apart_by_colour_and_dash_have_one_legend(store, dataset):
+    pytest.importorskip("vl_convert")
+    run = make_run(store, epochs=3, num_perturbed=50)
+    mix = charts.mix_over_epochs(frames.mix_over_epochs(run, frames.drawn_matrix(run), dataset))
+    assert charts.svg(mix).count(f">{dataset.class_names[0]}</text>") == 1
+    assert charts.svg(charts.unevenness(frames.unevenness(run))).count(f">{frames.run_name(run)}</text>") == 1
+
+
 def test_charts_do_not_load_the_grammar_of_iris_and_leave_it_to_be_loaded():
     script = """
 import sys

@@ -105,4 +105,4 @@ def compared(frame: pd.DataFrame) -> Chart:
     title = f"accuracy on {frame['images'].max():,} images"
     y = alt.Y("accuracy:Q", title=title, axis=PERCENT, scale=alt.Scale(domain=[0, 1]))
     intervals = base.mark_rule(strokeWidth=2, opacity=0.6).encode(y=alt.Y("least:Q", title=title), y2="most:Q")
-    return sized(intervals + base.mark_point(filled=True, size=80, opacity=1).encode(y=y), WIDTH, 300)
+    return sized(intervals + base.mark_point(filled=True, size=80, opacity=1).encode(y=y), WIDTH - 120, 300)
