@@ -9,7 +9,7 @@ the fly at a smaller ε.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from aat_explore.config import AttackConfig, RunConfig, preset
 from aat_explore.errors import AATError
@@ -71,8 +71,7 @@ def configs(
     baseline, n = 0 or all, is drawn from no p, so one run stands in both panels. Raises AATError for an unknown name,
     seeds < 1, or a value that RunConfig refuses.
     """
-    if name not in names():
-        raise AATError(f"grid={name} is unknown; choose one of {', '.join(names())}")
+    _check_name(name)
     if seeds < 1:
         raise AATError(f"seeds={seeds} is less than 1; use e.g. 3")
     given = {field: value for field, value in settings.items() if value is not None}
@@ -83,6 +82,11 @@ def configs(
         for config in _of(one, preset(one.preset, seed=seed, **given))
     ]
     return list({config.run_id: config for config in found}.values())
+
+
+def _check_name(name: str) -> None:
+    if name not in names():
+        raise AATError(f"grid={name} is unknown; choose one of {', '.join(names())}")
 
 
 def _replaced(grid: Grid, n: Sequence[N] | None, norm_powers: Sequence[float] | None) -> Grid:
@@ -107,6 +111,22 @@ def pgd_on_all(base: RunConfig) -> RunConfig:
     """Fig. 5's run beside a reading's others: PGD on all samples, x′ in place of x as in Madry et al. 2018."""
     changes = {"num_perturbed": "all", "attack": AttackConfig(kind="pgd"), "drawn_samples": "replace"}
     return base.model_copy(update=changes).canonical()
+
+
+class Configured(Protocol):
+    """Anything made by a config, such as a run."""
+
+    @property
+    def config(self) -> RunConfig: ...  # noqa: D102
+
+
+Member = TypeVar("Member", bound=Configured)
+
+
+def members(name: str, runs: Sequence[Member]) -> list[Member]:
+    """Return those runs that belong to a grid or group; AATError for an unknown name."""
+    _check_name(name)
+    return [run for run in runs if any(belongs(run.config, grid) for grid in GROUPS.get(name, (name,)))]
 
 
 def dataset_of(grid: str) -> str:

@@ -104,7 +104,7 @@ def address(served_store):
     environment = {name: value for name, value in os.environ.items() if name not in ("AAT_CACHE", "AAT_DATA")}
     with subprocess.Popen([*command, *cache], cwd=APP.parent, env=environment, stdout=subprocess.DEVNULL) as server:
         try:
-            wait_for(lambda: _answers(f"http://127.0.0.1:{port}/_stcore/health"))
+            wait_for(lambda: answers(f"http://127.0.0.1:{port}/_stcore/health"))
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
@@ -114,7 +114,7 @@ def address(served_store):
                 server.kill()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=PATIENCE):
             return True

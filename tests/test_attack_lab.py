@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from aat_explore import attack_lab, datasets
 from aat_explore.algorithm import attacks
-from aat_explore.config import preset
+from aat_explore.config import EvaluationConfig, preset
+from aat_explore.engine import evaluation
 from aat_explore.engine import networks as engine_networks
 from aat_explore.errors import AATError
 from aat_explore.store import Store
@@ -320,3 +321,40 @@ def test_what_is_too_large_is_a_message():
         frames.uploaded(file_of(Image.new("1", (6000, 5000))), (1, 28, 28))
     with pytest.raises(AATError, match="at most 5,000,000"):
         frames.uploaded(b"x" * 5_000_001, (1, 28, 28))
+
+
+# --- Several networks, several attacks -------------------------------------------------------------------------------
+
+
+def test_compared_accuracies_are_those_of_evaluations_with_wilsons_interval():
+    network, data = networks.confident("StdCNN"), networks.mini_set(400, 460)
+    frame = attack_lab.compare({"one": network}, data.images, data.labels, ["fgsm", "pgd"], epsilon=0.05)
+    assert list(frame["attack"]) == ["clean", "FGSM", "PGD-40"]
+    assert list(frame["network"].unique()) == ["one"]
+    for kind, name in (("fgsm", "FGSM"), ("pgd", "PGD-40")):
+        made, _ = evaluation.evaluate(network, data, EvaluationConfig(attack=kind), (0.0, 0.05), epoch=1)
+        rows = frame.set_index("attack").loc[["clean", name]]
+        assert tuple(rows["accuracy"]) == made.accuracies
+        assert tuple(zip(rows["least"], rows["most"], strict=True)) == made.intervals
+    clean, fgsm, pgd = frame["accuracy"]
+    assert clean > fgsm >= pgd
+
+
+def test_larger_logits_hide_a_network_from_gradients_but_not_from_autoattack():
+    pytest.importorskip("pyautoattack")
+    network, data = networks.confident("StdCNN"), networks.mini_set(400, 410)
+    louder = nn.Linear(10, 10, bias=False).requires_grad_(False)
+    louder.weight.copy_(1e6 * torch.eye(10))
+    both = {"as it is": network, "× 1,000,000": nn.Sequential(network, louder).eval()}
+    frame = attack_lab.compare(both, data.images, data.labels, ["pgd", "autoattack"], epsilon=0.3)
+    left = frame.pivot(index="network", columns="attack", values="accuracy")
+    assert left.loc["as it is", "clean"] == left.loc["× 1,000,000", "clean"] > 0.5
+    assert left.loc["as it is", "PGD-40"] == 0
+    assert left.loc["× 1,000,000", "PGD-40"] > 0.5
+    assert left.loc["× 1,000,000", "AutoAttack"] < 0.2
+
+
+def test_an_impossible_epsilon_is_refused_for_many_networks_too():
+    data = networks.mini_set(0, 1)
+    with pytest.raises(AATError, match="epsilon=2"):
+        attack_lab.compare({}, data.images, data.labels, ["pgd"], epsilon=2)

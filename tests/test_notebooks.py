@@ -4,6 +4,9 @@ import ast
 import base64
 import io
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -99,6 +102,9 @@ def test_notebook_runs_offline_from_any_folder_and_leaves_nothing_behind(
     shown = [output.data for output in outputs if "data" in output]
     assert [data["text/html"] for data in shown if "<script" in data.get("text/html", "")] == []
 
+    widgets = [data for data in shown if "application/vnd.jupyter.widget-view+json" in data]
+    assert [data["text/plain"] for data in widgets if "image/png" not in data] == []  # for where no kernel runs
+
     pictures = [data["image/png"] for data in shown if "image/png" in data]
     charts = [(kind, data[kind]) for data in shown for kind in data if "vega" in kind]
     assert pictures
@@ -115,3 +121,19 @@ def mime_types_that_jupyterlab_draws() -> set[str]:
     """JupyterLab shows a chart of any other type as text: its name is in the code that it serves to the browser."""
     scripts = Path(get_app_dir(), "static").glob("*.js")
     return {kind for script in scripts for kind in re.findall(r"application/vnd\.vega[^\"'`]*", script.read_text())}
+
+
+@pytest.mark.slow
+def test_the_documented_page_of_a_notebook_shows_each_chart_and_explorer_as_a_picture(tmp_path: Path):
+    """The README's command, for the notebook that is soonest done."""
+    (line,) = re.findall(r"^jupyter nbconvert --to html .*$", (FOLDER / "README.md").read_text(), flags=re.MULTILINE)
+    path = FOLDER / "04_robustness_vs_epsilon.ipynb"
+    given = {"notebooks/*.ipynb": str(path), "pages": str(tmp_path)}
+    words = [given.get(word, word) for word in shlex.split(line)]
+    subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True, cwd=FOLDER.parent, timeout=SECONDS)
+    body = (tmp_path / f"{path.stem}.html").read_text(encoding="utf-8").split("</head>", 1)[1]
+    drawing = [cell for cell in code_cells(read(path)) if re.search(r"charts\.(?!draw)", cell.source)]
+    assert len(re.findall(r'<img [^>]*src="data:image/svg\+xml', body)) == len(drawing) == 4
+    assert len(re.findall(r'<img [^>]*src="data:image/png', body)) == 1  # the explorer
+    assert "<script" not in body
+    assert "<pre>chart</pre>" not in body

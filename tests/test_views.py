@@ -1,11 +1,14 @@
 """Views: what the app and the notebooks compute and draw, against closed forms."""
 
+import importlib.util
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +22,7 @@ from aat_explore.views import charts, checks, diagnostics, frames, gallery, pixe
 from aat_explore.views.recipes import attack_name, evaluation_name, recipe
 
 T = 5000
+COMPARED = ["network", "attack", "accuracy", "least", "most", "images"]
 
 
 @pytest.fixture
@@ -302,6 +306,19 @@ def test_each_figure_shows_the_accuracies_that_were_measured(grid):
     assert len(frames.pgd_on_all(grid, test)) == 9
 
 
+def test_without_choices_a_figure_shows_the_settings_and_the_test_that_most_runs_have(store):
+    for seed in (0, 1):
+        make_run(store, num_perturbed=100, seed=seed)
+    make_run(store, num_perturbed=100, epsilon=0.1)
+    frame = frames.evaluated(store.list().runs)
+    assert {name: str(one) for name, one in frames.usual_choices(frame)[0].items()} == {
+        "fashion-mini": "FGSM at ε = 0.3; StdCNN, 4 epochs"
+    }
+    assert frames.usual_choices(frame)[1] == frames.tests(frame)[0]
+    with pytest.raises(AATError, match="aat evaluate"):
+        frames.usual_choices(frame.head(0))
+
+
 def test_over_seeds_is_mean_and_sample_sd(grid):
     frame = grid[(grid["n"] == "100") & (grid["epsilon"] == 0)].assign(accuracy=[0.5, 0.7, 0.2, 0.2])
     found = frames.over_seeds(frame, ["norm_power"]).set_index("norm_power")
@@ -355,12 +372,40 @@ def test_every_chart_is_valid_and_carries_its_data(store, dataset, grid):
         "Fig. 4": charts.accuracy_against_n(
             by_n, frames.over_seeds(by_n, ["dataset", "panel", "position", "n"]), "clean"
         ),
+        "attacks": charts.compared(
+            pd.DataFrame([("one", "FGSM", 0.5, 0.4, 0.6, 20)] * 5, columns=COMPARED),
+        ),
         "Fig. 5": charts.pgd_on_all(pgd, frames.over_seeds(pgd, ["panel", "recipe", "epsilon"]), test),
     }
     for name, chart in made.items():
         spec = chart.to_dict()  # Altair checks it against Vega-Lite's schema
         assert sum(len(rows) for rows in spec["datasets"].values()) > 4, name
         assert len(json.dumps(spec)) < 200_000, name
+
+
+def test_fig_5_tells_its_recipes_once_and_is_no_wider_than_a_page(store):
+    """Vega draws two legends, side by side, for a colour and a dash that do not say the same."""
+    for name in ("epoch-start", "on-the-fly"):
+        make_run(store, num_perturbed="all", attack={"kind": "pgd"}, perturbing_network=name)
+    frame = frames.evaluated(store.list().runs)
+    test = frames.tests(frame)[0]
+    runs = frames.pgd_on_all(frame, test)
+    drawn = charts.svg(charts.pgd_on_all(runs, frames.over_seeds(runs, ["panel", "recipe", "epsilon"]), test))
+    assert drawn.count(">trained with<") == 1
+    assert float(re.search(r'<svg [^>]*width="([\d.]+)"', drawn)[1]) < 900
+
+
+def test_a_chart_in_a_notebook_is_a_picture_too_for_pages_that_run_no_code(store, monkeypatch):
+    chart = charts.epoch_metrics(frames.epoch_metrics(make_run(store)), "loss")
+    with alt.renderers.enable():
+        charts.draw_offline()
+        bundle, _ = chart._repr_mimebundle_(None, None)
+        assert bundle["application/vnd.vegalite.v5+json"] == chart.to_dict()
+        assert bundle["image/svg+xml"] == charts.svg(chart)
+        assert "aria-label" in bundle["image/svg+xml"]
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        bundle, _ = chart._repr_mimebundle_(None, None)
+        assert set(bundle) == {"application/vnd.vegalite.v5+json", "text/plain"}
 
 
 # --- gallery -------------------------------------------------------------------------------------------------------
@@ -421,6 +466,14 @@ def test_captions_with_any_letters_do_not_break_the_sheet():
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(AATError, match="make no sheet"):
         gallery.contact_sheet({"clean": np.zeros(shape, dtype=np.uint8)})
+
+
+def test_lines_told_apart_by_colour_and_dash_have_one_legend(store, dataset):
+    pytest.importorskip("vl_convert")
+    run = make_run(store, epochs=3, num_perturbed=50)
+    mix = charts.mix_over_epochs(frames.mix_over_epochs(run, frames.drawn_matrix(run), dataset))
+    assert charts.svg(mix).count(f">{dataset.class_names[0]}</text>") == 1
+    assert charts.svg(charts.unevenness(frames.unevenness(run))).count(f">{frames.run_name(run)}</text>") == 1
 
 
 def test_charts_do_not_load_the_grammar_of_iris_and_leave_it_to_be_loaded():

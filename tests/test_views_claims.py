@@ -1,5 +1,7 @@
 """The five claims: intervals against scipy, verdicts by hand, and a report that holds what it says."""
 
+from types import SimpleNamespace as Namespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -188,6 +190,19 @@ def test_a_run_belongs_to_a_grid_whatever_its_seed_epochs_and_n(changes, belongs
     assert readings.belongs(preset("mini", **changes), "mini") == belongs
     assert all(readings.belongs(config, "paper-mnist") for config in readings.configs("paper-mnist", seeds=1))
     assert not readings.belongs(RunConfig(dataset="mnist", epochs=5), "paper-mnist")
+
+
+def test_the_members_of_a_group_are_those_of_its_grids(store):
+    mine, other = make_run(store, num_perturbed=100), make_run(store, num_perturbed=100, epsilon=0.1)
+    runs = store.list().runs
+    assert [run.id for run in readings.members("mini", runs)] == [mine.id]
+    assert [run.id for run in readings.members("frontier-mini", runs)] == []
+    assert readings.members("letter", runs) == []
+    assert other.id in {run.id for run in runs}
+    papers = [Namespace(config=config) for config in readings.configs("paper", seeds=1)]
+    assert readings.members("paper", papers) == papers
+    with pytest.raises(AATError, match="grid=none is unknown"):
+        readings.members("none", runs)
 
 
 def test_the_page_gives_each_claim_and_what_it_is_judged_by(store):

@@ -374,6 +374,16 @@ def test_a_displayed_explorer_carries_its_picture_and_words_beside_the_widget(ru
     json.dumps(bundle)
 
 
+def test_html_of_a_notebook_without_widget_state_shows_the_picture(run):
+    from nbconvert import HTMLExporter
+    from nbformat import v4
+
+    shown = PickExplorer(run, MINI)
+    output = v4.new_output("display_data", data=shown._repr_mimebundle_())
+    page, _ = HTMLExporter().from_notebook_node(v4.new_notebook(cells=[v4.new_code_cell("picks", outputs=[output])]))
+    assert f"data:image/png;base64,{base64.b64encode(shown.sheet.png).decode()}" in page.replace("\n", "")
+
+
 def test_every_control_is_displayed(run):
     shown = [PickExplorer(run, MINI), SampleExplorer(run, MINI)]
     for one in shown:

@@ -66,16 +66,13 @@ def html(name: str, runs: Sequence[Run]) -> str:
 
 
 def _reading(name: str, runs: Sequence[Run]) -> list[str]:
-    grids = readings.GROUPS.get(name, (name,))
-    mine = [run for run in runs if any(readings.belongs(run.config, grid) for grid in grids)]
+    grids, mine = readings.GROUPS.get(name, (name,)), readings.members(name, runs)
     about = ABOUT.get(name.split("-")[0], "")
     parts = [f"<h2>The {escape(name)} reading</h2>", f"<p>{escape(about)}</p>"]
     frame = frames.evaluated(mine)
     if frame.empty:
         return [*parts, _commands(NOT_MEASURED, [f"aat grid {grid}" for grid in grids])]
-    tests = frames.tests(frame)
-    test = tests[0]
-    chosen = {dataset: frames.recipes(frame, dataset)[0] for dataset in frames.datasets(frame)}
+    chosen, test = frames.usual_choices(frame)
     lacking = [grid for grid in grids if readings.dataset_of(grid) not in chosen]
     settings = "; ".join(f"{dataset}: {recipe}" for dataset, recipe in chosen.items())
     parts.append(f"<p>Tested with {escape(test)}. Settings: {escape(settings)}.</p>")

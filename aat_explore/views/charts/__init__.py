@@ -15,7 +15,7 @@ facets.
 """
 
 from aat_explore.views.charts import quick_altair as quick_altair
-from aat_explore.views.charts.attack import attacked_classes, loss_along_epsilon, loss_along_steps
+from aat_explore.views.charts.attack import attacked_classes, compared, loss_along_epsilon, loss_along_steps
 from aat_explore.views.charts.compare import drawn_overlap, run_curves
 from aat_explore.views.charts.dynamics import (
     MAP_BRUSH,
@@ -44,6 +44,7 @@ __all__ = [
     "attacked_classes",
     "check_picture",
     "class_mix",
+    "compared",
     "data_map",
     "draw_counts",
     "draw_offline",

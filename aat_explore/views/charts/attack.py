@@ -80,3 +80,29 @@ def loss_along_steps(frame: pd.DataFrame) -> Chart:
     )
     line = base.mark_line(color=SERIES[0]) + base.mark_point(filled=True, size=25, color=SERIES[0])
     return sized(rule + text + line, 400, 300)
+
+
+def compared(frame: pd.DataFrame) -> Chart:
+    """`attack_lab.compare`: accuracy of each network clean and under each attack, with 95 % intervals."""
+    networks = list(frame["network"].unique())
+    base = alt.Chart(frame).encode(
+        x=alt.X("attack:N", sort=list(frame["attack"].unique()), title=None, axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("network:N", sort=networks),
+        color=alt.Color(
+            "network:N",
+            sort=networks,
+            title=None,
+            scale=alt.Scale(domain=networks, range=SERIES),
+            legend=alt.Legend(orient="top", labelLimit=0),
+        ),
+        tooltip=[
+            *("network", "attack", "images"),
+            alt.Tooltip("accuracy:Q", format=".1%"),
+            alt.Tooltip("least:Q", format=".1%", title="95 % interval, from"),
+            alt.Tooltip("most:Q", format=".1%", title="to"),
+        ],
+    )
+    title = f"accuracy on {frame['images'].max():,} images"
+    y = alt.Y("accuracy:Q", title=title, axis=PERCENT, scale=alt.Scale(domain=[0, 1]))
+    intervals = base.mark_rule(strokeWidth=2, opacity=0.6).encode(y=alt.Y("least:Q", title=title), y2="most:Q")
+    return sized(intervals + base.mark_point(filled=True, size=80, opacity=1).encode(y=y), WIDTH - 120, 300)

@@ -9,6 +9,7 @@ from aat_explore.views.charts.style import GROUP_COLOURS, LINES, RULE, SERIES, W
 
 MAP_BRUSH = "map_brush"  # name of the selection: Streamlit reports what is selected under it
 TEN = [*SERIES, "#17a2b8", "#b5834a", "#c3a1e6", "#6b8e00"]
+# A domain given by name, and the same legend: with `sort`, colour and dash each have a legend of their own.
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4]]
 
 
@@ -18,22 +19,14 @@ def unevenness(frame: pd.DataFrame) -> Chart:
     for measure in dict.fromkeys(frame["measure"]):
         mine = frame[frame["measure"] == measure]
         names = list(dict.fromkeys(mine["run"]))
-        line = (
-            alt.Chart(mine)
-            .mark_line(point=alt.OverlayMarkDef(size=14))
-            .encode(
-                x=_epochs(),
-                y=alt.Y("value:Q", title=measure, scale=alt.Scale(zero=True)),
-                color=alt.Color("run:N", title=None, sort=names, legend=LINES, scale=alt.Scale(range=SERIES)),
-                strokeDash=alt.StrokeDash("run:N", title=None, sort=names, legend=LINES, scale=alt.Scale(range=DASHES)),
-                tooltip=[
-                    "run",
-                    "epoch",
-                    alt.Tooltip("value:Q", format=",.4~g"),
-                    alt.Tooltip("uniform:Q", format=",.4~g"),
-                ],
-            )
+        base = alt.Chart(mine).encode(
+            x=_epochs(),
+            y=alt.Y("value:Q", title=measure, scale=alt.Scale(zero=True)),
+            color=alt.Color("run:N", title=None, legend=LINES, scale=alt.Scale(domain=names, range=SERIES)),
+            strokeDash=alt.StrokeDash("run:N", title=None, legend=LINES, scale=alt.Scale(domain=names, range=DASHES)),
+            tooltip=["run", "epoch", alt.Tooltip("value:Q", format=",.4~g"), alt.Tooltip("uniform:Q", format=",.4~g")],
         )
+        line = base.mark_line() + base.mark_point(filled=True, size=14, opacity=1)
         uniform = mine[["uniform"]].drop_duplicates().assign(what="uniform p")
         rule = alt.Chart(uniform).mark_rule(strokeDash=[4, 3], color=RULE).encode(y="uniform:Q", tooltip="what")
         panels.append(sized(line + rule, panel_width(2), 170))
@@ -63,15 +56,15 @@ def overlaps(frame: pd.DataFrame) -> Chart:
 
 def mix_over_epochs(frame: pd.DataFrame) -> Chart:
     """`frames.mix_over_epochs`: share of the drawn against the class's share of all T; 1 is as often as by chance."""
-    names = list(dict.fromkeys(frame["class"]))
+    names, legend = list(dict.fromkeys(frame["class"])), alt.Legend(columns=1)
     line = (
         alt.Chart(frame)
         .mark_line()
         .encode(
             x=_epochs(),
             y=alt.Y("ratio:Q", title="share of drawn / share of all"),
-            color=alt.Color("class:N", sort=names, legend=alt.Legend(columns=1), scale=alt.Scale(range=TEN)),
-            strokeDash=alt.StrokeDash("class:N", sort=names, scale=alt.Scale(range=DASHES)),
+            color=alt.Color("class:N", legend=legend, scale=alt.Scale(domain=names, range=TEN)),
+            strokeDash=alt.StrokeDash("class:N", legend=legend, scale=alt.Scale(domain=names, range=DASHES)),
             tooltip=["epoch", "class", alt.Tooltip("share:Q", format=".1%"), alt.Tooltip("ratio:Q", format=".2f")],
         )
     )

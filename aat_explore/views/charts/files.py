@@ -10,13 +10,7 @@ from aat_explore.errors import AATError
 from aat_explore.views.charts.style import Chart
 
 PICTURES = (".svg", ".png", ".html")
-
-
 JUPYTERLABS_KIND = "application/vnd.vegalite.v5+json"
-
-
-def _bundle(spec: dict[str, Any]) -> dict[str, Any]:
-    return {JUPYTERLABS_KIND: spec, "text/plain": "chart"}
 
 
 def offline_bundle(chart: Chart) -> dict[str, Any]:
@@ -27,26 +21,43 @@ def offline_bundle(chart: Chart) -> dict[str, Any]:
 def draw_offline() -> None:
     """Let JupyterLab draw charts by the code that it brings along; Altair's own default fetches it from the network.
 
-    JupyterLab 4.6 knows Vega-Lite under the name of version 5 only, and draws what is used here.
+    JupyterLab 4.6 knows Vega-Lite under the name of version 5 only, and draws what is used here. Where vl-convert is
+    installed a chart is an SVG besides, for what runs no such code: nbconvert's pages.
     """
-    alt.renderers.register("aat-offline", lambda spec, **options: (_bundle(spec), {}))
+    alt.renderers.register("aat-offline", lambda spec, **options: (_bundle(spec) | _picture(spec), {}))
     alt.renderers.enable("aat-offline")
+
+
+def _bundle(spec: dict[str, Any]) -> dict[str, Any]:
+    return {JUPYTERLABS_KIND: spec, "text/plain": "chart"}
+
+
+def _picture(spec: dict[str, Any]) -> dict[str, Any]:
+    return {"image/svg+xml": _drawn(spec)} if _can_draw() else {}
 
 
 def check_picture(path: Path) -> None:
     """Raise AATError unless a chart can be saved under this name."""
     if path.suffix not in PICTURES:
         raise AATError(f"plot={path} is no picture; end its name in {', '.join(PICTURES)}")
-    if importlib.util.find_spec("vl_convert") is None:
+    if not _can_draw():
         raise AATError("charts are drawn to files by vl-convert; pip install 'aat-explore[export]'")
 
 
 def svg(chart: Chart) -> str:
     """The chart as SVG text, to stand in a page; AATError where vl-convert is missing."""
     check_picture(Path("chart.svg"))
+    return _drawn(chart.to_dict())
+
+
+def _can_draw() -> bool:
+    return importlib.util.find_spec("vl_convert") is not None
+
+
+def _drawn(spec: dict[str, Any]) -> str:
     import vl_convert
 
-    drawn: str = vl_convert.vegalite_to_svg(chart.to_json())
+    drawn: str = vl_convert.vegalite_to_svg(spec)
     return drawn
 
 

@@ -33,9 +33,11 @@ def robustness(runs: pd.DataFrame, means: pd.DataFrame, test: str, *, dark: bool
 
 def pgd_on_all(runs: pd.DataFrame, means: pd.DataFrame, test: str) -> Chart:
     """Fig. 5: the same for networks trained with PGD on all samples, a panel a data set, a colour a recipe."""
-    style = {
-        "color": alt.Color("recipe:N", title="trained with", legend=LINES, scale=alt.Scale(range=SERIES)),
-        "strokeDash": alt.StrokeDash("recipe:N", title="trained with", legend=LINES),
+    domain = sorted(runs["recipe"].unique())
+    told: dict[str, Any] = {"title": "trained with", "legend": alt.Legend(**(LINES.to_dict() | {"columns": 1}))}
+    style = {  # Vega merges the two legends into one, as both say the same
+        "color": alt.Color("recipe:N", scale=alt.Scale(domain=domain, range=SERIES), **told),
+        "strokeDash": alt.StrokeDash("recipe:N", scale=alt.Scale(domain=domain), **told),
     }
     return _against_epsilon(runs, means, style, ["panel", "recipe"], test)
 

@@ -93,6 +93,7 @@ from aat_explore.views.frames.paper import (
     train_words,
     unfinished,
     untested,
+    usual_choices,
     verdicts,
 )
 from aat_explore.views.frames.recorded import (
@@ -265,6 +266,7 @@ __all__ = [
     "unfinished",
     "untested",
     "uploaded",
+    "usual_choices",
     "values",
     "verdicts",
     "version_captions",

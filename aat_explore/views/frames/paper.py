@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from aat_explore.config import RunConfig, preset_of, train_flags
+from aat_explore.errors import AATError
 from aat_explore.views import checks, evaluations
 from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
@@ -117,6 +118,16 @@ def recipes(frame: pd.DataFrame, dataset: str) -> list[Recipe]:
     found = frame[frame["dataset"] == dataset].groupby("recipe", sort=False)["run"].nunique()
     whole = [one for one in found.index if not any(other != one and other.covers(one) for other in found.index)]
     return sorted(whole, key=lambda one: (-found[one], str(one)))
+
+
+def usual_choices(frame: pd.DataFrame) -> tuple[dict[str, Recipe], str]:
+    """For each data set the recipe, and the test, that most runs of an `evaluated` frame have: where nobody chooses.
+
+    Raises AATError for a frame without rows.
+    """
+    if frame.empty:
+        raise AATError("runs=0 of these have been evaluated on test images; `aat evaluate RUN` does it")
+    return {name: recipes(frame, name)[0] for name in datasets(frame)}, tests(frame)[0]
 
 
 def of_recipe(

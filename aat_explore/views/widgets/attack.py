@@ -27,7 +27,13 @@ class AttackExplorer(Explorer):
         self.image = row_number("test image", len(dataset.test.labels) - 1, 0)
         self.kind = ipywidgets.ToggleButtons(options=["FGSM", "PGD"], style={"button_width": "70px"})
         self.epsilon = ipywidgets.FloatSlider(
-            value=usual, min=low, max=high, step=step, description="ε", readout_format=".3f"
+            value=usual,
+            min=low,
+            max=high,
+            step=step,
+            description="ε",
+            style={"description_width": "initial"},
+            readout_format=".3f",
         )
         self.steps = slider("PGD's steps", 1, MAX_STEPS, 20)
         super().__init__([self.image, self.kind], [self.epsilon, self.steps])

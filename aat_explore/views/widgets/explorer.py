@@ -93,7 +93,7 @@ class Explorer(ABC):
             self.state = state = self._draw()
         except AATError as error:
             self.state = state = State([str(error)])
-        self.words.value = "<br>".join(html.escape(line) for line in state.words)
+        self.words.value = "".join(f"<p style='line-height: 1.4'>{html.escape(line)}</p>" for line in state.words)
         if state.images:
             self.sheet.show(state.images, state.captions, state.titles)
         else:
@@ -110,18 +110,22 @@ class Explorer(ABC):
         return bundle
 
 
-def dropdown(label: str, options: Sequence[Any], *, width: str = "230px") -> Any:
+def dropdown(label: str, options: Sequence[Any]) -> Any:
     """A list to choose from, at its first entry."""
-    return ipywidgets.Dropdown(options=options, description=label, layout=ipywidgets.Layout(width=width))
+    return ipywidgets.Dropdown(options=options, **_described(label, "240px"))
 
 
 def slider(label: str, low: int, high: int, value: int) -> Any:
     """A slider of whole numbers, ends included."""
-    wide = ipywidgets.Layout(width="340px")
-    return ipywidgets.IntSlider(value=value, min=low, max=high, description=label, layout=wide)
+    return ipywidgets.IntSlider(value=value, min=low, max=high, **_described(label, "340px"))
 
 
 def row_number(label: str, last: int, value: int) -> Any:
     """A field for a row number from 0 to `last`; what is typed beyond is brought back to the nearer end."""
-    narrow = ipywidgets.Layout(width="190px")
-    return ipywidgets.BoundedIntText(value=value, min=0, max=last, description=label, layout=narrow)
+    return ipywidgets.BoundedIntText(value=value, min=0, max=last, **_described(label, "180px"))
+
+
+def _described(label: str, width: str) -> dict[str, Any]:
+    """A label that is not cut off, and the width of label and control together."""
+    layout = ipywidgets.Layout(width=width, margin="2px 16px 2px 2px")
+    return {"description": label, "style": {"description_width": "initial"}, "layout": layout}

@@ -26,7 +26,7 @@ class SampleExplorer(Explorer):
         self._drawn = frames.drawn_matrix(run) if recorded else np.empty((0, 0), bool)
         T = frames.num_train(self._matrix, self._drawn, dataset)
         self.image = row_number("image", T - 1, frames.most_drawn(self._drawn))
-        self.listing = dropdown("step through", frames.list_names(self._matrix, self._drawn, dataset), width="280px")
+        self.listing = dropdown("step through", frames.list_names(self._matrix, self._drawn, dataset))
         self.epoch = slider("in epoch", 1, run.epoch, run.epoch)
         self.previous, self.next = (_button(word, icon) for word, icon in (("previous", "<"), ("next", ">")))
         self.place = ipywidgets.Label()
@@ -64,7 +64,7 @@ class SampleExplorer(Explorer):
             captions += frames.version_captions(versions)[-VERSIONS:]
             count = len(versions.epochs)
             words.append(
-                f"x′ is on record of {count} of these epochs"
+                f"Of {count} of these epochs x′ is on record"
                 + (f"; the last {VERSIONS} are shown." if count > VERSIONS else ".")
             )
         chart = None
@@ -75,9 +75,9 @@ class SampleExplorer(Explorer):
 
     def _say_place(self) -> None:
         found = self._found()
+        self.epoch.disabled = self.listing.value not in frames.LISTS_OF_EPOCH
         self.previous.disabled, self.next.disabled = found.before is None, found.after is None
-        where = f"{self.listing.value}, epoch {self.epoch.value}"
-        where = where if self.listing.value in frames.LISTS_OF_EPOCH else self.listing.value
+        where = self.listing.value + ("" if self.epoch.disabled else f", epoch {self.epoch.value}")
         if found.position is None:
             self.place.value = f"not among the {found.total:,} of this list ({where})"
         else:

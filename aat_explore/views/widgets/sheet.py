@@ -15,7 +15,7 @@ from aat_explore.views.protocols import UInt8
 
 CSS = """
 .aat-sheet { position: relative; max-width: 100%; background: white; }
-.aat-sheet img { display: block; width: 100%; image-rendering: pixelated; }
+.aat-sheet img { display: block; width: 100%; }
 .aat-sheet button { all: unset; position: absolute; cursor: pointer; border-radius: 3px; outline-offset: 2px; }
 .aat-sheet button:hover, .aat-sheet button:focus-visible { outline: 2px solid #1f4fd8; }
 """
