@@ -1,4 +1,4 @@
-"""The paper's five claims by the runs in the cache, and whether picking by gradient norm beats picking at random."""
+"""The paper's five claims by the runs in the cache, and whether picking by score beats picking at random."""
 
 import streamlit as st
 
@@ -83,7 +83,7 @@ def _what_works(measured: frames.Frame, chosen: dict[str, Recipe], test: str) ->
     )
     enough = claims.cheapest(measured, dataset, chosen[dataset], test)
     downloads.table(enough, alt="The smallest n that is enough", column_config=WORKS)
-    st.subheader("Does picking by gradient norm beat picking at random?")
+    st.subheader("Does picking by score beat picking at random?")
     pairs = claims.against_uniform(measured, dataset, chosen[dataset], test)
     if pairs.empty:
         st.info("There is no run that picks at random beside these, with the same n and seed. This trains one:")

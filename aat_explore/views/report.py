@@ -103,7 +103,7 @@ def _frontier(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> l
     for dataset, recipe in chosen.items():
         cheapest = claims.cheapest(frame, dataset, recipe, test)
         parts += [f"<h3>The smallest n that loses at most {claims.NEARLY:g} points to all: {escape(dataset)}</h3>"]
-        parts += [_table(cheapest), "<h3>Does picking by gradient norm beat picking at random?</h3>"]
+        parts += [_table(cheapest), "<h3>Does picking by score beat picking at random?</h3>"]
         parts += [_table(claims.against_uniform(frame, dataset, recipe, test))]
     return parts
 
