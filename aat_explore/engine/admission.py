@@ -45,7 +45,8 @@ def check_network(network: nn.Module, few: ImageSet, num_classes: int, *, name: 
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise AATError(f"{name} has no parameter that asks for a gradient, so nothing to train; give it some")
     images = pixels(few.images)
-    with left_as_found(network), blamed(name, f"fails on images {tuple(images.shape)} in [0, 1]"):
+    wrong = f"fails on images {tuple(images.shape)} in [0, 1]; in_channels and image_size tell it what will come"
+    with left_as_found(network), blamed(name, wrong):
         weights_of(network)  # as a checkpoint holds them
         with torch.no_grad():
             network.train()

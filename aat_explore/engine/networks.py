@@ -69,7 +69,8 @@ def _own_network(config: RunConfig, image_shape: tuple[int, int, int], num_class
         any_name = any(one.kind is one.VAR_KEYWORD for one in takes)
         named = {one.name for one in takes if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
         given = {key: ours[key] for key in ours if key in named or (any_name and key == "num_classes")}
-    with blamed(name, f"cannot be made with {', '.join(f'{key}={value}' for key, value in given.items())}"):
+    said = ", ".join(f"{key}={value}" for key, value in given.items()) or "nothing"
+    with blamed(name, f"cannot be made with {said}; other arguments need defaults"):
         network = make(**given)
     if not isinstance(network, nn.Module):
         raise AATError(f"{name} gives a {type(network).__name__}; name what gives a torch.nn.Module")
