@@ -159,7 +159,7 @@ def test_images_that_are_small_and_no_squares_are_for_own_networks_alone():
         ("f = 3", "mynets:f", r"^model=mynets:f is a int; name a class, or a function that makes a network anew$"),
         ("from torch import nn\nf = nn.Flatten()", "mynets:f", r"^model=mynets:f is a Flatten; name a class"),
         ("def f(num_classes): return 3", "mynets:f", r"^model=mynets:f gives a int; name what gives a torch\.nn\.Mod"),
-        ("def f(num_classes, width): pass", "mynets:f", r"cannot be made with num_classes=10; other .*\(TypeError.*width"),
+        ("def f(num_classes, width): pass", "mynets:f", r"cannot be made with num_classes=10; .*\(TypeError.*width"),
         ("def f():\n raise OSError('a\\nb')", "mynets:f", r"cannot be made with nothing; other .*\(OSError: a b\)$"),
     ],
 )  # fmt: skip
