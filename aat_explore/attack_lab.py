@@ -40,15 +40,9 @@ GRID = 17  # values of ε from 0 to twice the chosen one, which is in the middle
 def load_network(run: Run, data: Dataset, epoch: int) -> nn.Module:
     """Return a run's network after `epoch`, on the CPU, in eval mode, to be read by several threads at once.
 
-    Raises AATError: no checkpoint of that epoch, or one whose weights are not this network's.
+    Raises AATError as `experiment.load_network` does.
     """
-    try:
-        network = experiment.load_network(run, data, epoch)
-    except RuntimeError:  # torch's, of names and shapes that do not fit
-        raise AATError(
-            f"the weights of epoch={epoch} do not fit the network that run={run.id} describes; choose another "
-            "checkpoint, or train again"
-        ) from None
+    network = experiment.load_network(run, data, epoch)
     return network.requires_grad_(False)  # so that `attacked` finds nothing to change, and sessions may share it
 
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from aat_explore.errors import AATError
 
@@ -19,6 +19,9 @@ RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 EPSILONS_28 = tuple(round(0.05 * k, 2) for k in range(9))
 EPSILONS_CIFAR10 = tuple(k / 255 for k in (0, 1, 2, 4, 5.1, 6, 8, 12, 16))
+
+NETWORKS = ("StdCNN", "ResNet18")  # the paper's; a config names any other as package.module:Name
+SCORES = ("gradient-norm", "loss", "margin")  # built in; any other is package.module:function
 
 Label = Literal["true", "predicted"]
 Precision = Literal["float32", "bfloat16"]
@@ -101,13 +104,22 @@ class RunConfig(Values):
         description="[paper] fashion-mini (ours), mnist, fashion-mnist, cifar10; or one's own (ours): a folder of "
         "images, or the name it got.",
     )
-    model: Literal["StdCNN", "ResNet18"] = Field("StdCNN", description="[paper] StdCNN; ResNet18 for CIFAR10.")
+    model: str = Field(
+        "StdCNN",
+        description="[paper] StdCNN; ResNet18 for CIFAR10; or package.module:Name (ours), any network from pixels in "
+        "[0, 1] to logits.",
+    )
     num_perturbed: int | Literal["all"] = Field(
         1000,
         description="[paper] n, samples perturbed an epoch; 0: standard training, all: every sample.",
     )
     norm_power: float = Field(
         1.0, ge=0, description="[paper] p ∝ ‖∇ₓJ‖₂^k: 1 is Norm, 2 is Squared Norm; 0 is the uniform control (ours)."
+    )
+    score: str = Field(
+        "gradient-norm",
+        description="[paper] p ∝ score^norm_power: gradient-norm, ‖∇ₓJ‖₂; or (ours) loss, J; margin, "
+        "σ(max over k≠y of z_k − z_y) of the logits z; or package.module:function.",
     )
     scoring: Literal["epoch-start", "carry-over"] = Field(
         "epoch-start",
@@ -134,7 +146,9 @@ class RunConfig(Values):
     lr_milestones: tuple[float, ...] = Field(
         (), description="[ours] Shares of the epochs after which the learning rate is divided by 10."
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="[paper] StdCNN's dropout; ResNet18 has none.")
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="[paper] StdCNN's dropout, and an own network's that takes it; ResNet18 has none."
+    )
     precision: Precision = Field(
         "float32", description="[ours] Of training steps' matrix products; scoring, attacks and tests stay in float32."
     )
@@ -145,6 +159,16 @@ class RunConfig(Values):
     num_recorded: int = Field(100, ge=0, description="[ours] Adversarial images kept of each epoch, for looking at.")
     seed: int = Field(0, ge=0, lt=2**32, description="[ours] Source of every random stream of the run.")
 
+    @field_validator("model", "score")
+    @classmethod
+    def _built_in_or_own(cls, value: str, info: ValidationInfo) -> str:
+        built_in, (module, _, name) = NETWORKS if info.field_name == "model" else SCORES, value.partition(":")
+        if value not in built_in and not all(part.isidentifier() for part in (*module.split("."), name)):
+            raise ValueError(
+                f"{info.field_name}={value!r} is none of {', '.join(built_in)}; write an own one as package.module:name"
+            )
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if isinstance(self.num_perturbed, int) and self.num_perturbed < 0:
@@ -153,6 +177,11 @@ class RunConfig(Values):
             raise ValueError(
                 f"score_every={self.score_every} has no meaning with scoring=carry-over, which scores in every epoch; "
                 "drop one of them"
+            )
+        if self.scoring == "carry-over" and self.score != "gradient-norm":
+            raise ValueError(
+                f"score={self.score} cannot be had with scoring=carry-over, whose training steps yield gradient norms "
+                "only; drop one of them"
             )
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs={self.warmup_epochs} exceeds epochs={self.epochs}; lower it")
@@ -175,10 +204,12 @@ class RunConfig(Values):
         """The same run without the settings that have no effect on it, so that a baseline is trained only once.
 
         n = 0 and all draw nothing, n = 0 attacks nothing: one such run stands in both panels, Norm and Squared Norm.
+        A uniform draw (norm_power 0) is the control of every score.
         """
-        sampling = ("norm_power", "scoring", "score_every", "replacement")
+        sampling = ("norm_power", "score", "scoring", "score_every", "replacement")
         perturbing = ("attack", "perturbing_network", "drawn_samples", "warmup_epochs", "num_recorded")
-        idle = {0: (*sampling, *perturbing), "all": sampling}.get(self.num_perturbed, ())
+        of_uniform = ("score",) if self.norm_power == 0 else ()
+        idle = {0: (*sampling, *perturbing), "all": sampling}.get(self.num_perturbed, of_uniform)
         return self.model_copy(update={name: getattr(RunConfig(), name) for name in idle})
 
     def digest(self) -> str:

@@ -12,7 +12,7 @@ from torch import nn
 
 from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, RunConfig
-from aat_explore.engine import evaluation, trainer
+from aat_explore.engine import evaluation, own, trainer
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.networks import build_network, digest_of_weights, load_weights, placed, weights_of
@@ -54,7 +54,8 @@ def train(
     A run cut off earlier goes on after its last committed epoch; on one machine, device and number of threads the
     result equals the uninterrupted run's bit for bit. After the last epoch the run is evaluated unless
     `evaluate_with` is None. The weights of every `keep_every`-th epoch are kept, besides the best and the last two.
-    Raises AATError: unknown data, n > T, a diverged network, a run that is being trained.
+    Raises AATError: unknown data, n > T, an own network or score that is not admitted or whose code has changed, a
+    diverged network, a run that is being trained.
     """
     listener = listener or Listener()
     store = Store(cache_dir)
@@ -72,6 +73,8 @@ def train(
                     resume=_resume(writer),
                 )
                 _keep(records, writer, listener)
+            elif own.places(config) and writer.read().recorded:
+                own.check_code(config, writer.read().training_state())
             if evaluate_with is not None:
                 _evaluate(writer, evaluate_with, config.epochs, data, place, listener, cache_dir)
     return store.open(config.run_id)
@@ -149,9 +152,13 @@ def image_set(split: datasets.Split, device: torch.device | str = "cpu") -> Imag
 
 
 def load_network(run: Run, data: datasets.Dataset, epoch: int | None = None) -> nn.Module:
-    """Return a run's network after `epoch` (the last, if None) on the CPU, in eval mode, as the trainer holds it."""
+    """Return a run's network after `epoch` (the last, if None) on the CPU, in eval mode, as the trainer holds it.
+
+    Raises AATError: no checkpoint of that epoch, or an own network that is not there or no longer fits its weights.
+    """
+    epoch = run.epoch if epoch is None else epoch
     network = build_network(run.config, data.image_shape, data.num_classes)
-    load_weights(network, run.weights(run.epoch if epoch is None else epoch))
+    load_weights(network, run.weights(epoch), whose=f"run={run.id}, epoch={epoch}")
     return placed(network, torch.device("cpu")).eval()
 
 

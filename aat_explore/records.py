@@ -36,8 +36,10 @@ class EpochMetrics(Values):
     )
     num_drawn: int = Field(description="Distinct samples perturbed: |K|.")
     shortfall: int = Field(description="How many fewer than n were drawn because too few had a non-zero probability.")
-    sum_gradient_norms: float | None = Field(description="Σ‖∇ₓJ‖₂ over all T samples when last scored; None if never.")
-    seconds_scoring: float = Field(description="Seconds in the pass that yields the gradient norms.")
+    sum_gradient_norms: float | None = Field(
+        description="Σ of the scores over all T samples, by default ‖∇ₓJ‖₂, when last scored; None if never."
+    )
+    seconds_scoring: float = Field(description="Seconds in the pass that yields the gradient norms, or other scores.")
     seconds_draw: float = Field(description="Seconds for probabilities and draw.")
     seconds_perturb: float = Field(description="Seconds perturbing at the epoch's start (on-the-fly: in train).")
     seconds_train: float = Field(description="Seconds in training steps, and asking the network about the recorded.")

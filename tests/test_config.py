@@ -35,9 +35,10 @@ PGD = st.fixed_dictionaries(
 )
 RUN_FIELDS = {
     "dataset": st.sampled_from(["fashion-mini", "mnist", "cifar10"]) | st.text(max_size=80),
-    "model": st.sampled_from(["StdCNN", "ResNet18"]),
+    "model": st.sampled_from(["StdCNN", "ResNet18", "nets.own:Net", "nets:own"]),
     "num_perturbed": st.just("all") | st.integers(0, 10**40),
     "norm_power": NOT_NEGATIVE,
+    "score": st.sampled_from(["gradient-norm", "loss", "margin", "scores:own", "scores:other"]),
     "score_every": COUNT,
     "replacement": st.booleans(),
     "perturbing_network": st.sampled_from(["epoch-start", "on-the-fly"]),
@@ -68,7 +69,7 @@ CONFIGS = st.fixed_dictionaries({}, optional=RUN_FIELDS).map(checked_config)
 
 
 def test_every_field_but_scoring_is_varied_here():
-    """carry-over and score_every > 1 exclude each other, so scoring alone is not drawn freely."""
+    """carry-over excludes score_every > 1 and other scores, so scoring alone is not drawn freely."""
     assert RunConfig.model_fields.keys() - RUN_FIELDS.keys() == {"scoring"}
 
 
@@ -88,7 +89,7 @@ def test_equal_configs_have_one_run_id_and_different_ones_two(one, other):
 
 
 OTHER_VALUES = {
-    "dataset": "mnist", "model": "ResNet18", "num_perturbed": "all", "norm_power": 2, "score_every": 2,
+    "dataset": "mnist", "model": "ResNet18", "num_perturbed": "all", "norm_power": 2, "score": "loss", "score_every": 2,
     "replacement": True, "perturbing_network": "on-the-fly", "drawn_samples": "half", "warmup_epochs": 1,
     "epsilon": 0.2, "attack": {"kind": "pgd"}, "epochs": 11, "batch_size": 64, "optimizer": "sgd", "lr": 0.01,
     "momentum": 0.5, "weight_decay": 0.1, "lr_milestones": (0.5,), "dropout": 0, "normalize": False, "augment": True,
@@ -188,7 +189,12 @@ def test_a_config_comes_back_from_json_exactly(config):
         ({"epsilon": float("nan")}, r"^epsilon=nan: input should be a finite number$"),
         ({"lr": float("inf")}, r"^lr=inf: input should be a finite number$"),
         ({"lr": 0}, r"^lr=0: input should be greater than 0$"),
-        ({"model": "VGG"}, r"^model='VGG': input should be 'StdCNN' or 'ResNet18'$"),
+        ({"model": "VGG"}, r"^model='VGG' is none of StdCNN, ResNet18; write an own one as package\.module:name$"),
+        ({"score": "los"}, r"^score='los' is none of gradient-norm, loss, margin; write an own one as package"),
+        ({"model": "nets:"}, r"^model='nets:' is none of"),
+        ({"score": "a-b:f"}, r"^score='a-b:f' is none of"),
+        ({"model": "../nets:Net"}, r"^model='\.\./nets:Net' is none of"),
+        ({"score": "loss", "scoring": "carry-over"}, r"^score=loss cannot be had with scoring=carry-over.*drop one"),
         ({"num_perturbed": "lots"}, r"^num_perturbed='lots': .*valid integer.* or input should be 'all'$"),
         ({"num_perturbed": 1.5}, r"^num_perturbed=1\.5: .*integer.* or input should be 'all'$"),
         ({"num_perturbed": -1}, r"^num_perturbed=-1 is negative; use 0 for standard training, or all$"),
@@ -203,7 +209,7 @@ def test_a_config_comes_back_from_json_exactly(config):
         ({"seed": -1}, r"^seed=-1: input should be greater than or equal to 0$"),
         ({"seed": 2**32}, r"^seed=4294967296: input should be less than 4294967296$"),
         ({"dropout": 1}, r"^dropout=1: input should be less than 1$"),
-        ({"model": "a\nb"}, r"^model='a\\nb': "),
+        ({"model": "a\nb"}, r"^model='a\\nb' is none of "),
         ({"epochs": 0, "batch_size": 0}, r"^epochs=0: [^;]*; batch_size=0: [^;]*$"),
     ],
 )
@@ -302,7 +308,7 @@ def test_samples_are_drawn_only_between_none_and_all():
 
 def test_a_baseline_has_one_name_whatever_is_said_of_the_sampling_it_does_not_do():
     """n = 0 and all stand in both panels of the paper's figures; nobody should train the same network twice."""
-    idle = {"norm_power": 2.0, "replacement": True, "score_every": 3}
+    idle = {"norm_power": 2.0, "replacement": True, "score_every": 3, "score": "loss"}
     for n in (0, "all"):
         assert preset("mini", num_perturbed=n, **idle).run_id == preset("mini", num_perturbed=n).run_id
     assert preset("mini", num_perturbed=0, attack={"kind": "pgd"}).run_id == preset("mini", num_perturbed=0).run_id
@@ -311,6 +317,10 @@ def test_a_baseline_has_one_name_whatever_is_said_of_the_sampling_it_does_not_do
         != preset("mini", num_perturbed="all").digest()
     )
     assert preset("mini", num_perturbed=0, epochs=3).run_id != preset("mini", num_perturbed=0).run_id
+
+
+def test_a_uniform_draw_is_the_control_of_every_score():
+    assert preset("mini", norm_power=0, score="loss").run_id == preset("mini", norm_power=0).run_id
 
 
 @pytest.mark.parametrize("fields", [{"attack": "transfer"}, {"transfer_from": "some-run"}])

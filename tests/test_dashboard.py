@@ -232,6 +232,17 @@ def test_accuracy_has_a_row_for_each_norm_and_n_with_its_seeds(grid):
     assert set(robust["mean"]) == {154 / 2000}
 
 
+def test_panels_are_named_by_the_score_of_the_settings_chosen(store):
+    for n, fields in ((0, {}), (100, {"score": "loss"}), (100, {"norm_power": 0.0}), (100, {}), ("all", {})):
+        make_run(store, epochs=1, num_perturbed=n, **fields)
+    by_norm, by_loss = (
+        set(opened("accuracy", **{"settings-fashion-mini": name}).dataframe[0].value["panel"])
+        for name in ("FGSM at ε = 0.3; StdCNN, 1 epochs", "FGSM at ε = 0.3; score loss; StdCNN, 1 epochs")
+    )
+    assert by_norm == {"Norm", "Uniform"}
+    assert by_loss == {"loss", "Uniform"}
+
+
 def test_figures_say_which_attack_was_used(grid):
     for name in ("accuracy", "robustness"):
         words = said(opened(name))

@@ -172,6 +172,21 @@ def test_the_networks_of_baselines_are_attacked_too(store, n):
     assert len(pictures(opened())) == 3
 
 
+def test_an_own_network_is_attacked_too_with_steps_that_suit_any(store):
+    make_network_run(store, model="aat_explore.examples:SmallCNN", score="aat_explore.examples:entropy")
+    app = opened(attack="PGD")
+    assert not app.error
+    assert len(pictures(app)) == 3
+    assert "PGD, 10 steps" in said(app)
+
+
+def test_an_own_network_that_is_not_there_is_a_message(store):
+    make_run(store, model="__not_here__:Net")
+    app = opened()
+    assert app.error[0].value.startswith(page.plain("model=__not_here__:Net cannot be imported; it is looked for in "))
+    assert not pictures(app)
+
+
 def test_a_run_in_its_first_epochs_has_a_network_already(store):
     make_network_run(store, epochs=10, committed=1)
     assert len(pictures(opened())) == 3

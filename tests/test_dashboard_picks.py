@@ -9,6 +9,7 @@ from pages import captions, images, sheets
 from synthetic import make_run
 
 from aat_explore import datasets
+from aat_explore.dashboard.page import plain
 from aat_explore.errors import AATError
 from aat_explore.views import frames
 
@@ -31,6 +32,13 @@ def test_a_sheet_shows_so_many_and_the_next_goes_on(run):
     app = opened(sheet="3")
     assert images(app) == drawn[48:]
     assert "Showing 49–60 of 60: 300 drawn images pass the filters; of these, 60 have" in captions(app)
+
+
+def test_p_of_another_score_than_the_formulas_is_said(store):
+    make_run(store, num_perturbed=300)
+    assert "p is proportional to" not in captions(opened())
+    made = make_run(store, num_perturbed=300, score="my_scores:own_one", norm_power=2)
+    assert f"; p is proportional to {plain('my_scores:own_one^2')}." in captions(opened(run=made.id))
 
 
 def test_clean_images_are_shown_of_all_drawn(run):

@@ -77,6 +77,24 @@ def test_a_copied_link_opens_the_same_settings(store):
     assert opened(fields=fields).number_input(key="train mini epsilon").value == 0.125
 
 
+@pytest.mark.parametrize(("field", "place"), [("model", "aat_explore.examples:SmallCNN"), ("score", "this:s")])
+def test_no_address_names_code_to_run(store, field, place):
+    app = opened(fields=json.dumps({field: place, "epochs": 3}))
+    assert "do not fit here" in said(app)
+    assert app.selectbox(key=f"train mini {field}").value in ("StdCNN", "gradient-norm")
+    assert app.code[0].value.startswith("aat train --preset=mini --cache-dir")
+
+
+def test_the_built_in_scores_are_offered_and_queued(store):
+    app = opened()
+    assert app.selectbox(key="train mini score").options == ["gradient-norm", "loss", "margin"]
+    app.selectbox(key="train mini score").set_value("margin").run()
+    start(app)
+    assert [entry.job.config for entry in training_queue.listing(store.root).entries] == [
+        preset("mini", score="margin")
+    ]
+
+
 @pytest.mark.parametrize("junk", ["{", "[]", '{"epochs": "x"}', '{"dataset": "../etc"}', '{"attack": 3}', "[" * 9000])
 def test_junk_in_the_address_falls_back_to_the_preset_with_a_note(store, junk):
     app = opened(fields=junk)

@@ -54,7 +54,7 @@ def test_squares_of_tiny_norms_do_not_underflow():
 
 
 def test_a_dead_network_is_an_error():
-    with pytest.raises(DeadNetworkError, match="all 3 gradient norms are 0"):
+    with pytest.raises(DeadNetworkError, match="all 3 scores are 0"):
         probabilities(torch.zeros(3), norm_power=1)
 
 

@@ -9,14 +9,15 @@ from aat_explore.errors import AATError
 
 
 class DeadNetworkError(AATError):
-    """Every gradient norm is zero, so that p = g′/Σg′ does not exist."""
+    """Every gradient norm, or other score, is zero, so that p = g′/Σg′ does not exist."""
 
 
 def probabilities(gradient_norms: Float[Tensor, " T"], *, norm_power: float) -> Float[Tensor, " T"]:
     """Return pᵢ = g′ᵢᵏ / Σⱼ g′ⱼᵏ for k = `norm_power` (Algorithm 1, step 2), float64 (T,), summing to 1.
 
-    k = 1 is the paper's Norm, 2 its Squared Norm, 0 uniform sampling (also of samples whose norm is zero). Raises
-    DeadNetworkError if Σg′ = 0 and AATError for negative or non-finite input.
+    k = 1 is the paper's Norm, 2 its Squared Norm, 0 uniform sampling (also of samples whose norm is zero). Any other
+    score, see `scores`, may stand in the place of g′. Raises DeadNetworkError if Σg′ = 0 and AATError for negative or
+    non-finite input.
     """
     if not norm_power >= 0 or norm_power == float("inf"):
         raise AATError(
@@ -30,7 +31,7 @@ def probabilities(gradient_norms: Float[Tensor, " T"], *, norm_power: float) -> 
     largest = norms.max()
     if largest == 0:
         raise DeadNetworkError(
-            f"all {len(norms)} gradient norms are 0: the network no longer depends on its input; "
+            f"all {len(norms)} scores are 0, as gradient norms are if the network no longer depends on its input; "
             "lower lr, or use norm_power 0 to draw uniformly"
         )
     scores = (norms / largest) ** norm_power  # the largest is 1: no power can overflow, nor all of them underflow

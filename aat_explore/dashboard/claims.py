@@ -1,4 +1,4 @@
-"""The paper's five claims by the runs in the cache, and whether picking by gradient norm beats picking at random."""
+"""The paper's five claims by the runs in the cache, and whether picking by score beats picking at random."""
 
 from collections.abc import Sequence
 
@@ -93,7 +93,7 @@ def _what_works(runs: Sequence[Run], measured: frames.Frame, chosen: dict[str, R
             f"{claims.smallest_enough(losses)}."
         )
         downloads.table(losses, alt="Robust accuracy of each n less that of all", column_config=WORKS)
-    st.subheader("Does picking by gradient norm beat picking at random?")
+    st.subheader("Does picking by score beat picking at random?")
     pairs = claims.against_uniform(measured, dataset, chosen[dataset], test)
     if pairs.empty:
         st.info("There is no run that picks at random beside these, with the same n and seed. This trains one:")

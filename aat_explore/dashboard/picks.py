@@ -8,7 +8,7 @@ from aat_explore.dashboard import choices, downloads, page, player, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames, gallery
-from aat_explore.views.recipes import as_seen, attack_name, when_perturbed
+from aat_explore.views.recipes import PAPERS_SCORE, as_seen, attack_name, norm_name, when_perturbed
 
 CLEAN, ADVERSARIAL, DIFFERENCE = "clean", "adversarial", "difference"
 MODES = ("side by side", CLEAN, ADVERSARIAL, DIFFERENCE)
@@ -27,16 +27,16 @@ def show() -> None:
         "Which training images an epoch picked, what the attack made of them, and how they differ from the rest.",
         r"p_i = \frac{\lVert\nabla_{x_i} J\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J\rVert_2^{k}},\qquad "
         r"x' = A_\varepsilon(x),\qquad \lVert x' - x\rVert_\infty \le \varepsilon",
-        "p is proportional to the norm of the loss's gradient at each clean image (k = 1 Norm, k = 2 Squared Norm); n "
-        "images are drawn from p and perturbed by the run's attack A: FGSM takes one step x + ε sign(∇ₓJ), PGD several "
-        "smaller ones. The effective sample size is 1/Σp².",
+        "p is proportional to the norm of the loss's gradient at each clean image (k = 1 Norm, k = 2 Squared Norm), or "
+        "to the power k of another score that the run names; n images are drawn from p and perturbed by the run's "
+        "attack A: FGSM takes one step x + ε sign(∇ₓJ), PGD several smaller ones. The effective sample size is 1/Σp².",
     )
     run = page.choose_run(page.recorded_runs())
     if run.config.num_perturbed == 0:
         st.info("n = 0 is standard training: this run picked and perturbed nothing. Choose another run.")
         return
     attack = attack_name(run.config.resolved_attack)
-    st.caption(f"Here x′ is made by {attack} at ε = {run.config.epsilon:g}, {when_perturbed(run.config)}.")
+    st.caption(f"Here x′ is made by {attack} at ε = {run.config.epsilon:g}, {when_perturbed(run.config)}{_score(run)}.")
     epoch = player.choose_epoch(run)
     dataset = page.dataset_of(run)
     badges = st.container()
@@ -48,6 +48,13 @@ def show() -> None:
         _badges(run, epoch)
     with distributions:
         _distributions(run, epoch, dataset, shown, whole=len(shown) == len(every))
+
+
+def _score(run: Run) -> str:
+    """What p is made from, where that is not what the formula says."""
+    score = run.config.canonical().score
+    said = "" if score == PAPERS_SCORE else f"; p is proportional to {norm_name(run.config.norm_power, score)}"
+    return page.plain(said)
 
 
 def _badges(run: Run, epoch: int) -> None:

@@ -12,7 +12,9 @@ from aat_explore.views import charts, frames
 COLUMNS = {
     "run": st.column_config.TextColumn(pinned=True, width=270),
     "n": st.column_config.TextColumn(width=50, help="Samples perturbed an epoch"),
-    "norm power": st.column_config.TextColumn(help="1: Norm, 2: Squared Norm, 0: uniform control"),
+    "norm power": st.column_config.TextColumn(
+        help="1: Norm, 2: Squared Norm, 0: uniform control; of which score, if not gradient-norm"
+    ),
     "epochs": st.column_config.TextColumn(help="Committed, of those the run is to have"),
     "clean accuracy": st.column_config.NumberColumn(
         format="percent", help="At ε = 0, of the latest epoch evaluated on test images"
@@ -51,9 +53,9 @@ def show() -> None:
         "Runs",
         "Every run in the cache, with what it cost and how it stood the test; below, how one of them learnt.",
         r"p_i = \frac{\lVert\nabla_{x_i} J\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J\rVert_2^{k}}",
-        "Each epoch, n samples are drawn from p (k is the norm power: 1 Norm, 2 Squared Norm) and perturbed by the "
-        "attack; the network is trained on all T samples, of which those n are perturbed. n = 0 is standard training, "
-        "n = all perturbs every sample.",
+        "Each epoch, n samples are drawn from p (k is the norm power: 1 Norm, 2 Squared Norm; another score may stand "
+        "in the norm's place) and perturbed by the attack; the network is trained on all T samples, of which those n "
+        "are perturbed. n = 0 is standard training, n = all perturbs every sample.",
     )
     runs = page.readable_runs()
     training = sorted(run.id for run in runs if run.training)

@@ -10,7 +10,7 @@ import streamlit as st
 from pydantic import BaseModel
 
 from aat_explore import datasets, training_job, training_queue
-from aat_explore.config import PRESETS, AttackConfig, RunConfig, checked_config, flat
+from aat_explore.config import NETWORKS, PRESETS, SCORES, AttackConfig, RunConfig, checked_config, flat
 from aat_explore.dashboard import choices, page
 from aat_explore.errors import AATError
 from aat_explore.store import RunNotFoundError, Store
@@ -21,6 +21,7 @@ from aat_explore.views import frames
 IN_FRONT = ("dataset", "num_perturbed", "norm_power", "epsilon", "attack.kind", "epochs", "seed")
 WIDTHS = (5, 4, 4, 3, 3, 3, 3)
 DEVICES = ("the best there is", "cuda", "mps", "cpu")
+OFFERED = {"model": NETWORKS, "score": SCORES}
 USUAL = {"as usual": None, "yes": True, "no": False}
 ENDED = 10  # jobs no longer in the queue that are listed
 ICONS = {
@@ -40,9 +41,10 @@ def show() -> None:
         "on when this page or the dashboard is closed.",
         r"c = 3 + \frac{2}{s} + 2k\,\frac{n}{T}",
         "The cost c of an epoch in passes over all T samples, where forward, backward to the input and backward to the "
-        "weights count one each: 3 for training, 2 for scoring (in every s-th epoch; none for n = 0 and n = all), and "
-        "k gradients for each of the n perturbed samples: k = 0 for FGSM, which reuses the gradient of scoring, else "
-        "the attack's steps.",
+        "weights count one each: 3 for training, 2 for scoring by gradient norm (1 by loss or margin; in every s-th "
+        "epoch; none for n = 0 and n = all), and k gradients for each of the n perturbed samples: k = 0 for FGSM that "
+        "reuses the gradients of scoring, else the attack's steps. Networks and scores of your own are trained by "
+        "`aat train` only: an address must not name code to run.",
     )
     chosen = _form()
     if chosen is not None:
@@ -94,8 +96,8 @@ def _ask(fields: dict[str, Any], preset: str, start: Mapping[str, Any], name: st
 def _widget(name: str, kind: Any, value: Any, key: str, words: str) -> Any:
     label = name.replace("_", " ").replace("attack.", "attack: ")
     members = [one for one in get_args(kind) if one is not type(None)]
-    if name == "dataset":
-        options = datasets.names(page.cache_dir())
+    if name in OFFERED or name == "dataset":
+        options = OFFERED.get(name) or datasets.names(page.cache_dir())
         return st.selectbox(label, options, options.index(value), key=key, help=words)
     if name in ("num_perturbed", "seed"):
         return st.text_input("seeds" if name == "seed" else label, str(value), key=key, help=words)
@@ -159,6 +161,8 @@ def _asked(preset: str) -> dict[str, Any]:
         config = checked_config(usual.model_dump() | differing | {"attack": attack})
         if config.dataset not in datasets.names(page.cache_dir()):
             raise AATError(f"dataset={config.dataset} is unknown")
+        if any(getattr(config, name) not in offered for name, offered in OFFERED.items()):
+            raise AATError("an address must not name code to run")
         return flat(config) | {"seed": str(seeds)}
     except (AATError, ValueError, TypeError, AttributeError, RecursionError):
         choices.set_param("fields", None)

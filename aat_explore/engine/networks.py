@@ -1,6 +1,7 @@
 """Networks as a run needs them: built from its config, and to and from the plain arrays of a checkpoint."""
 
 import hashlib
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from aat_explore.algorithm.models import ResNet18, StdCNN
-from aat_explore.config import Precision, RunConfig
+from aat_explore.algorithm.models import Normalize, ResNet18, StdCNN
+from aat_explore.config import NETWORKS, Precision, RunConfig
 from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.own import blamed, imported
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays
@@ -24,13 +26,19 @@ def build_network(
     mean: Sequence[float] | None = None,
     sd: Sequence[float] | None = None,
 ) -> nn.Module:
-    """Return the run's network, initialised from its seed; mean and sd per channel, if given, normalise its input."""
+    """Return the run's network, initialised from its seed; mean and sd per channel, if given, normalise its input.
+
+    Raises AATError: images that the paper's networks do not take, or an own network that cannot be imported or made.
+    """
     channels, height, width = image_shape
+    mean, sd = mean or [0.0] * channels, sd or [1.0] * channels
+    if config.model not in NETWORKS:
+        with global_stream(config.seed, "init"):
+            return nn.Sequential(Normalize(mean, sd), _own_network(config, image_shape, num_classes))
     if height != width or height < 16:
         raise AATError(
-            f"dataset={config.dataset} has images of {height}×{width}; the networks take squares of 16 or more"
+            f"dataset={config.dataset} has images of {height}×{width}; {config.model} takes squares of 16 or more"
         )
-    mean, sd = mean or [0.0] * channels, sd or [1.0] * channels
     with global_stream(config.seed, "init"):
         if config.model == "StdCNN":
             return StdCNN(
@@ -44,6 +52,31 @@ def build_network(
         return ResNet18(in_channels=channels, num_classes=num_classes, mean=mean, sd=sd)
 
 
+def _own_network(config: RunConfig, image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """Call what `model` names with those of our arguments that it takes; num_classes also if it takes any, **kwargs."""
+    name, make = f"model={config.model}", imported("model", config.model)
+    if isinstance(make, nn.Module) or not callable(make):
+        raise AATError(f"{name} is a {type(make).__name__}; name a class, or a function that makes a network anew")
+    channels, height, width = image_shape
+    ours = {
+        "in_channels": channels,
+        "image_size": height if height == width else (height, width),
+        "num_classes": num_classes,
+        "dropout": config.dropout,
+    }
+    with blamed(name, "cannot be made"):
+        takes = inspect.signature(make).parameters.values()
+        any_name = any(one.kind is one.VAR_KEYWORD for one in takes)
+        named = {one.name for one in takes if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+        given = {key: ours[key] for key in ours if key in named or (any_name and key == "num_classes")}
+    said = ", ".join(f"{key}={value}" for key, value in given.items()) or "nothing"
+    with blamed(name, f"cannot be made with {said}; other arguments need defaults"):
+        network = make(**given)
+    if not isinstance(network, nn.Module):
+        raise AATError(f"{name} gives a {type(network).__name__}; name what gives a torch.nn.Module")
+    return network
+
+
 def starting_network(config: RunConfig, training: ImageSet, num_classes: int) -> nn.Module:
     """Return the network that a run on these samples starts from, on the CPU: its first layer standardises by them."""
     channels, height, width = training.images.shape[1:]
@@ -55,10 +88,12 @@ def placed(network: nn.Module, device: torch.device, *, precision: Precision = "
     """Move a network to a device, in the memory format in which it is fastest there; the network itself is returned.
 
     On the CPU channels last: on two Zen 5 cores a training step takes 0.7 of the time for StdCNN and 0.6 for ResNet18.
-    On CUDA it is what matrix units want, so it goes with bfloat16; not measured yet.
+    On CUDA it is what matrix units want, so it goes with bfloat16; not measured yet. An own network keeps its format:
+    `view` in it may rest on that.
     """
-    channels_last = device.type == "cpu" or (device.type == "cuda" and precision == "bfloat16")
     network.to(device)
+    faster = device.type == "cpu" or (device.type == "cuda" and precision == "bfloat16")
+    channels_last = faster and isinstance(network, StdCNN | ResNet18)
     return network.to(memory_format=torch.channels_last) if channels_last else network
 
 
@@ -67,9 +102,15 @@ def weights_of(network: nn.Module) -> dict[str, np.ndarray[Any, Any]]:
     return {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
 
 
-def load_weights(network: nn.Module, weights: Arrays) -> None:
-    """Fill a network from a checkpoint's arrays."""
-    network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
+def load_weights(network: nn.Module, weights: Arrays, *, whose: str = "this checkpoint") -> None:
+    """Fill a network from a checkpoint's arrays; AATError if names or shapes do not fit."""
+    try:
+        network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
+    except RuntimeError:
+        raise AATError(
+            f"the weights of {whose} do not fit the network that its config describes; undo what has changed in an own "
+            "network's code, choose another checkpoint, or train again"
+        ) from None
 
 
 def digest_of_weights(weights: Arrays) -> str:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aat_explore.algorithm.gradients import l2_norms, wide
-from aat_explore.config import RunConfig
+from aat_explore.config import NETWORKS, RunConfig
 from aat_explore.engine.batches import Augmentation, Batch, ImageSet, clean_pixels, epoch_batches
 from aat_explore.engine.capture import Captured
 from aat_explore.engine.perturb import perturb
@@ -106,8 +106,9 @@ class TrainingPass:
                 if x_adv is not None and config.drawn_samples != "half":
                     tables = (augmentation.top, augmentation.left, augmentation.flip) if augmentation else ()
                     step = self._steps[len(drawn) > 0, collect]
-                    whole = len(batch.rows) == config.batch_size
-                    (step if whole else step.function)(batch.rows, batch.slots, *tables)
+                    # A captured step would repeat what an own network once decided in Python, so that is not captured.
+                    fixed = len(batch.rows) == config.batch_size and config.model in NETWORKS
+                    (step if fixed else step.function)(batch.rows, batch.slots, *tables)
                 else:
                     self._uneven_step(batch, augmentation, x_adv, generator, recorder, collect=collect)
         losses = self._losses(num_samples, len(drawn), epoch)

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 
 CPU = torch.device("cpu")
-Use = Literal["init", "shuffle", "draw", "attack", "augmentation", "dropout", "validation", "calibration"]
+Use = Literal["init", "shuffle", "draw", "attack", "augmentation", "dropout", "validation", "calibration", "score"]
 
 
 def stream_seed(seed: int, use: Use, epoch: int = 0) -> int:

@@ -10,10 +10,12 @@ from torch import Tensor
 from aat_explore.algorithm.attacks import move
 from aat_explore.algorithm.sampling import draw, probabilities
 from aat_explore.config import AttackConfig, RunConfig
+from aat_explore.engine.admission import admit
 from aat_explore.engine.batches import ImageSet, clean_pixels
 from aat_explore.engine.counting import clean_correct, fgsm_correct, robust_correct
 from aat_explore.engine.device import Stopwatch, chunk_size, describe
 from aat_explore.engine.networks import load_state, load_weights, placed, starting_network, state_of, weights_of
+from aat_explore.engine.own import check_code, code_state
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.scoring import Scorer
 from aat_explore.engine.steps import Trained, TrainingPass
@@ -50,7 +52,8 @@ def train(
 ) -> Iterator[EpochRecord]:
     """Yield one `EpochRecord` after each epoch of Algorithm 1, on the device where `training` lives.
 
-    Raises AATError if n exceeds T, if the loss or a gradient stops being finite, or if every gradient is zero.
+    Raises AATError if n exceeds T, if an own network or score is not admitted, if the loss or a score stops being
+    finite, or if every score is zero.
     """
     trainer = Trainer(config, training, validation, num_classes, resume)
     for epoch in range(1 + (resume.epoch if resume else 0), config.epochs + 1):
@@ -76,11 +79,14 @@ class Trainer:
         self.attack = config.resolved_attack
         network = starting_network(config, training, num_classes)
         self.network = placed(network, self.device, precision=config.precision)
+        admit(config, self.network, training, num_classes)
+        self.code = code_state(config)
         self.optimizer = self._make_optimizer()
         self.scorer = Scorer(config, self.network, training)
         self.training_pass = TrainingPass(config, self.network, self.optimizer, training)
         if resume:
-            load_weights(self.network, resume.weights)
+            check_code(config, resume.training_state)
+            load_weights(self.network, resume.weights, whose=f"run={config.run_id}, epoch={resume.epoch}")
             load_state(self.optimizer, resume.training_state)
             self.scorer.load(resume.training_state)
 
@@ -130,7 +136,8 @@ class Trainer:
         picks, trained = self.algorithm_1(epoch, watch)
         validated = self.validate(epoch)
         watch.lap("validate")
-        weights, training_state = weights_of(self.network), {**state_of(self.optimizer), **self.scorer.state()}
+        weights = weights_of(self.network)
+        training_state = {**state_of(self.optimizer), **self.scorer.state(), **self.code}
         p = None if picks.probabilities is None else picks.probabilities.float().cpu().numpy()
         drawn = picks.drawn.numpy().astype(np.int32)
         watch.lap("record")

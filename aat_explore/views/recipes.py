@@ -2,7 +2,8 @@
 
 Runs that differ in seed alone are repetitions. Runs that differ in data set, n or norm power besides are the points of
 one figure, if they share the rest: their recipe. The baselines need less of it: n = all has no sampling settings, n = 0
-no attack either, and so one standard-training run is the baseline of every recipe with its optimiser and epochs.
+no attack either, and so one standard-training run is the baseline of every recipe with its optimiser and epochs. A
+uniform draw has no score, and is the control of every one.
 """
 
 from dataclasses import astuple, dataclass
@@ -21,7 +22,8 @@ USUAL_OF_KIND |= {kind: {"counts": "last iterate"} for kind in ("weak-pgd", "tra
 TEST_NAMES = {"fgsm": "FGSM", "autoattack": "AutoAttack", "weak-pgd": "weak PGD", "transfer": "transferred PGD"}
 WEAK_TESTS = ("fgsm", "weak-pgd", "transfer")  # kinds that prove nothing alone
 WORST_CASE = "worst case"  # kind of what several attacks leave together
-NORM_NAMES = {0.0: "Uniform", 1.0: "Norm", 2.0: "Squared Norm"}
+NORM_NAMES = {1.0: "Norm", 2.0: "Squared Norm"}
+PAPERS_SCORE = "gradient-norm"
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,11 @@ class Recipe:
     standard: str
     perturbation: str | None = None
     sampling: str | None = None
+    score: str | None = None
 
     def __str__(self) -> str:
-        return "; ".join(part for part in (self.perturbation, self.sampling, self.standard) if part)
+        score = None if self.score in (None, PAPERS_SCORE) else f"score {self.score}"
+        return "; ".join(part for part in (self.perturbation, self.sampling, score, self.standard) if part)
 
     def covers(self, other: "Recipe") -> bool:
         """Whether a run of recipe `other` belongs to a figure of this one."""
@@ -47,19 +51,25 @@ def recipe(config: RunConfig) -> Recipe:
     def unusual(fields: tuple[str, ...]) -> list[str]:
         return [f"{name} {getattr(config, name)}" for name in fields if getattr(config, name) != getattr(usual, name)]
 
-    rest = set(RunConfig.model_fields) - AXES - set(BOOKKEEPING) - NAMED - set(SAMPLING) - set(PERTURBATION)
+    rest = set(RunConfig.model_fields) - AXES - set(BOOKKEEPING) - NAMED - set(SAMPLING) - set(PERTURBATION) - {"score"}
     standard = ", ".join([config.model, f"{config.epochs} epochs", *unusual(tuple(sorted(rest)))])
     if config.num_perturbed == 0:
         return Recipe(standard)
     attack = f"{attack_name(config.resolved_attack)} at ε = {config.epsilon:g}"
     perturbation = ", ".join([attack, *unusual(PERTURBATION)])
-    sampling = ", ".join(unusual(SAMPLING)) if config.samples else None
-    return Recipe(standard, perturbation, sampling)
+    if not config.samples:
+        return Recipe(standard, perturbation)
+    score = config.score if config.norm_power else None
+    return Recipe(standard, perturbation, ", ".join(unusual(SAMPLING)), score)
 
 
-def norm_name(power: float) -> str:
-    """The paper's name of a norm power: Norm, Squared Norm; Uniform for the control 0."""
-    return NORM_NAMES.get(power, f"Norm^{power:g}")
+def norm_name(power: float, score: str | None = None) -> str:
+    """What p is made from: the paper's Norm and Squared Norm, else the score and its power; Uniform for power 0."""
+    if power == 0:
+        return "Uniform"
+    if score in (None, PAPERS_SCORE):
+        return NORM_NAMES.get(power, f"Norm^{power:g}")
+    return score if power == 1 else f"{score}^{power:g}"
 
 
 def attack_name(attack: ResolvedAttack) -> str:

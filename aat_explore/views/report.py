@@ -108,7 +108,7 @@ def _frontier(frame: pd.DataFrame, chosen: Mapping[str, Recipe]) -> list[str]:
             where, smallest = escape(f"{dataset}, {test}"), escape(claims.smallest_enough(losses))
             parts += [f"<h3>How small may n be? {where}</h3>", _table(losses)]
             parts += [f"<p>The smallest n that loses at most {claims.NEARLY:g} points to all: {smallest}.</p>"]
-            parts += [f"<h3>Does picking by gradient norm beat picking at random? {where}</h3>"]
+            parts += [f"<h3>Does picking by score beat picking at random? {where}</h3>"]
             parts += [_table(claims.against_uniform(frame, dataset, recipe, test))]
     return parts
 

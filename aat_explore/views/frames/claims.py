@@ -192,9 +192,10 @@ def smallest_enough(losses: pd.DataFrame, within: float = NEARLY) -> str:
 
 
 def against_uniform(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str) -> pd.DataFrame:
-    """Robust accuracy of picking by gradient norm less that of picking at random, in points, pairs of one seed and n.
+    """Robust accuracy of picking by norm (or the recipe's score) less that of picking at random, in points.
 
-    Columns: norm, n, difference, low, high (95 %), means, seeds, and whether `norm` is better, worse or undecided.
+    Pairs are of one seed and n. Columns: norm, n, difference, low, high (95 %), means, seeds, and whether `norm` is
+    better, worse or undecided.
     """
     mine = of_recipe(frame[frame["test"] == test], dataset, recipe)
     mine = mine[_at_training_epsilon(mine) & ~mine["n"].isin(("0", "all"))]
@@ -206,7 +207,16 @@ def against_uniform(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str
             if found is not None:
                 said = "better" if found.low > 0 else "worse" if found.high < 0 else UNDECIDED
                 rows.append(
-                    (norm_name(power), int(n), found.value, found.low, found.high, found.means, found.seeds, said)
+                    (
+                        norm_name(power, recipe.score),
+                        int(n),
+                        found.value,
+                        found.low,
+                        found.high,
+                        found.means,
+                        found.seeds,
+                        said,
+                    )
                 )
     return pd.DataFrame(
         rows, columns=["norm", "n", "difference", "low", "high", "means", "seeds", "picking by norm is"]

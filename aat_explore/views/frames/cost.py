@@ -11,6 +11,7 @@ from aat_explore.views.protocols import Run
 
 TRAINING = 3  # forward, backward to the input, backward to the weights
 GRADIENT = 2  # forward, backward to the input
+SCORING = {"loss": 1, "margin": 1}  # forward; an own score is taken to need a gradient, as the paper's does
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,15 @@ class Pace:
 def passes(config: RunConfig, num_train: int) -> float:
     """Passes over T that an epoch after the warm-up takes; forward, input-backward, weight-backward count one each.
 
-    3 + 2/score_every (scoring at the epoch's start) + 2 k |K|/T (k gradients for each picked sample), where FGSM from
-    the clean image with fresh scores reuses their gradient (k = 0); a kept clean copy is another 3 |K|/T.
+    3 + 2/score_every (scoring at the epoch's start; by loss or margin 1) + 2 k |K|/T (k gradients for each picked
+    sample), where FGSM from the clean image with fresh gradient norms reuses their gradient (k = 0); a kept clean copy
+    is another 3 |K|/T.
     """
     if config.num_perturbed == 0:
         return TRAINING
     share = 1.0 if config.num_perturbed == "all" else min(1.0, config.num_perturbed / num_train)
-    scoring = GRADIENT / config.score_every if config.samples and config.scoring == "epoch-start" else 0.0
+    each = SCORING.get(config.canonical().score, GRADIENT)
+    scoring = each / config.score_every if config.samples and config.scoring == "epoch-start" else 0.0
     kept = TRAINING * share if config.drawn_samples != "replace" else 0.0
     return TRAINING + scoring + GRADIENT * _gradients(config) * share + kept
 
@@ -59,6 +62,7 @@ def _gradients(config: RunConfig) -> float:
         and not attack.random_start
         and attack.label == "true"
         and config.samples
+        and config.canonical().score == "gradient-norm"
         and config.scoring == "epoch-start"
         and config.perturbing_network == "epoch-start"
     )

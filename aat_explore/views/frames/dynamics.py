@@ -18,9 +18,11 @@ UNEVENNESS = ("effective sample size", "entropy, nats", "Gini", "top 1 % hold")
 
 
 def run_name(run: Run) -> str:
-    """A run in a legend: its norm, n, seed and the digest that tells it from others."""
+    """A run in a legend: its norm or other score, n, seed and the digest that tells it from others."""
     config = run.config
-    return f"{norm_name(config.norm_power)}, n = {config.num_perturbed}, seed {config.seed} ({run.id[-4:]})"
+    return (
+        f"{norm_name(config.norm_power, config.score)}, n = {config.num_perturbed}, seed {config.seed} ({run.id[-4:]})"
+    )
 
 
 def draws(run: Run) -> bool:

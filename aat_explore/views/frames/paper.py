@@ -144,7 +144,7 @@ def of_recipe(
         mine = mine.assign(training_epsilon=mine.loc[mine["n"] != "0", "training_epsilon"].iloc[0])
     panels: list[pd.DataFrame] = []
     for power in _panel_powers(mine) if powers is None else powers:
-        panels.append(mine[baseline | (mine["norm_power"] == power)].assign(panel=norm_name(power)))
+        panels.append(mine[baseline | (mine["norm_power"] == power)].assign(panel=norm_name(power, chosen.score)))
     return pd.concat(panels, ignore_index=True)
 
 

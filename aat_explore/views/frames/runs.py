@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from aat_explore.config import RunConfig
 from aat_explore.views import checks, evaluations
 from aat_explore.views.protocols import Run
-from aat_explore.views.recipes import attack_name, evaluation_name
+from aat_explore.views.recipes import PAPERS_SCORE, attack_name, evaluation_name
 
 COST_PHASES = ("seconds_scoring", "seconds_draw", "seconds_perturb", "seconds_train")
 MEASURES = {
@@ -27,7 +28,7 @@ def summary(run: Run, training: bool = False) -> dict[str, Any]:
     return {
         "run": run.id,
         "n": str(config.num_perturbed),
-        "norm power": f"{config.norm_power:g}" if config.samples else "",
+        "norm power": _power(config),
         "clean accuracy": clean,
         "robust accuracy": robust,
         "flag": ", ".join(checks.flags(run)),
@@ -40,6 +41,12 @@ def summary(run: Run, training: bool = False) -> dict[str, Any]:
         "seconds an epoch": metrics[list(COST_PHASES)].sum(axis=1).median(),
         "total seconds": metrics.filter(like="seconds_").sum().sum(),
     }
+
+
+def _power(config: RunConfig) -> str:
+    """The norm power of a run that samples, and whose power if it is not the gradient norm's."""
+    score = config.canonical().score
+    return "" if not config.samples else f"{config.norm_power:g}" + ("" if score == PAPERS_SCORE else f" of {score}")
 
 
 def status(run: Run, training: bool) -> str:

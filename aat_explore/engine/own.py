@@ -1,0 +1,85 @@
+"""What a config names as `package.module:name`: an own network or score, imported, and blamed for what goes wrong."""
+
+import ast
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aat_explore.config import NETWORKS, SCORES, RunConfig
+from aat_explore.errors import AATError
+from aat_explore.records import Arrays
+
+DIGEST = "own_code"  # among a checkpoint's training state
+
+
+def places(config: RunConfig) -> dict[str, str]:
+    """Return which of `model` and `score` are the run's own, with their places."""
+    named = {"model": config.model} if config.model not in NETWORKS else {}
+    score = config.canonical().score
+    return named if score in SCORES else named | {"score": score}
+
+
+def code_state(config: RunConfig) -> Arrays:
+    """Return `own_code`, the sha256 of the modules that define a run's own network and score; {} if it has none.
+
+    A run's name is made of its settings, which name the code but do not hold it. Comments and layout do not count; nor
+    does what the modules import.
+    """
+    meant = [_meaning(imported(field, place)) for field, place in places(config).items()]
+    digest = hashlib.sha256("\n".join(meant).encode()).digest()
+    return {DIGEST: np.frombuffer(digest, dtype=np.uint8)} if any(meant) else {}
+
+
+def _meaning(found: Any) -> str:
+    """Return the source of the module that defines an object, as Python understands it; "" if there is none to read."""
+    try:
+        return ast.dump(ast.parse(inspect.getsource(inspect.getmodule(found) or found)))
+    except (OSError, TypeError):  # compiled, or typed into a console
+        return ""
+
+
+def check_code(config: RunConfig, state: Arrays) -> None:
+    """Raise AATError if own code is no longer what it was when a run's `state` was written."""
+    if DIGEST in state and not np.array_equal(state[DIGEST], code_state(config).get(DIGEST, ())):
+        named = " ".join(f"{field}={place}" for field, place in places(config).items())
+        raise AATError(
+            f"run={config.run_id} was trained with other code of {named}; undo the change, give what has changed "
+            "another name, or move the run away"
+        )
+
+
+def imported(field: str, place: str) -> Any:
+    """Return the object at `package.module:name`; the current folder comes first, as for `python -m`.
+
+    Raises AATError, naming the config's `field`, if there is no such module, it cannot be imported, or lacks the name.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    module_name, _, name = place.partition(":")
+    importlib.invalidate_caches()  # a file written a moment ago is to be seen
+    with blamed(f"{field}={place}", f"cannot be imported; it is looked for in {here} and where Python finds packages"):
+        module = importlib.import_module(module_name)
+    if not hasattr(module, name):
+        where = getattr(module, "__file__", None) or module_name
+        raise AATError(f"{field}={place} does not exist: {where} has no {name!r}; correct the name")
+    return getattr(module, name)
+
+
+@contextmanager
+def blamed(name: str, wrong: str) -> Iterator[None]:
+    """Turn whatever own code raises into an AATError of one line: its name, what is wrong, and what was raised."""
+    try:
+        yield
+    except (AATError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise AATError(f"{name} {wrong} ({type(error).__name__}: {' '.join(str(error).split())})") from error
