@@ -12,7 +12,7 @@ from torch import nn
 
 from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, RunConfig
-from aat_explore.engine import evaluation, own, trainer
+from aat_explore.engine import admission, evaluation, own, trainer
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.networks import build_network, digest_of_weights, load_weights, placed, weights_of
@@ -62,6 +62,9 @@ def train(
     with computing(device, threads) as place:
         data = datasets.load(config.dataset, cache_dir=cache_dir)
         trainer.check_num_perturbed(config, len(data.train))
+        few = slice(0, admission.FEW)
+        tried = ImageSet.from_numpy(data.train.images(few), data.train.labels[few], place)
+        admission.admit(config, tried, data.num_classes)
         with store.writer(config, keep_every=keep_every) as writer:
             listener.began(config, writer.epoch, place)
             if writer.epoch < config.epochs:

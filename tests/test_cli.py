@@ -83,7 +83,7 @@ BAD = [
     ("train --num-perturbed -5", r"num_perturbed=-5 is negative"),
     ("train --num-perturbed some", r"--num-perturbed.*'some'"),
     ("train --num-perturbed 5001", r'num_perturbed=5001 exceeds num_train=5000; use "all"'),
-    ("train --model VGG", r"'VGG'.*--model"),
+    ("train --model VGG", r"model='VGG' is none of StdCNN"),
     ("train --attack.kind cw", r"'cw'.*--attack.kind"),
     ("train --attack.steps 3", r"attack\.steps=3 has no meaning for FGSM"),
     ("train --attack.kind pgd --attack.steps 0", r"attack\.steps=0"),

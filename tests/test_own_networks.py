@@ -321,7 +321,7 @@ def test_what_is_refused_is_refused_before_training_and_is_no_run(write, tmp_pat
     said = capsys.readouterr().err.strip()
     assert said.startswith("aat: model=mynets:Net gives other logits when asked again in eval mode; ")
     assert "\n" not in said
-    assert not Store(tmp_path / "cache").run_ids()
+    assert not (tmp_path / "cache" / "runs").exists()
 
 
 # --- Runs of them ----------------------------------------------------------------------------------------------------

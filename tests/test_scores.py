@@ -13,6 +13,7 @@ from aat_explore import examples
 from aat_explore.algorithm import fgsm, gradient_norms
 from aat_explore.algorithm.scores import BUILT_IN, ScoreError, gradient_norm, loss, margin, score_all
 from aat_explore.config import SCORES, RunConfig, preset
+from aat_explore.engine.admission import admit
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch
 from aat_explore.engine.streams import stream
@@ -145,9 +146,9 @@ def test_a_score_sees_every_chunk_in_eval_mode_and_the_network_is_left_as_it_was
 
 
 @pytest.mark.parametrize("place", ["aat_explore.examples:torch", "aat_explore.examples:SmallCNN"])
-def test_an_own_score_that_is_none_is_an_error_before_training(training, validation, place):
+def test_an_own_score_that_is_none_is_not_admitted(training, place):
     with pytest.raises(AATError, match=f"^score={place} "):
-        Trainer(small(score=place), training, validation, 10, None)
+        admit(small(score=place), training.first(8), 10)
 
 
 # --- What a run makes of it ------------------------------------------------------------------------------------------

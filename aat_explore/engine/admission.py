@@ -10,27 +10,30 @@ from torch.nn.parameter import is_lazy
 
 from aat_explore.algorithm.gradients import attacked, pixels
 from aat_explore.algorithm.scores import score_all
-from aat_explore.config import NETWORKS, SCORES, RunConfig
+from aat_explore.config import RunConfig
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.networks import weights_of
-from aat_explore.engine.own import blamed
+from aat_explore.engine.networks import placed, starting_network, weights_of
+from aat_explore.engine.own import blamed, places
 from aat_explore.engine.scoring import score_of
 from aat_explore.errors import AATError
 
-FEW = 8  # images tried
+FEW = 8  # images that are enough to try
 ALIKE = 1e-3  # of the largest logit: far above what kernels for other batch sizes round, far below what mixing does
 SMOOTH = "look for detach, no_grad, argmax, round or numpy in it, and put something smooth in their place"
 
 
-def admit(config: RunConfig, network: nn.Module, training: ImageSet, num_classes: int) -> None:
-    """Raise AATError if the run's own network or own score cannot be trained with; what is built in is known to be."""
-    few = training.first(FEW)
-    if config.model not in NETWORKS:
-        check_network(network, few, num_classes, name=f"model={config.model}")
-    name = config.canonical().score
-    if config.samples and name not in SCORES:
-        with left_as_found(network), blamed(f"score={name}", "fails on training images"):
-            score_all(score_of(name), network, few.images, few.labels, batch_size=FEW, name=f"score={name}")
+def admit(config: RunConfig, few: ImageSet, num_classes: int) -> None:
+    """Raise AATError if the own network or score of a run, if any, cannot be trained with, tried on a `few` images."""
+    own = places(config)
+    if not own:
+        return
+    network = placed(starting_network(config, few, num_classes), few.images.device)
+    if "model" in own:
+        check_network(network, few, num_classes, name=f"model={own['model']}")
+    if "score" in own:
+        name, score = f"score={own['score']}", score_of(own["score"])
+        with left_as_found(network), blamed(name, "fails on training images"):
+            score_all(score, network, few.images, few.labels, batch_size=FEW, name=name)
 
 
 def check_network(network: nn.Module, few: ImageSet, num_classes: int, *, name: str = "the network") -> None:

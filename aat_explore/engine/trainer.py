@@ -10,7 +10,6 @@ from torch import Tensor
 from aat_explore.algorithm.attacks import move
 from aat_explore.algorithm.sampling import draw, probabilities
 from aat_explore.config import AttackConfig, RunConfig
-from aat_explore.engine.admission import admit
 from aat_explore.engine.batches import ImageSet, clean_pixels
 from aat_explore.engine.counting import clean_correct, fgsm_correct, robust_correct
 from aat_explore.engine.device import Stopwatch, chunk_size, describe
@@ -52,8 +51,8 @@ def train(
 ) -> Iterator[EpochRecord]:
     """Yield one `EpochRecord` after each epoch of Algorithm 1, on the device where `training` lives.
 
-    Raises AATError if n exceeds T, if an own network or score is not admitted, if the loss or a score stops being
-    finite, or if every score is zero.
+    Raises AATError if n exceeds T, if the loss or a score stops being finite, or if every score is zero. Own networks
+    and scores are taken as they are: `admission.admit` tries them.
     """
     trainer = Trainer(config, training, validation, num_classes, resume)
     for epoch in range(1 + (resume.epoch if resume else 0), config.epochs + 1):
@@ -79,7 +78,6 @@ class Trainer:
         self.attack = config.resolved_attack
         network = starting_network(config, training, num_classes)
         self.network = placed(network, self.device, precision=config.precision)
-        admit(config, self.network, training, num_classes)
         self.code = code_state(config)
         self.optimizer = self._make_optimizer()
         self.scorer = Scorer(config, self.network, training)
