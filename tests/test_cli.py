@@ -229,7 +229,8 @@ def test_a_preset_outweighs_the_data_sets_own():
 
 
 SAID = {
-    "dataset": ("mnist", "mnist"), "model": ("ResNet18", "ResNet18"), "num_perturbed": ("all", "all"),
+    "dataset": ("mnist", "mnist"), "model": ("nets:Own", "nets:Own"), "score": ("loss", "loss"),
+    "num_perturbed": ("all", "all"),
     "norm_power": ("2", 2.0), "scoring": ("epoch-start", "epoch-start"), "score_every": ("3", 3),
     "perturbing_network": ("on-the-fly", "on-the-fly"), "drawn_samples": ("half", "half"), "warmup_epochs": ("1", 1),
     "epsilon": ("0.1", 0.1), "epochs": ("7", 7), "batch_size": ("32", 32), "optimizer": ("sgd", "sgd"),

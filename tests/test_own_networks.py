@@ -276,6 +276,7 @@ REFUSED = {
     ),
     "batch attention": (lambda: Around(BatchAttention()), "mixes the samples"),
     "mean of the batch, detached": (lambda: Around(Applied(lambda x: x - x.detach().mean(0))), "mixes the samples"),
+    "a trace of the others": (lambda: Before(lambda x: x + 1e-6 * x.mean(0)), "mixes the samples"),
     "softmax over the batch": (lambda: After(lambda z: z.softmax(0)), "mixes the samples"),
 }  # fmt: skip
 
