@@ -199,11 +199,13 @@ def _opened(config: RunConfig, work: Work) -> Run | None:
 
 def _tested(found: Run, work: Work) -> bool:
     """Whether the run's last epoch has an evaluation of this kind on as many images."""
-    wanted = work.test.images
+    test, there = work.test, datasets.num_test(found.config.dataset, cache_dir=work.cache_dir)
+    wanted = {"kind": test.attack, "curve": test.curve, "steps": test.num_steps}
     return found.complete and any(
         made.epoch == found.epoch
-        and made.attack.get("kind") == work.test.attack
-        and (made.num_images == wanted if wanted is not None else True)
+        and made.split == test.split
+        and made.num_images == min(test.images or there, there)
+        and all(made.attack.get(name, value) == value for name, value in wanted.items())
         for made in found.evaluations()
     )
 

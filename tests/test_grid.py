@@ -95,6 +95,9 @@ def test_a_grid_is_trained_tested_and_checked_and_then_has_nothing_left_to_do(tm
     assert {run.id: run.revision for run in Store(tmp_path).list().runs} == before
     assert main([*words, "--dry"]) == 0
     assert "3 of 3 done" in capsys.readouterr().out
+    all_images = [word if word != "20" else "None" for word in words]  # which 20 are not
+    assert main([*all_images, "--dry"]) == 0
+    assert "0 of 3 done" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ from aat_explore.datasets.splits import RowArray, split_rows, stratified_sample
 from aat_explore.errors import AATError
 
 __all__ = [
-    "Dataset", "DatasetDamaged", "DatasetNotFound", "Split", "add", "digest", "load", "names", "num_train",
+    "Dataset", "DatasetDamaged", "DatasetNotFound", "Split", "add", "digest", "load", "names", "num_test", "num_train",
     "stratified_sample",
 ]  # fmt: skip
 
@@ -98,6 +98,13 @@ def num_train(name: str, *, cache_dir: Path | str = "cache") -> int:
         return MINI_SIZES["train"]
     spec = SPECS[name] if name in SPECS else _own(name, cache_dir)[0]
     return spec.num_train - spec.num_validation
+
+
+def num_test(name: str, *, cache_dir: Path | str = "cache") -> int:
+    """The samples of a data set's test split, as `num_train` says those of the training split."""
+    if name == "fashion-mini":
+        return MINI_SIZES["test"]
+    return (SPECS[name] if name in SPECS else _own(name, cache_dir)[0]).num_test
 
 
 def load(name: str, *, cache_dir: Path | str = "cache", prepare: bool = True, download: bool = True) -> Dataset:
