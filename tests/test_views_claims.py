@@ -110,6 +110,14 @@ def test_to_be_as_robust_as_what_is_not_robust_decides_nothing(store):
     assert table.loc["n = 0 less all, clean", "verdict"] == "does not hold"
 
 
+def test_runs_of_another_attack_say_nothing_of_what_is_claimed_of_fgsm(store):
+    pgd = {"attack": {"kind": "pgd", "steps": 7}}
+    run_tested(store, 0.9, 0.0, num_perturbed=0)
+    run_tested(store, 0.8, 0.6, num_perturbed=100, **pgd)
+    run_tested(store, 0.7, 0.7, num_perturbed="all", **pgd)
+    assert set(found(store)["claim"]) == {1, 5}
+
+
 def test_what_was_not_measured_is_undecided(store):
     run_tested(store, 0.9, 0.0, num_perturbed=100)
     table = found(store)

@@ -66,8 +66,9 @@ def show() -> None:
     downloads.table(found[ORDER], alt="Comparisons behind the claims", column_config=DETAILS)
     st.caption(
         "Ours are: comparable is at most five points of robust accuracy below, robust is ten points above n = 0. Where "
-        "full FGSM training is not robust itself, to be as robust as it says nothing, so that is undecided. Seconds of "
-        "machines that had other work to do are not comparable."
+        "full FGSM training is not robust itself, to be as robust as it says nothing, so that is undecided. Claims 2 "
+        "to 4 are about FGSM, and not judged by runs of another attack. Seconds of machines that had other work to do "
+        "are not comparable."
     )
     _what_works(runs, measured, chosen, test)
     shown = measured[measured["test"] == test]
