@@ -6,3 +6,8 @@ class AATError(ValueError):
 
     The command line prints it as one line and exits with code 2; the dashboard shows it as a message.
     """
+
+
+def cause_of(error: Exception) -> str:
+    """What a library's exception says, in one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -26,6 +28,22 @@ hypothesis_settings.load_profile("patient")
 
 PACKED = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 NAMES = ("mnist", "fashion-mnist", "cifar10")
+
+
+@contextmanager
+def disk_full_at(stem):
+    """No array whose file's name holds `stem` can be saved whole."""
+    save = np.save
+
+    def full(path, array, **options):
+        save(path, array, **options)
+        if stem in path.name:
+            raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(np, "save", full)
+        yield
+
 
 APP = Path(__file__).parents[1] / "app.py"
 CHROMIUM = shutil.which("chromium")
@@ -102,10 +120,17 @@ def address(served_store):
     command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port), "--server.headless=true"]
     cache = ["--", "--cache-dir", str(served_store.root)]
     environment = {name: value for name, value in os.environ.items() if name not in ("AAT_CACHE", "AAT_DATA")}
-    with subprocess.Popen([*command, *cache], cwd=APP.parent, env=environment, stdout=subprocess.DEVNULL) as server:
+    with serving([*command, *cache], f"http://127.0.0.1:{port}/_stcore/health", cwd=APP.parent, env=environment):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def serving(command, sign_of_life, **options):
+    """A server process that answers at `sign_of_life`, stopped at the end."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, **options) as server:
         try:
-            wait_for(lambda: answers(f"http://127.0.0.1:{port}/_stcore/health"))
-            yield f"http://127.0.0.1:{port}"
+            wait_for(lambda: answers(sign_of_life))
+            yield
         finally:
             server.terminate()
             try:

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import answers
-from waiting import PATIENCE, wait_for
+from conftest import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -29,17 +28,8 @@ def address(tmp_path_factory):
     environment = {name: value for name, value in os.environ.items() if name not in ("AAT_CACHE", "AAT_DATA")}
     environment |= {name: str(own / name) for name in folders}
     command = [sys.executable, "-m", "jupyter", "lab", *flags, f"--ServerApp.root_dir={root}"]
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=environment, **silent) as server:
-        try:
-            wait_for(lambda: answers(f"http://127.0.0.1:{port}/api"))
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            try:
-                server.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                server.kill()
+    with serving(command, f"http://127.0.0.1:{port}/api", env=environment, stderr=subprocess.DEVNULL):
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_sliding_playing_and_clicking_change_what_is_shown(tab):

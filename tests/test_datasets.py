@@ -13,6 +13,7 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from conftest import disk_full_at
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -247,24 +248,16 @@ def test_torchvision_layout_is_converted_once(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.usefixtures("small")
-def test_an_interrupted_conversion_is_done_again(tmp_path, monkeypatch):
+def test_an_interrupted_conversion_is_done_again(tmp_path):
     arrays = make_arrays("mnist")
     write_idx(tmp_path / "data" / "MNIST" / "raw", arrays)
     (tmp_path / "data" / "mnist").mkdir()
     (tmp_path / "data" / "mnist" / "sha256.json").write_text("the record of arrays that are gone")
-    save = np.save
-
-    def full_disk(path, array, **options):
-        save(path, array, **options)
-        if "test_images" in path.name:
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "save", full_disk)
-    with pytest.raises(AATError, match=r"cannot write .*No space left.*; free some space or give another cache_dir"):
+    said = r"cannot write .*No space left.*; free some space or give another cache_dir"
+    with disk_full_at("test_images"), pytest.raises(AATError, match=said):
         datasets.load("mnist", cache_dir=tmp_path, download=False)
     assert {path.name for path in (tmp_path / "data" / "mnist").iterdir()} == {"train_images.npy", "train_labels.npy"}
 
-    monkeypatch.setattr(np, "save", save)
     assert_same_pixels(datasets.load("mnist", cache_dir=tmp_path, download=False), arrays)
 
 

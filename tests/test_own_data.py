@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import disk_full_at
 from own_images import CLASSES, make_images, write_files, write_image_folder
 from PIL import Image
 
@@ -211,23 +212,14 @@ def test_aat_data_is_looked_in_first(tmp_path, monkeypatch):
     assert not elsewhere.exists()
 
 
-def test_an_import_that_is_cut_off_is_no_data_set_and_is_done_again(tmp_path, monkeypatch):
+def test_an_import_that_is_cut_off_is_no_data_set_and_is_done_again(tmp_path):
     write_image_folder(tmp_path / "photos")
-    save = np.save
-
-    def full_disk(path, array, **options):
-        save(path, array, **options)
-        if "test_labels" in path.name:
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "save", full_disk)
-    with pytest.raises(AATError, match=r"cannot write .*No space left"):
+    with disk_full_at("test_labels"), pytest.raises(AATError, match=r"cannot write .*No space left"):
         datasets.add(tmp_path / "photos", cache_dir=tmp_path)
     (left,) = (tmp_path / "data").iterdir()
     assert left.name not in datasets.names(tmp_path)
     with pytest.raises(DatasetNotFound, match="add its images again, which gives the same name"):
         datasets.load(left.name, cache_dir=tmp_path)
-    monkeypatch.setattr(np, "save", save)
     assert datasets.add(tmp_path / "photos", cache_dir=tmp_path) == left.name
     assert datasets.load(left.name, cache_dir=tmp_path).num_classes == 3
 

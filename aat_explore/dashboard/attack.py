@@ -16,7 +16,6 @@ from aat_explore.views import charts, frames
 from aat_explore.views.protocols import UInt8
 
 TRAINING, TEST, UPLOAD = SAMPLES = ("training image", "test image", "upload")
-MAX_STEPS = 100
 USUAL_STEPS = {"StdCNN": 20}  # 75 ms on one core of an AMD EPYC
 STEPS = 10  # of other networks: ResNet18 takes 4 s for them
 USUAL_FACTOR = 2.5
@@ -115,7 +114,7 @@ def _choose_attack(run: Run) -> frames.Attempt:
         steps = choices.number(
             "PGD's steps",
             1,
-            MAX_STEPS,
+            frames.MAX_STEPS,
             trained.steps if trained.kind == "pgd" else USUAL_STEPS.get(run.config.model, STEPS),
             "steps",
         )

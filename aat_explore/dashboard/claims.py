@@ -71,7 +71,7 @@ def show() -> None:
         "are not comparable."
     )
     _what_works(runs, measured, chosen, test)
-    shown = measured[measured["test"] == test]
+    shown = frames.tested_with(measured, test)
     figures.say_what_was_tested(shown[shown["dataset"].isin(names)], test)
 
 

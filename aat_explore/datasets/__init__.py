@@ -96,7 +96,7 @@ def num_train(name: str, *, cache_dir: Path | str = "cache") -> int:
     """T, the samples of a data set's training split, without opening it; raises as `load` does for an unknown name."""
     if name == "fashion-mini":
         return MINI_SIZES["train"]
-    spec = SPECS[name] if name in SPECS else _own(name, cache_dir)[0]
+    spec = _spec(name, cache_dir)
     return spec.num_train - spec.num_validation
 
 
@@ -104,7 +104,7 @@ def num_test(name: str, *, cache_dir: Path | str = "cache") -> int:
     """The samples of a data set's test split, as `num_train` says those of the training split."""
     if name == "fashion-mini":
         return MINI_SIZES["test"]
-    return (SPECS[name] if name in SPECS else _own(name, cache_dir)[0]).num_test
+    return _spec(name, cache_dir).num_test
 
 
 def load(name: str, *, cache_dir: Path | str = "cache", prepare: bool = True, download: bool = True) -> Dataset:
@@ -127,6 +127,10 @@ def load(name: str, *, cache_dir: Path | str = "cache", prepare: bool = True, do
     files = [folder / f"{stem}.npy" for stem in STEMS] + [folder / SIDECAR]
     stamps = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists())
     return _open_prepared(spec, folder, stamps)
+
+
+def _spec(name: str, cache_dir: Path | str) -> DatasetSpec:
+    return SPECS[name] if name in SPECS else _own(name, cache_dir)[0]
 
 
 def _own(name: str, cache_dir: Path | str) -> tuple[DatasetSpec, Path]:

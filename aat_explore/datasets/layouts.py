@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from aat_explore.datasets.specs import STEMS
-from aat_explore.errors import AATError
+from aat_explore.errors import AATError, cause_of
 
 UInt8Array = NDArray[np.uint8]
 
@@ -167,8 +167,7 @@ def _pixels(path: Path, resize: int | None) -> UInt8Array:
             file.load()
             image: Image.Image = file
     except Exception as error:  # Pillow fails in a dozen ways, all meaning the same
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise AATError(f"{path} cannot be read as an image ({cause[:200]}); mend it or remove it") from None
+        raise AATError(f"{path} cannot be read as an image ({cause_of(error)[:200]}); mend it or remove it") from None
     if image.mode not in ("L", "RGB"):
         raise AATError(f"{path} has mode={image.mode}; convert all images to RGB, or all to greyscale (L)")
     if resize is not None:
@@ -193,8 +192,8 @@ def _from_npy(folder: Path) -> OwnImages:
             try:
                 given[stem] = np.lib.format.open_memmap(path, mode="r")  # never unpickles
             except Exception as error:
-                cause = " ".join(str(error).split()) or type(error).__name__
-                raise AATError(f"{path} cannot be read as an array ({cause[:200]}); write it by numpy.save") from None
+                cause = cause_of(error)[:200]
+                raise AATError(f"{path} cannot be read as an array ({cause}); write it by numpy.save") from None
     names = folder / f"{CLASS_NAMES}.txt"
     if names.is_file():
         given[CLASS_NAMES] = names.read_text(encoding="utf-8").splitlines()
@@ -205,9 +204,8 @@ def _array(name: str, given: Any) -> NDArray[Any]:
     try:
         return np.asarray(given)
     except Exception as error:  # ragged lists, tensors of a GPU or with gradients
-        cause = " ".join(str(error).split()) or type(error).__name__
         raise AATError(
-            f"{name} cannot be read as an array ({cause[:200]}); give a numpy array or a CPU tensor"
+            f"{name} cannot be read as an array ({cause_of(error)[:200]}); give a numpy array or a CPU tensor"
         ) from None
 
 

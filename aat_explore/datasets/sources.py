@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aat_explore.datasets.specs import STEMS, DatasetSpec
-from aat_explore.errors import AATError
+from aat_explore.errors import AATError, cause_of
 
 UInt8Array = NDArray[np.uint8]
 
@@ -141,8 +141,7 @@ def _download(spec: DatasetSpec, data_dir: Path) -> dict[str, UInt8Array]:
 
             getattr(torchvision.datasets, spec.torchvision_class)(scratch, download=True)
         except Exception as error:  # URLError, RuntimeError, IncompleteRead, …: one line for all
-            cause = " ".join(str(error).split()) or type(error).__name__
-            raise _DownloadFailed(f"download failed ({cause[:200]})") from error
+            raise _DownloadFailed(f"download failed ({cause_of(error)[:200]})") from error
         arrays = _read_raw(spec, Path(scratch) / spec.raw_folder)
     if arrays is None:
         raise _DownloadFailed("download failed (torchvision left no files)")
@@ -210,8 +209,7 @@ def named_if_damaged(path: Path, remedy: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a broken zip, gzip or npy header fails in a dozen ways, all meaning the same
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetDamaged(f"{path} is damaged: {cause}; {remedy}") from error
+        raise DatasetDamaged(f"{path} is damaged: {cause_of(error)}; {remedy}") from error
 
 
 def _remedy(spec: DatasetSpec) -> str:

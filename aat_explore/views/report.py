@@ -101,8 +101,8 @@ def _frontier(frame: pd.DataFrame, chosen: Mapping[str, Recipe]) -> list[str]:
     parts = []
     for dataset, recipe in chosen.items():
         for test in frames.strong_tests(frame):
-            tested = frame[(frame["test"] == test) & (frame["dataset"] == dataset)]
-            if tested["run"].nunique() < 2:
+            tested = frames.tested_with(frame, test)
+            if tested.loc[tested["dataset"] == dataset, "run"].nunique() < 2:
                 continue
             losses = claims.against_all(frame, dataset, recipe, test)
             where, smallest = escape(f"{dataset}, {test}"), escape(claims.smallest_enough(losses))

@@ -20,6 +20,7 @@ from aat_explore.views.protocols import UInt8
 
 MARGIN = 0.05  # ours: nats, and share of a rise of the loss, that a sign of gradient masking needs at least
 FLAT = 0.01  # ours: nats that ε can add to the loss by the gradient alone; below it the gradient is called near zero
+MAX_STEPS = 100  # of PGD, that a slider offers
 UPLOAD_BYTES = 5_000_000
 UPLOAD_PIXELS = 25_000_000
 SHOWN = 250  # pixels on the screen that an image comes near to

@@ -8,7 +8,7 @@ from statistics import NormalDist, mean, stdev
 
 import pandas as pd
 
-from aat_explore.views.frames.paper import CLAIMED_POINTS, of_recipe
+from aat_explore.views.frames.paper import BASELINES, CLAIMED_POINTS, of_recipe, tested_with
 from aat_explore.views.recipes import Recipe, norm_name
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
@@ -102,7 +102,7 @@ def claims(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> pd.D
     """
     parts: list[pd.DataFrame] = []
     for dataset, recipe in chosen.items():
-        mine = of_recipe(frame[frame["test"] == test], dataset, recipe)
+        mine = of_recipe(tested_with(frame, test), dataset, recipe)
         for panel in dict.fromkeys(mine["panel"]):
             parts.append(_of_panel(dataset, panel, mine[mine["panel"] == panel]))
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
@@ -128,7 +128,7 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
 def _of_panel(dataset: str, panel: str, mine: pd.DataFrame) -> pd.DataFrame:
     clean = {str(n): part for n, part in mine[mine["epsilon"] == 0].groupby("n")}
     robust = {str(n): part for n, part in mine[_at_training_epsilon(mine)].groupby("n")}
-    sampled = sorted(set(clean) - {"0", "all"}, key=int)
+    sampled = sorted(set(clean) - set(BASELINES), key=int)
     rows: list[tuple[object, ...]] = []
 
     def row(claim: int, what: str, found: Estimate | None, least: float, most: float, unit: str = "points") -> None:
@@ -163,17 +163,22 @@ def _at_training_epsilon(frame: pd.DataFrame) -> pd.Series:
 # --- What does work --------------------------------------------------------------------------------------------------
 
 
+def _robust(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str) -> pd.DataFrame:
+    """The runs of a recipe at the ε that they were trained at."""
+    mine = of_recipe(tested_with(frame, test), dataset, recipe)
+    return mine[_at_training_epsilon(mine)]
+
+
 def against_all(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str, within: float = NEARLY) -> pd.DataFrame:
     """What each n loses of the robust accuracy of n = all, in points by pairs of one seed, and what it costs.
 
     Columns: norm, n, less all, low, high (95 %), means, seconds over those of all, seeds, and whether that is `enough`:
     yes or no where the whole interval is within so many points, or below; else undecided.
     """
-    mine = of_recipe(frame[frame["test"] == test], dataset, recipe)
-    mine = mine[_at_training_epsilon(mine)]
+    mine = _robust(frame, dataset, recipe, test)
     everything = mine[mine["n"] == "all"]
     rows = []
-    for (panel, position), part in mine[~mine["n"].isin(("0", "all"))].groupby(["panel", "position"], sort=False):
+    for (panel, position), part in mine[~mine["n"].isin(BASELINES)].groupby(["panel", "position"], sort=False):
         lost = difference(part, everything)
         if lost is None:
             continue
@@ -200,8 +205,8 @@ def against_uniform(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str
     Pairs are of one seed and n. Columns: norm, n, difference, low, high (95 %), means, seeds, and whether `norm` is
     better, worse or undecided.
     """
-    mine = of_recipe(frame[frame["test"] == test], dataset, recipe)
-    mine = mine[_at_training_epsilon(mine) & ~mine["n"].isin(("0", "all"))]
+    mine = _robust(frame, dataset, recipe, test)
+    mine = mine[~mine["n"].isin(BASELINES)]
     rows = []
     for power in sorted(set(mine["norm_power"]) - {0.0}):
         for n in sorted(set(mine["n"]), key=int):

@@ -161,7 +161,8 @@ def robustness(frame: pd.DataFrame, dataset: str, chosen: Recipe, test: str) -> 
 
 def pgd_on_all(frame: pd.DataFrame, test: str) -> pd.DataFrame:
     """Fig. 5: accuracy against ε of networks trained with PGD on all samples; the panel is the data set."""
-    mine = frame[(frame["n"] == "all") & (frame["attack"] == "pgd") & (frame["test"] == test)]
+    mine = tested_with(frame, test)
+    mine = mine[(mine["n"] == "all") & (mine["attack"] == "pgd")]
     shown: pd.DataFrame = mine.assign(panel=mine["dataset"], recipe=mine["recipe"].map(str))
     return shown.reset_index(drop=True)
 
@@ -170,7 +171,7 @@ def accuracy_against_n(
     frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str, *, robust: bool = False
 ) -> pd.DataFrame:
     """Fig. 4: clean accuracy (or robust accuracy at the training ε) against n, one row a run and panel."""
-    frame = frame[frame["test"] == test]
+    frame = tested_with(frame, test)
     members = [of_recipe(frame, dataset, one) for dataset, one in chosen.items()]
     powers = _panel_powers(pd.concat(members))
     mine = pd.concat([of_recipe(frame, dataset, one, powers) for dataset, one in chosen.items()], ignore_index=True)

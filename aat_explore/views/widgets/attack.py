@@ -9,8 +9,6 @@ from aat_explore.views import charts, frames
 from aat_explore.views.protocols import Dataset, Run, UInt8
 from aat_explore.views.widgets.explorer import Explorer, State, row_number, slider
 
-MAX_STEPS = 100
-
 
 class Attack(Protocol):
     """What attacks one image, uint8 (C, H, W); `attack_lab.explorer` brings one, for views never load torch."""
@@ -35,7 +33,7 @@ class AttackExplorer(Explorer):
             style={"description_width": "initial"},
             readout_format=".3f",
         )
-        self.steps = slider("PGD's steps", 1, MAX_STEPS, 20)
+        self.steps = slider("PGD's steps", 1, frames.MAX_STEPS, 20)
         super().__init__([self.image, self.kind], [self.epsilon, self.steps])
         self._watch(self.image, self.kind, self.epsilon, self.steps)
 
