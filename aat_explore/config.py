@@ -77,7 +77,7 @@ class AttackConfig(Values):
     @model_validator(mode="after")
     def _fgsm_is_one_step(self) -> Self:
         if self.kind == "fgsm" and self.steps not in (None, 1):
-            raise ValueError(f"attack.steps={self.steps} has no meaning for FGSM, which takes one; use attack.kind pgd")
+            raise ValueError(f"attack.steps={self.steps} has no meaning for FGSM, which takes one; use None, or attack.kind pgd")
         if self.kind == "fgsm" and self.step_size is not None and not self.random_start:
             raise ValueError(
                 f"attack.step_size={self.step_size:g} has no meaning for FGSM from the clean image, whose step is ε; "

@@ -298,6 +298,25 @@ def test_baselines_stand_in_both_panels_and_all_stands_at_t(grid):
     }  # fmt: skip
 
 
+def test_a_data_set_has_rows_only_of_the_norms_it_was_sampled_by_and_uniform_is_the_last(store):
+    n_and_power = ((0, 1.0), (100, 0.0), (100, 1.0), ("all", 1.0))
+    runs = [make_run(store, epochs=1, num_perturbed=n, norm_power=power) for n, power in n_and_power]
+    frame = frames.evaluated(runs)
+    others = frame[frame["norm_power"] == 1].assign(dataset="a")
+    bare = frame[frame["n"] == "0"].assign(dataset="b")
+    together = pd.concat([others, bare, frame], ignore_index=True)
+    chosen = {name: frames.recipes(together, name)[0] for name in frames.datasets(together)}
+    found = frames.accuracy_against_n(together, chosen, frames.tests(frame)[0])
+    assert found.groupby("dataset")["panel"].agg(set).to_dict() == {
+        "a": {"Norm"}, "b": {"Norm"}, "fashion-mini": {"Norm", "Uniform"},
+    }  # fmt: skip
+    assert list(dict.fromkeys(found["panel"])) == ["Norm", "Uniform"]
+    means = frames.over_seeds(found, ["dataset", "panel", "position", "n"])
+    drawn = charts.svg(charts.accuracy_against_n(found, means, "clean"))
+    titles = re.findall(r">([\w-]+: \w+)<", drawn)
+    assert titles == ["a: Norm", "b: Norm", "fashion-mini: Norm", "fashion-mini: Uniform"]
+
+
 def test_each_figure_shows_the_accuracies_that_were_measured(grid):
     chosen, test = frames.recipes(grid, "fashion-mini")[0], frames.tests(grid)[0]
     for robust, expected in ((False, 0.85), (True, int(1700 * np.exp(-2.4)) / 2000)):

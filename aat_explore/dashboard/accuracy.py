@@ -21,16 +21,17 @@ def show() -> None:
         r"\mathrm{accuracy}(n) = \frac{1}{N}\sum_{i=1}^{N} \mathbb{1}\left[\hat y_{\theta_n}(x_i) = y_i\right]",
         "θₙ is the network trained with n perturbed samples an epoch; N is the number of test images. Robust accuracy "
         "counts an image only if the attack at the training ε fails. Points are single runs, the line is their mean "
-        "over seeds, bars reach one standard deviation up and down. Baselines n = 0 and n = all stand in both rows.",
+        "over seeds, bars reach one standard deviation up and down. Baselines n = 0 and n = all stand in every row.",
     )
     offered = page.picked_runs()
     measured, test = figures.measured(offered)
+    tested = frames.tested_with(measured, test)
     left, right = st.columns(2)
     with left:
         robust = choices.switch("Measure", MEASURES, "measure") == "robust accuracy"
     with right:
         in_time = choices.switch("Against", AXES, "axis") == "training seconds"
-    chosen = {name: figures.choose_recipe(measured, name) for name in frames.datasets(measured)}
+    chosen = {name: figures.choose_recipe(tested, name) for name in frames.datasets(tested)}
     runs = frames.accuracy_against_n(measured, chosen, test, robust=robust)
     if runs.empty:
         st.info("None of these evaluations tested the training ε; choose clean accuracy, or evaluate with that ε.")

@@ -21,6 +21,9 @@ from aat_explore.views.charts.style import (
     with_verdict,
 )
 
+# Keeps its place in a grid of plots, and shows nothing.
+EMPTY_CELL = alt.Chart(pd.DataFrame()).mark_point().properties(view=alt.ViewBackground(stroke=None, fill=None))
+
 
 def robustness(runs: pd.DataFrame, means: pd.DataFrame, test: str, *, dark: bool = False) -> Chart:
     """Fig. 1–3: accuracy against ε, a panel a norm: mean over seeds as a line, ± sd as a band, single runs as points.
@@ -122,13 +125,20 @@ def _panels(
     title: str,
     panel_of: Callable[[pd.DataFrame, pd.DataFrame, alt.Y], Chart],
 ) -> Chart:
-    """A grid of accuracy plots: a column a data set, a row a norm, with one accuracy axis a data set."""
+    """A grid of accuracy plots: a column a data set, a row a norm, with one accuracy axis a data set.
+
+    A data set without runs of a norm has nothing in that row.
+    """
     runs = with_verdict(runs)
     names = sorted(runs["dataset"].unique())
-    panels = list(dict.fromkeys(runs.sort_values("norm_power", kind="stable")["panel"]))
+    panels = list(dict.fromkeys(runs["panel"]))
     cells = []
+    width = panel_width(len(names))
     for panel in panels:
         for name in names:
+            if not ((runs["dataset"] == name) & (runs["panel"] == panel)).any():
+                cells.append(sized(EMPTY_CELL, width, 240))
+                continue
             mine, spread = runs[runs["dataset"] == name], means[means["dataset"] == name]
             low, high = (
                 min(mine["accuracy"].min(), spread["low"].min()),
@@ -144,7 +154,6 @@ def _panels(
                 scale=inside,
             )
             chart = panel_of(mine[mine["panel"] == panel], spread[spread["panel"] == panel], y)
-            width = panel_width(len(names))
             cells.append(sized(chart.properties(title=alt.Title(f"{name}: {panel}", limit=width + 60)), width, 240))
     return alt.concat(*cells, columns=len(names))
 

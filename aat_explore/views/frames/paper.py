@@ -1,7 +1,8 @@
 """Many runs: the test accuracies behind the paper's figures."""
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -130,21 +131,20 @@ def usual_choices(frame: pd.DataFrame) -> tuple[dict[str, Recipe], str]:
     return {name: recipes(frame, name)[0] for name in datasets(frame)}, tests(frame)[0]
 
 
-def of_recipe(
-    frame: pd.DataFrame, dataset: str, chosen: Recipe, powers: Collection[float] | None = None
-) -> pd.DataFrame:
-    """The rows of one data set that belong to a recipe, with `panel` (norm name): baselines stand in every panel.
+def of_recipe(frame: pd.DataFrame, dataset: str, chosen: Recipe) -> pd.DataFrame:
+    """The rows of one data set that belong to a recipe, with `panel` (norm name) and `panel_power`.
 
-    `powers` are the norm powers with a panel; None: those that the recipe's runs have.
+    There is a panel for each norm power of its runs that sample, Norm where none does; baselines stand in every panel.
     """
     mine: pd.DataFrame = frame[(frame["dataset"] == dataset) & frame["recipe"].map(chosen.covers)]
     mine = mine.assign(recipe=str(chosen))
     baseline = mine["n"].isin(BASELINES)
     if (mine["n"] != "0").any():  # n = 0 never used its own ε
         mine = mine.assign(training_epsilon=mine.loc[mine["n"] != "0", "training_epsilon"].iloc[0])
-    panels: list[pd.DataFrame] = []
-    for power in _panel_powers(mine) if powers is None else powers:
-        panels.append(mine[baseline | (mine["norm_power"] == power)].assign(panel=norm_name(power, chosen.score)))
+    panels = [
+        mine[baseline | (mine["norm_power"] == power)].assign(panel=norm_name(power, chosen.score), panel_power=power)
+        for power in _panel_powers(mine)
+    ]
     return pd.concat(panels, ignore_index=True)
 
 
@@ -170,11 +170,13 @@ def pgd_on_all(frame: pd.DataFrame, test: str) -> pd.DataFrame:
 def accuracy_against_n(
     frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str, *, robust: bool = False
 ) -> pd.DataFrame:
-    """Fig. 4: clean accuracy (or robust accuracy at the training ε) against n, one row a run and panel."""
+    """Fig. 4: clean accuracy (or robust accuracy at the training ε) against n, one row a run and panel.
+
+    Panels are ordered as the paper's rows are: Norm, Squared Norm, then others, the uniform control last.
+    """
     frame = tested_with(frame, test)
-    members = [of_recipe(frame, dataset, one) for dataset, one in chosen.items()]
-    powers = _panel_powers(pd.concat(members))
-    mine = pd.concat([of_recipe(frame, dataset, one, powers) for dataset, one in chosen.items()], ignore_index=True)
+    mine = pd.concat([of_recipe(frame, dataset, one) for dataset, one in chosen.items()], ignore_index=True)
+    mine = mine.sort_values("panel_power", key=lambda powers: powers.where(powers != 0, inf), kind="stable")
     wanted: Any = mine["training_epsilon"] if robust else 0.0
     tested: pd.DataFrame = mine[(mine["epsilon"] - wanted).abs() < 1e-6]
     return tested.reset_index(drop=True)
