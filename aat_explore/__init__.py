@@ -11,11 +11,12 @@ from aat_explore.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from aat_explore import attack_lab
-    from aat_explore.config import EvaluationConfig, RunConfig, preset
+    from aat_explore.config import EvaluationConfig, RunConfig
     from aat_explore.datasets import add as add_dataset
     from aat_explore.datasets import load as load_dataset
     from aat_explore.engine.checks import check_robustness
     from aat_explore.experiment import evaluate, train
+    from aat_explore.presets import preset
     from aat_explore.store import list_runs, open_run, showcase
     from aat_explore.views import charts, frames, gallery, widgets
 
@@ -51,7 +52,7 @@ _HOMES = {
     "list_runs": "aat_explore.store:list_runs",
     "load_dataset": "aat_explore.datasets:load",
     "open_run": "aat_explore.store:open_run",
-    "preset": "aat_explore.config:preset",
+    "preset": "aat_explore.presets:preset",
     "showcase": "aat_explore.store:showcase",
     "train": "aat_explore.experiment:train",
     "widgets": "aat_explore.views.widgets",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from aat_explore import datasets
-from aat_explore.config import PRESETS, RunConfig, checked_config, preset_of
+from aat_explore.config import RunConfig, checked_config
 from aat_explore.engine import trainer
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.bench import measure
@@ -19,6 +19,7 @@ from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.fidelity import WAYS, compare_scoring
 from aat_explore.errors import AATError
 from aat_explore.experiment import image_set
+from aat_explore.presets import PRESETS, preset_of
 from aat_explore.records import Benchmark, ScoringReport, Timing
 from aat_explore.store import Store
 

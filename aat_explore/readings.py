@@ -4,15 +4,16 @@
 reading that comes nearest to the paper's statements on clean accuracy: x′ made in each batch, its loss averaged with
 that of x; `small-cifar10` is that with StdCNN for ResNet18, for a machine without a GPU. `frontier-…` is neither: it
 asks for how little perturbing a network becomes robust, with an attack that is known to make networks robust, PGD-7 on
-the fly at a smaller ε.
+the fly at a smaller ε. `fast-…` is the same with random-start FGSM (Wong, Rice, Kolter 2020).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
-from aat_explore.config import AttackConfig, RunConfig, preset
+from aat_explore.config import AttackConfig, RunConfig
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 
 N = int | Literal["all"]
 
@@ -43,6 +44,7 @@ GRIDS = {
     "small-cifar10": Grid("small-cifar10"),
     "frontier-mini": Grid("frontier-mini", (0, 300, 1000, 3000, "all"), (1.0, 2.0, 0.0), pgd_on_all=False),
     "frontier-fashion": Grid("frontier-fashion", FRONTIER_N, (1.0, 2.0, 0.0), pgd_on_all=False),
+    "fast-fashion": Grid("fast-fashion", FRONTIER_N, (1.0, 2.0, 0.0), pgd_on_all=False),
 }
 GROUPS = {
     **{

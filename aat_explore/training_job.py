@@ -8,8 +8,9 @@ from typing import Literal
 from pydantic import Field
 
 from aat_explore import datasets
-from aat_explore.config import RunConfig, Values, preset_of, train_flags
+from aat_explore.config import RunConfig, Values
 from aat_explore.errors import AATError
+from aat_explore.presets import preset_of, train_flags
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 # Python ignores SIGINT if whoever started it did, as a shell does with `app &`: the trainer must hear the stop button.

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from aat_explore.config import RunConfig, preset
+from aat_explore.config import RunConfig
+from aat_explore.presets import preset
 from aat_explore.records import Check, CheckReport, EpochMetrics, EpochRecord, Evaluation
 from aat_explore.store import Run, Store
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from aat_explore import attack_lab, datasets
 from aat_explore.algorithm import attacks
-from aat_explore.config import EvaluationConfig, preset
+from aat_explore.config import EvaluationConfig
 from aat_explore.engine import evaluation
 from aat_explore.engine import networks as engine_networks
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 from aat_explore.store import Store
 from aat_explore.views import frames
 from aat_explore.views.frames import Attempt

@@ -11,7 +11,7 @@ from networks import mini_set
 from torch.utils.data import DataLoader
 
 from aat_explore.algorithm import fgsm, gradient_norms, pgd
-from aat_explore.config import AttackConfig, RunConfig, preset
+from aat_explore.config import AttackConfig, RunConfig
 from aat_explore.engine.baseline_attacks import foolbox_attack, textbook_attack, torchattacks_attack
 from aat_explore.engine.baselines import (
     BASELINES,
@@ -24,6 +24,7 @@ from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.networks import weights_of
 from aat_explore.engine.trainer import Trainer
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 
 T = 256
 ATTACKS = {"textbook": textbook_attack, "foolbox": foolbox_attack, "torchattacks": torchattacks_attack}

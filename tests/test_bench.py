@@ -8,13 +8,13 @@ from networks import fresh, mini_set
 
 from aat_explore.cli import main
 from aat_explore.cli.arguments import Bench, Fidelity, parse
-from aat_explore.config import preset
 from aat_explore.engine import bench as engine_bench
 from aat_explore.engine import fidelity
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.bench import Contender, our_rows
 from aat_explore.engine.measures import Operations, copy_rate, counted, matrix_rate, processor
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 from aat_explore.records import Benchmark, ScoringReport, Timing
 from aat_explore.views import charts, speed
 

@@ -9,7 +9,8 @@ import pytest
 from waiting import wait_for
 
 from aat_explore import training_queue
-from aat_explore.config import RunConfig, preset
+from aat_explore.config import RunConfig
+from aat_explore.presets import preset
 from aat_explore.store import Store
 from aat_explore.training_queue import Entry
 

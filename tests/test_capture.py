@@ -5,11 +5,11 @@ import pytest
 import torch
 from networks import mini
 
-from aat_explore.config import preset
 from aat_explore.engine import capture
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.capture import Captured
 from aat_explore.engine.trainer import train
+from aat_explore.presets import preset
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a CUDA device")
 

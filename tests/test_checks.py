@@ -10,10 +10,10 @@ from torch import nn
 from aat_explore import checking, experiment
 from aat_explore.algorithm import fgsm, pgd
 from aat_explore.cli import main
-from aat_explore.config import preset
 from aat_explore.engine import checks
 from aat_explore.engine.checks import Trial, check_robustness, training_against_test
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 from aat_explore.records import by_excess
 from aat_explore.store import Store
 from aat_explore.views import checks as views

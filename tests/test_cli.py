@@ -14,8 +14,9 @@ from synthetic import make_evaluation, make_run
 from aat_explore import datasets
 from aat_explore.cli import main
 from aat_explore.cli.arguments import parse
-from aat_explore.config import PRESETS, AttackConfig, EvaluationConfig, RunConfig, checked_config, preset
+from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked_config
 from aat_explore.datasets import Split
+from aat_explore.presets import PRESETS, preset
 from aat_explore.records import EpochMetrics, Evaluation
 from aat_explore.store import Store
 

@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 from synthetic import make_evaluation, make_run
 
 from aat_explore import datasets
-from aat_explore.config import preset
 from aat_explore.dashboard import page
+from aat_explore.presets import preset
 from aat_explore.store import Store
 
 APP = Path(__file__).parents[1] / "app.py"

@@ -18,9 +18,9 @@ from streamlit.testing.v1 import AppTest
 from synthetic import make_record, make_run
 
 from aat_explore import datasets
-from aat_explore.config import preset
 from aat_explore.dashboard import page
 from aat_explore.engine.networks import build_network, weights_of
+from aat_explore.presets import preset
 from aat_explore.store import Run, Store
 from aat_explore.views import frames
 

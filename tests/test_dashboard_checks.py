@@ -5,8 +5,8 @@ import pytest
 from pages import HOSTILE, opened, said
 from synthetic import make_report, make_run
 
-from aat_explore.config import preset
 from aat_explore.dashboard import page
+from aat_explore.presets import preset
 from aat_explore.records import Check
 from aat_explore.store import Store, light_copy
 

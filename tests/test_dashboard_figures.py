@@ -5,8 +5,8 @@ import pytest
 from pages import said
 from synthetic import make_evaluation, make_record, make_run
 
-from aat_explore.config import preset
 from aat_explore.dashboard import page
+from aat_explore.presets import preset
 
 
 def opened(name, **query):

@@ -6,7 +6,7 @@ from pages import captions, opened, ran
 from streamlit.testing.v1 import AppTest
 from synthetic import make_run
 
-from aat_explore.config import preset
+from aat_explore.presets import preset
 from aat_explore.views import frames
 
 PICKED = """

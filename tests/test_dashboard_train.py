@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 from synthetic import make_record, make_run
 
 from aat_explore import training_queue
-from aat_explore.config import RunConfig, preset
+from aat_explore.config import RunConfig
+from aat_explore.presets import preset
 from aat_explore.training_job import Job
 from aat_explore.views import frames
 

@@ -13,7 +13,7 @@ from torchvision.models import mobilenet_v3_small, resnet18
 
 from aat_explore import experiment
 from aat_explore.cli import main
-from aat_explore.config import EvaluationConfig, RunConfig, preset
+from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine import capture
 from aat_explore.engine.admission import check_network
 from aat_explore.engine.batches import ImageSet
@@ -21,6 +21,7 @@ from aat_explore.engine.networks import build_network, load_weights, placed, sta
 from aat_explore.engine.trainer import Resume, train
 from aat_explore.errors import AATError
 from aat_explore.examples import SmallCNN
+from aat_explore.presets import preset
 from aat_explore.store import Store
 
 SHAPE = (1, 28, 28)

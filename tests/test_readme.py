@@ -11,7 +11,8 @@ import pytest
 
 from aat_explore.cli import main
 from aat_explore.cli.arguments import Demo, Train, parse
-from aat_explore.config import PRESETS, checked_config
+from aat_explore.config import checked_config
+from aat_explore.presets import PRESETS
 from aat_explore.records import EpochMetrics, Evaluation
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,13 +12,14 @@ from torch import nn
 from aat_explore import examples
 from aat_explore.algorithm import fgsm, gradient_norms
 from aat_explore.algorithm.scores import BUILT_IN, ScoreError, gradient_norm, loss, margin, score_all
-from aat_explore.config import SCORES, RunConfig, preset
+from aat_explore.config import SCORES, RunConfig
 from aat_explore.engine.admission import admit
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch
 from aat_explore.engine.streams import stream
 from aat_explore.engine.trainer import Resume, Trainer, train
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 from aat_explore.views import frames
 from aat_explore.views.recipes import norm_name, recipe
 

@@ -7,13 +7,14 @@ from networks import mini_set
 from scipy.stats import spearmanr
 
 from aat_explore.algorithm import fgsm, gradient_norms
-from aat_explore.config import RunConfig, preset
+from aat_explore.config import RunConfig
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch, chunk_size
 from aat_explore.engine.scoring import Scorer
 from aat_explore.engine.streams import stream
 from aat_explore.engine.trainer import Resume, Trainer, train
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 
 T = 600
 CPU = torch.device("cpu")

@@ -8,7 +8,8 @@ import pytest
 
 from aat_explore import datasets, readings
 from aat_explore.cli.arguments import parse
-from aat_explore.config import checked_config, preset
+from aat_explore.config import checked_config
+from aat_explore.presets import preset
 from aat_explore.store import Store
 from aat_explore.views.evaluations import accuracy_at
 

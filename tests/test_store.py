@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import make_evaluation, make_record, make_report, make_run
 
-from aat_explore.config import RunConfig, preset
+from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 from aat_explore.records import SCHEMA_VERSION, EpochMetrics, EpochRecord
 from aat_explore.store import (
     RunBusyError,
@@ -606,7 +607,7 @@ def test_a_missing_epoch_or_checkpoint_is_an_error_that_names_those_there_are(tm
 
 HOLD = """
 import sys, time
-from aat_explore.config import preset
+from aat_explore.presets import preset
 from aat_explore.store import Store
 with Store(sys.argv[1]).writer(preset("mini", num_perturbed=20, num_recorded=3, epochs=31)):
     print("held", flush=True)

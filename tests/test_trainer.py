@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from networks import mini_set
 
 from aat_explore.algorithm import draw, fgsm, gradient_norms, probabilities
-from aat_explore.config import RunConfig, preset
+from aat_explore.config import RunConfig
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch, chunk_size
 from aat_explore.engine.networks import load_weights, placed, starting_network, weights_of
@@ -17,6 +17,7 @@ from aat_explore.engine.scoring import Scorer
 from aat_explore.engine.streams import global_stream, stream
 from aat_explore.engine.trainer import Trainer, train
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 from aat_explore.records import EpochRecord
 
 T = 256

@@ -13,8 +13,9 @@ from waiting import wait_for
 
 from aat_explore import processes, training_job, training_queue
 from aat_explore.cli.arguments import parse
-from aat_explore.config import AttackConfig, RunConfig, checked_config, preset
+from aat_explore.config import AttackConfig, RunConfig, checked_config
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 from aat_explore.store import Store
 from aat_explore.training_job import Job
 

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 from synthetic import make_evaluation, make_run
 
-from aat_explore.config import AttackConfig, preset
+from aat_explore.config import AttackConfig
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 from aat_explore.store import Store
 from aat_explore.views import charts, checks, diagnostics, frames, gallery, pixels
 from aat_explore.views.recipes import attack_name, evaluation_name, recipe

@@ -11,8 +11,9 @@ from synthetic import make_evaluation, make_record, make_run
 
 from aat_explore import readings
 from aat_explore.cli import main
-from aat_explore.config import RunConfig, preset
+from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
+from aat_explore.presets import preset
 from aat_explore.views import frames, report
 from aat_explore.views.frames import claims
 
@@ -175,6 +176,15 @@ def test_a_report_without_runs_says_what_to_type(store):
     text = report.html("paper", [])
     assert text.count("Not measured") == 2  # the paper reading and the letter's
     assert "aat grid letter-cifar10" in text
+
+
+def test_the_paper_s_report_shows_cifar10_with_the_small_network_where_that_was_run(store):
+    small = make_run(store, **preset("small-cifar10", num_perturbed=100, epochs=2).model_dump())
+    assert small.config.model == "StdCNN"
+    text = report.html("paper", [small])
+    assert "The small-cifar10 reading" in text
+    assert small.id in text
+    assert "aat grid paper-cifar10" in text  # the paper's own network is still to be trained
 
 
 def test_hostile_names_are_shown_and_not_obeyed(store):

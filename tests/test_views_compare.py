@@ -9,7 +9,7 @@ import tyro
 from synthetic import make_evaluation, make_run
 
 from aat_explore.cli.arguments import Train
-from aat_explore.config import preset
+from aat_explore.presets import preset
 from aat_explore.store import Store
 from aat_explore.views import charts, frames
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from synthetic import make_evaluation, make_run
 
-from aat_explore.config import preset
+from aat_explore.presets import preset
 from aat_explore.store import RunDamagedError, Store
 from aat_explore.views import checks, frames
 from aat_explore.views.evaluations import accuracy_at, counting

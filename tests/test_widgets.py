@@ -17,8 +17,8 @@ from PIL import Image
 from synthetic import make_run
 
 from aat_explore import attack_lab, datasets
-from aat_explore.config import preset
 from aat_explore.engine.networks import weights_of
+from aat_explore.presets import preset
 from aat_explore.store import Store, light_copy
 from aat_explore.views import frames, gallery
 from aat_explore.views.charts.files import JUPYTERLABS_KIND

@@ -16,8 +16,9 @@ from pydantic import BaseModel
 import aat_explore
 from aat_explore import readings
 from aat_explore.cli import bench, commands, grids
-from aat_explore.config import PRESETS, AttackConfig, EvaluationConfig, RunConfig, preset_of
+from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig
 from aat_explore.errors import AATError
+from aat_explore.presets import PRESETS, preset_of
 from aat_explore.store import default_cache
 
 

@@ -18,8 +18,9 @@ import aat_explore
 from aat_explore import datasets
 from aat_explore.cli import printable
 from aat_explore.cli.tables import print_frame
-from aat_explore.config import PRESETS, EvaluationConfig, RunConfig, checked, checked_config, preset
+from aat_explore.config import EvaluationConfig, RunConfig, checked, checked_config
 from aat_explore.errors import AATError
+from aat_explore.presets import PRESETS, preset
 from aat_explore.records import Evaluation
 from aat_explore.store import KEEP_EVERY, Run, Store, light_copy, rows_of
 from aat_explore.views import checks, frames

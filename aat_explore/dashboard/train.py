@@ -10,9 +10,10 @@ import streamlit as st
 from pydantic import BaseModel
 
 from aat_explore import datasets, training_job, training_queue
-from aat_explore.config import NETWORKS, PRESETS, SCORES, AttackConfig, RunConfig, checked_config, flat
+from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, checked_config
 from aat_explore.dashboard import choices, page
 from aat_explore.errors import AATError
+from aat_explore.presets import PRESETS, flat
 from aat_explore.store import RunNotFoundError, Store
 from aat_explore.training_job import Job
 from aat_explore.training_queue import Entry

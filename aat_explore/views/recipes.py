@@ -8,7 +8,8 @@ uniform draw has no score, and is the control of every one.
 
 from dataclasses import astuple, dataclass
 
-from aat_explore.config import PRESETS, AttackConfig, ResolvedAttack, RunConfig, preset_of
+from aat_explore.config import AttackConfig, ResolvedAttack, RunConfig
+from aat_explore.presets import PRESETS, preset_of
 from aat_explore.readings import BOOKKEEPING
 from aat_explore.records import Evaluation
 

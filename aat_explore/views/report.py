@@ -22,6 +22,8 @@ ABOUT = {
     "small": "The paper reading with StdCNN in place of ResNet18, which asks for a GPU: not the paper's network.",
     "frontier": "Not the paper's: PGD-7 on the fly at ε = 0.1, an attack that is known to make networks robust, to see "
     "how little perturbing is enough.",
+    "fast": "Not the paper's: random-start FGSM on the fly at ε = 0.1 (Wong, Rice, Kolter 2020), one gradient "
+    "where PGD-7 takes seven.",
     "mini": "Algorithm 1 to the letter on 5,000 embedded Fashion-MNIST images.",
 }
 PREFACE = (
@@ -48,12 +50,14 @@ VERDICT_CLASS = {claims.HOLDS: "holds", claims.FAILS: "fails", claims.UNDECIDED:
 def html(name: str, runs: Sequence[Run]) -> str:
     """Return a report on the grid or group `name` as one HTML page that needs nothing else.
 
-    `paper` shows the letter reading beside its own. Of several settings (epochs) in one cache those with most runs are
-    shown. Raises AATError for an unknown name, or where vl-convert is missing, which draws the charts.
+    `paper` shows the letter reading beside its own, and CIFAR10 with StdCNN where that was run. Of several settings
+    (epochs) in one cache those with most runs are shown. Raises AATError for an unknown name, or where vl-convert is
+    missing, which draws the charts.
     """
     if name not in readings.names():
         raise AATError(f"report={name} is unknown; choose one of {', '.join(readings.names())}")
-    shown = ("paper", "letter") if name == "paper" else (name,)
+    beside = ("letter", *(["small-cifar10"] if readings.members("small-cifar10", runs) else []))
+    shown = (name, *beside) if name == "paper" else (name,)
     parts = [part for reading in shown for part in _reading(reading, runs)]
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     title = escape(f"Adaptive adversarial training: {name}")
@@ -78,7 +82,7 @@ def _reading(name: str, runs: Sequence[Run]) -> list[str]:
     parts.append(f"<p>Tested with {escape(test)}. Settings: {escape(settings)}.</p>")
     if lacking:
         parts.append(_commands("Not run here:", [f"aat grid {grid}" for grid in lacking]))
-    if name.startswith("frontier"):
+    if name.startswith(("frontier", "fast")):
         parts += _frontier(frame, chosen)
     else:
         parts += _claims(frame, chosen, test)

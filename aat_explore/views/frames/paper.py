@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aat_explore.config import RunConfig, preset_of, train_flags
+from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
+from aat_explore.presets import preset_of, train_flags
 from aat_explore.views import checks, evaluations
 from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run

@@ -1,0 +1,76 @@
+"""Named configs: what a data set's runs are trained with where nothing else is said, and under each reading.
+
+`readings` says what letter, paper, small, frontier and fast mean.
+"""
+
+from typing import Any
+
+from aat_explore.config import AttackConfig, RunConfig, checked_config
+from aat_explore.errors import AATError
+
+_CIFAR10: dict[str, Any] = {
+    "dataset": "cifar10",
+    "model": "ResNet18",
+    "epsilon": 0.02,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "weight_decay": 5e-4,
+    "lr_milestones": (0.5, 0.75),
+    "augment": True,
+}
+_MIXED: dict[str, Any] = {"perturbing_network": "on-the-fly", "drawn_samples": "half"}
+_SMALL: dict[str, Any] = {"model": "StdCNN", "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "lr_milestones": ()}
+_ROBUST: dict[str, Any] = {
+    "perturbing_network": "on-the-fly",
+    "attack": AttackConfig(kind="pgd", steps=7),
+    "epsilon": 0.1,
+}
+_FAST: dict[str, Any] = _ROBUST | {"attack": AttackConfig(random_start=True)}
+# The first of a data set is what --dataset alone implies.
+PRESETS: dict[str, RunConfig] = {
+    "mini": RunConfig(),
+    "letter-mnist": RunConfig(dataset="mnist", epochs=100),
+    "letter-fashion": RunConfig(dataset="fashion-mnist", epochs=100),
+    "letter-cifar10": RunConfig(**_CIFAR10, epochs=100),
+    "paper-mnist": RunConfig(dataset="mnist", epochs=100, **_MIXED),
+    "paper-fashion": RunConfig(dataset="fashion-mnist", epochs=100, **_MIXED),
+    "paper-cifar10": RunConfig(**_CIFAR10, epochs=100, **_MIXED),
+    "small-cifar10": RunConfig(**_CIFAR10 | _SMALL | _MIXED, epochs=30),
+    "frontier-mini": RunConfig(**_ROBUST),
+    "frontier-fashion": RunConfig(dataset="fashion-mnist", epochs=30, **_ROBUST),
+    "fast-fashion": RunConfig(dataset="fashion-mnist", epochs=30, **_FAST),
+}
+
+
+def preset(name: str, **overrides: Any) -> RunConfig:
+    """Return the preset `name` with some fields replaced; AATError names an unknown preset or field."""
+    if name not in PRESETS:
+        raise AATError(f"preset={name} is unknown; choose one of {', '.join(PRESETS)}")
+    return checked_config(PRESETS[name].model_dump() | overrides)
+
+
+def preset_of(dataset: str) -> str:
+    """Return the preset that suits a data set, so that `--dataset cifar10` alone brings ResNet18 and ε = 0.02."""
+    return next((name for name, config in PRESETS.items() if config.dataset == dataset), "mini")
+
+
+def flat(config: RunConfig) -> dict[str, Any]:
+    """Every field by name, those of the attack as `attack.kind` and so on."""
+    fields: dict[str, Any] = {}
+    for name, value in config:
+        fields |= {f"attack.{part}": of_attack for part, of_attack in value} if name == "attack" else {name: value}
+    return fields
+
+
+def train_flags(config: RunConfig) -> list[tuple[str, list[str]]]:
+    """Flags of `aat train` and their values for each field that differs from the preset of the data set."""
+    usual = flat(PRESETS[preset_of(config.dataset)])
+    flags: list[tuple[str, list[str]]] = []
+    for field, value in flat(config).items():
+        if value != usual[field]:
+            name = field.replace("_", "-")
+            if isinstance(value, bool) and isinstance(usual[field], bool):
+                flags.append((f"--{name}" if value else f"--no-{name}", []))
+            else:
+                flags.append((f"--{name}", [str(part) for part in (value if isinstance(value, tuple) else (value,))]))
+    return flags
