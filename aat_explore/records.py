@@ -149,6 +149,16 @@ def by_excess(excess: float, notable: float = 0.0, serious: float = NOTABLE) -> 
     return "fail" if excess > serious + 1e-9 else "warn" if excess > notable + 1e-9 else "pass"
 
 
+def by_accuracy(clean: float, num_classes: int = 10) -> Status:
+    """The verdict on a clean accuracy in [0, 1]: `fail` near chance, `warn` where a network is more wrong than right.
+
+    Ours: warn below half, or five times chance with more than ten classes; fail below half of that, or within a tenth
+    of chance.
+    """
+    low = min(0.5, 5 / num_classes)
+    return "fail" if clean < max(low / 2, 1.1 / num_classes) else "warn" if clean < low else "pass"
+
+
 class CheckReport(Values):
     """What `aat check` found of one checkpoint, with all that is needed to repeat it."""
 

@@ -14,7 +14,7 @@ from aat_explore.engine import checks
 from aat_explore.engine.checks import Trial, check_robustness, training_against_test
 from aat_explore.errors import AATError
 from aat_explore.presets import preset
-from aat_explore.records import by_excess
+from aat_explore.records import by_accuracy, by_excess
 from aat_explore.store import Store
 from aat_explore.views import checks as views
 
@@ -121,6 +121,15 @@ def test_a_surface_that_leads_small_steps_astray_is_caught():
     made = {check.name: check for check in check_robustness(Hollow(), images, labels, epsilon=0.1)}
     assert made["PGD weaker than FGSM"].status == "fail"
     assert made["PGD weaker than FGSM"].figures["fooled by FGSM alone"] == 20
+
+
+@pytest.mark.parametrize(
+    ("clean", "num_classes", "status"),
+    [(0.24, 10, "fail"), (0.26, 10, "warn"), (0.49, 10, "warn"), (0.5, 10, "pass"), (0.54, 2, "fail"), (0.6, 2, "pass"),
+     (0.36, 3, "fail"), (0.4, 3, "warn"), (0.024, 100, "fail"), (0.04, 100, "warn"), (0.05, 100, "pass")],
+)  # fmt: skip
+def test_a_clean_accuracy_near_chance_is_a_collapse_and_a_low_one_is_worth_a_look(clean, num_classes, status):
+    assert by_accuracy(clean, num_classes) == status
 
 
 def test_a_constant_network_is_caught(few):

@@ -191,7 +191,9 @@ def failed(*arguments, **options):
 def test_a_collapse_is_flagged_but_not_a_run_that_has_not_yet_learnt(store):
     assert failed(metrics(store, 0.9, 0.4), complete=False) == ["clean accuracy collapsed"]
     assert failed(metrics(store, 0.2, 0.4), complete=False) == []
-    assert failed(metrics(store, 0.2, 0.4), complete=True) == ["clean accuracy collapsed"]
+    assert failed(metrics(store, 0.2, 0.24), complete=True) == ["clean accuracy collapsed"]
+    assert failed(metrics(store, 0.2, 0.4), complete=True) == []  # low, as of a small network on CIFAR10
+    assert checks.of_metrics(metrics(store, 0.2, 0.4), complete=True)[0].status == "warn"
     assert failed(metrics(store, 0.8, 0.9), complete=True) == []
 
 

@@ -21,7 +21,7 @@ from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import clean_correct, correct_after, num_outputs, robust_correct
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
-from aat_explore.records import NOTABLE, SERIOUS, Check, Status, by_excess
+from aat_explore.records import NOTABLE, SERIOUS, Check, Status, by_accuracy, by_excess
 
 STEPS, MORE_STEPS, MORE_RESTARTS = 40, 200, 5
 SQUARE_QUERIES = 1000
@@ -158,13 +158,12 @@ def _check_arguments(images: Tensor, labels: Tensor, epsilon: float) -> None:
 
 
 def _collapsed(trial: Trial) -> Check:
-    clean = _share(trial.clean)
-    least = min(0.5, 5 / trial.num_classes)
+    clean, chance = _share(trial.clean), 1 / trial.num_classes
     return Check(
         name="clean accuracy collapsed",
-        status="fail" if clean < least else "pass",
-        reason=f"Clean accuracy is {clean:.1%}; a network that works at all has {least:.0%} or more.",
-        figures={"clean accuracy": clean},
+        status=by_accuracy(clean, trial.num_classes),
+        reason=f"Clean accuracy is {clean:.1%}; chance is {chance:.0%}.",
+        figures={"clean accuracy": clean, "chance": chance},
     )
 
 

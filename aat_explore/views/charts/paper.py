@@ -194,7 +194,8 @@ def _seconds_panel(runs: pd.DataFrame, means: pd.DataFrame, y: alt.Y, colour: al
 def _n_panel(runs: pd.DataFrame, means: pd.DataFrame, y: alt.Y, ink: str) -> Chart:
     ticks = dict(sorted(zip(means["position"].astype(int), means["n"], strict=True)))
     words = "".join(f"datum.value === {at} ? 'all' : " for at, name in ticks.items() if name == "all")
-    axis = alt.Axis(values=list(ticks), labelExpr=f"{words}format(datum.value, ',')")
+    labels = f"{words}format(datum.value, ',')"
+    axis = alt.Axis(values=list(ticks), labelExpr=labels, labelOverlap="greedy")
     # Linear up to 50, logarithmic above: 0 stands apart without taking half of the axis.
     scale = alt.Scale(type="symlog", constant=50, padding=8, nice=False)
     x = alt.X("position:Q", title="n, perturbed an epoch", axis=axis, scale=scale)
