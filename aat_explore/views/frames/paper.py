@@ -152,7 +152,12 @@ def of_recipe(frame: pd.DataFrame, dataset: str, chosen: Recipe) -> pd.DataFrame
 def _panel_powers(frame: pd.DataFrame) -> list[float]:
     """Norm powers of the runs that sample: Norm, Squared Norm, then others, the uniform control last."""
     powers = frame.loc[~frame["n"].isin(BASELINES), "norm_power"].unique()
-    return sorted(powers, key=lambda power: (power == 0, power)) or [1.0]
+    return sorted(powers, key=_uniform_last) or [1.0]
+
+
+def _uniform_last(power: float) -> float:
+    """What panels are sorted by."""
+    return power or inf
 
 
 def robustness(frame: pd.DataFrame, dataset: str, chosen: Recipe, test: str) -> pd.DataFrame:
@@ -177,7 +182,7 @@ def accuracy_against_n(
     """
     frame = tested_with(frame, test)
     mine = pd.concat([of_recipe(frame, dataset, one) for dataset, one in chosen.items()], ignore_index=True)
-    mine = mine.sort_values("panel_power", key=lambda powers: powers.where(powers != 0, inf), kind="stable")
+    mine = mine.sort_values("panel_power", key=lambda powers: powers.map(_uniform_last), kind="stable")
     wanted: Any = mine["training_epsilon"] if robust else 0.0
     tested: pd.DataFrame = mine[(mine["epsilon"] - wanted).abs() < 1e-6]
     return tested.reset_index(drop=True)
