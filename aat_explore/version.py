@@ -1,3 +1,3 @@
 """The version, below all that asks for it."""
 
-__version__ = "0.1.0"
+__version__ = "0.1.1"
