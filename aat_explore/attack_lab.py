@@ -7,7 +7,7 @@ attack computes, takes 75 ms so, and 290 ms one ε after another (AMD EPYC, one 
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,21 +18,22 @@ from torch import Tensor, nn
 from aat_explore import experiment
 from aat_explore.algorithm.attacks import check_epsilon, move, project, uniform_start
 from aat_explore.algorithm.gradients import attacked, input_gradient, pixels, wide
-from aat_explore.config import EvaluationConfig
+from aat_explore.attacks import resolved, spec_of
+from aat_explore.config import EvaluationConfig, checked
 from aat_explore.datasets import Dataset
+from aat_explore.engine.attempts import described
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.evaluation import correct_at
+from aat_explore.engine.perturb import perturb
 from aat_explore.errors import AATError
 from aat_explore.records import wilson_interval
 from aat_explore.store import Run
 from aat_explore.views.frames.attack import Attacked, Attempt
 from aat_explore.views.protocols import UInt8
-from aat_explore.views.recipes import TEST_NAMES
+from aat_explore.views.recipes import title_of_test
 
 if TYPE_CHECKING:
     from aat_explore.views.widgets import AttackExplorer
-
-Kind = Literal["fgsm", "weak-pgd", "pgd", "autoattack"]
 
 GRID = 17  # values of ε from 0 to twice the chosen one, which is in the middle
 
@@ -50,7 +51,8 @@ def attack(network: nn.Module, image: UInt8, label: int | None, attempt: Attempt
     """Attack one image, uint8 (C, H, W), and return x′ with the losses around it.
 
     The loss of `label` is raised, that of the predicted class if it is None. FGSM is one step of PGD of size ε from
-    the image itself; both are attacked at `GRID` values of ε. Raises AATError for ε outside [0, 1] or steps < 1.
+    the image itself; both are tried at `GRID` values of ε, and so is the attack of `attempt` if it is another one.
+    Raises AATError for ε outside [0, 1], steps < 1, or an attack that is unknown or fails.
     """
     check_epsilon(attempt.epsilon)
     if attempt.steps < 1:
@@ -64,43 +66,47 @@ def attack(network: nn.Module, image: UInt8, label: int | None, attempt: Attempt
         gradient, _ = input_gradient(network, clean, labels)
         fgsm = torch.cat([move(clean, gradient.sign(), epsilon) for epsilon in epsilons.tolist()])
         pgd, step_losses = _pgd_along(network, clean, labels, [*epsilons.tolist(), attempt.epsilon], attempt)
-        after = wide(network(torch.cat([fgsm, pgd])))
-    losses = _losses(after, labels)
-    chosen = (0 if attempt.kind == "FGSM" else GRID) + GRID // 2
+        batches = {"fgsm": fgsm, "pgd": pgd[:GRID]}
+        if attempt.kind not in batches:
+            batches[attempt.kind] = _along(network, clean, labels, epsilons.tolist(), attempt)
+        x_adv = batches[attempt.kind][GRID // 2]
+        losses = {kind: _losses(wide(network(batch)), labels) for kind, batch in batches.items()}
+        other_start = _losses(wide(network(pgd[GRID:])), labels)
+        after = wide(network(x_adv[None]))
     slope = wide(gradient).abs()
     return Attacked(
         attempt=attempt,
         clean=clean[0].numpy(),
-        x_adv=torch.cat([fgsm, pgd])[chosen].numpy(),
+        x_adv=x_adv.numpy(),
         label=int(labels),
         before=before.softmax(1)[0].numpy(),
-        after=after.softmax(1)[chosen].numpy(),
+        after=after.softmax(1)[0].numpy(),
         epsilons=epsilons,
-        fgsm_losses=losses[:GRID],
-        pgd_losses=losses[GRID : 2 * GRID],
-        step_losses=np.array([*step_losses, losses[GRID + GRID // 2]]),
-        loss_other_start=float(losses[-1]),
+        losses=losses,
+        step_losses=np.array([*step_losses, losses["pgd"][GRID // 2]]),
+        loss_other_start=float(other_start[0]),
         gradient_l1=float(slope.sum()),
         gradient_zeros=float((slope == 0).double().mean()),
     )
 
 
 def compare(
-    networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, attacks: Sequence[Kind], *, epsilon: float
+    networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, attacks: Sequence[str], *, epsilon: float
 ) -> pd.DataFrame:
     """Attack several networks by several attacks of ε; a row each: network, attack, accuracy, least, most, images.
 
-    `images` (N, C, H, W) uint8 or float in [0, 1], `labels` (N,) int64. The first attack of each network is none,
+    `images` (N, C, H, W) uint8 or float in [0, 1], `labels` (N,) int64; `attacks` as in `EvaluationConfig.attack`, but
+    for transfer, which needs another network. The first attack of each network is none,
     `clean`; `least` to `most` is the 95 % interval, had other images been drawn (Wilson). Raises AATError for ε outside
-    [0, 1], and for autoattack where pyautoattack is missing.
+    [0, 1], an unknown attack, and for autoattack where pyautoattack is missing.
     """
     check_epsilon(epsilon)
     rows, data = [], ImageSet(images, labels)
     for name, network in networks.items():
         for kind in attacks:
-            config = EvaluationConfig(attack=kind)
+            config = checked(EvaluationConfig, {"attack": kind})
             clean, left = (int(correct.sum()) for correct in correct_at(network, data, config, (0.0, epsilon)))
-            found = {"clean": clean, TEST_NAMES.get(kind, f"PGD-{config.num_steps}"): left}
+            found = {"clean": clean, title_of_test(described(config)): left}
             rows += [(name, attack, n / len(data), *wilson_interval(n, len(data))) for attack, n in found.items()]
     frame = pd.DataFrame(rows, columns=["network", "attack", "accuracy", "least", "most"])
     return frame.drop_duplicates(["network", "attack"], ignore_index=True).assign(images=len(data))
@@ -139,6 +145,17 @@ def _pgd_along(
         moved = x_adv + sizes * gradient.sign()
         x_adv = torch.cat([project(moved[k, None], clean, epsilon) for k, epsilon in enumerate(epsilons)])
     return x_adv, step_losses
+
+
+def _along(network: nn.Module, clean: Tensor, labels: Tensor, epsilons: Sequence[float], attempt: Attempt) -> Tensor:
+    """x′ of one image by any attack, one ε after another from the same seed: (len(epsilons), C, H, W)."""
+    steps = attempt.steps if spec_of(attempt.kind).steps is not None else None
+    options = attempt.options
+    attacks = [resolved(attempt.kind, epsilon, steps=steps, options=options) for epsilon in epsilons]
+    starts = [torch.Generator().manual_seed(attempt.seed) for _ in attacks]
+    with torch.enable_grad():
+        made = [perturb(network, clean, labels, attack, start) for attack, start in zip(attacks, starts, strict=True)]
+    return torch.cat(made)
 
 
 def _losses(logits: Tensor, labels: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -8,12 +8,15 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from aat_explore.attacks import REGISTRY as ATTACKS
+from aat_explore.attacks import Label, Options, ResolvedAttack, checked_options, is_place, resolved, spec_of
 from aat_explore.errors import AATError
+from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
 
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -23,7 +26,6 @@ EPSILONS_CIFAR10 = tuple(k / 255 for k in (0, 1, 2, 4, 5.1, 6, 8, 12, 16))
 NETWORKS = ("StdCNN", "ResNet18")  # the paper's; a config names any other as package.module:Name
 SCORES = ("gradient-norm", "loss", "margin")  # built in; any other is package.module:function
 
-Label = Literal["true", "predicted"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -42,30 +44,22 @@ class Values(BaseModel):
 Model = TypeVar("Model", bound=Values)
 
 
-@dataclass(frozen=True)
-class ResolvedAttack:
-    """An ℓ∞ attack with nothing left to choose: what the engine runs and what an `Evaluation` records.
-
-    `step_size` and `epsilon` are in pixel units of [0, 1]; `kind` "fgsm" with a random start is one PGD step.
-    """
-
-    kind: Literal["fgsm", "pgd"]
-    epsilon: float
-    steps: int
-    step_size: float
-    random_start: bool
-    label: Label = "true"
-
-
 class AttackConfig(Values):
-    """The attack A of Algorithm 1; fields left at None take the attack's usual value, see `resolve`."""
+    """The attack A of Algorithm 1; fields left at None take the attack's usual value, see `attacks.REGISTRY`."""
 
-    kind: Literal["fgsm", "pgd"] = Field("fgsm", description="[paper] FGSM in the main results, PGD in the appendix.")
-    steps: int | None = Field(None, ge=1, description="[ours] PGD steps; None = 10. FGSM always takes one.")
+    kind: str = Field(
+        "fgsm",
+        description="[paper] fgsm in the main results, pgd in the appendix; or (ours) n-fgsm, mi-fgsm, or "
+        "package.module:function, an attack of yours.",
+    )
+    steps: int | None = Field(
+        None, ge=1, description="[ours] Steps of pgd and mi-fgsm; None = 10. FGSM always takes one."
+    )
     step_size: float | None = Field(
         None,
         gt=0,
-        description="[ours] Pixel units; None = 2.5 ε/steps for PGD, 1.25 ε for random-start FGSM.",
+        description="[ours] Pixel units; None = 2.5 ε/steps for pgd, ε/steps for mi-fgsm, ε for n-fgsm, 1.25 ε for "
+        "random-start FGSM.",
     )
     random_start: bool | None = Field(
         None, description="[ours] Start uniformly in the ε-ball; None = yes for PGD, no for FGSM."
@@ -73,29 +67,31 @@ class AttackConfig(Values):
     label: Label = Field(
         "true", description="[ours] Label whose loss is raised; `predicted` avoids label leaking (Kurakin et al. 2017)."
     )
+    options: Options = Field(
+        (), description="[ours] Further settings by name: k of n-fgsm (2), decay of mi-fgsm (1), any of your attack's."
+    )
+
+    @field_validator("kind")
+    @classmethod
+    def _registered_or_custom(cls, value: str) -> str:
+        return spec_of(value).kind
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Options:
+        return checked_options(value)
 
     @model_validator(mode="after")
-    def _fgsm_is_one_step(self) -> Self:
-        if self.kind == "fgsm" and self.steps not in (None, 1):
-            raise ValueError(
-                f"attack.steps={self.steps} has no meaning for FGSM, which takes one; use None, or attack.kind pgd"
-            )
-        if self.kind == "fgsm" and self.step_size is not None and not self.random_start:
-            raise ValueError(
-                f"attack.step_size={self.step_size:g} has no meaning for FGSM from the clean image, whose step is ε; "
-                "add attack.random_start or change epsilon"
-            )
+    def _fits_its_kind(self) -> Self:
+        spec = spec_of(self.kind)
+        refusal = spec.refusal(self.steps, self.step_size, self.random_start) or spec.refused_options(self.options)
+        if refusal:
+            raise ValueError(refusal)
         return self
 
     def resolve(self, epsilon: float) -> ResolvedAttack:
-        """Fill in what was left at None for budget `epsilon` (random-start FGSM: α = 1.25 ε, Wong et al. 2020)."""
-        if self.kind == "fgsm":
-            random_start = bool(self.random_start)
-            default_step = 1.25 * epsilon if random_start else epsilon
-            return ResolvedAttack("fgsm", epsilon, 1, self.step_size or default_step, random_start, self.label)
-        steps = self.steps or 10
-        random_start = True if self.random_start is None else self.random_start
-        return ResolvedAttack("pgd", epsilon, steps, self.step_size or 2.5 * epsilon / steps, random_start, self.label)
+        """Fill in what was left open for budget `epsilon`."""
+        return resolved(epsilon=epsilon, **dict(self))
 
 
 class RunConfig(Values):
@@ -103,7 +99,7 @@ class RunConfig(Values):
 
     dataset: str = Field(
         "fashion-mini",
-        description="[paper] fashion-mini (ours), mnist, fashion-mnist, cifar10; or one's own (ours): a folder of "
+        description="[paper] fashion-mini (ours), mnist, fashion-mnist, cifar10; or a custom one (ours): a folder of "
         "images, or the name it got.",
     )
     model: str = Field(
@@ -149,7 +145,10 @@ class RunConfig(Values):
         (), description="[ours] Shares of the epochs after which the learning rate is divided by 10."
     )
     dropout: float = Field(
-        0.5, ge=0, lt=1, description="[paper] StdCNN's dropout, and an own network's that takes it; ResNet18 has none."
+        0.5,
+        ge=0,
+        lt=1,
+        description="[paper] StdCNN's dropout, and a custom network's that takes it; ResNet18 has none.",
     )
     precision: Precision = Field(
         "float32", description="[ours] Of training steps' matrix products; scoring, attacks and tests stay in float32."
@@ -163,11 +162,12 @@ class RunConfig(Values):
 
     @field_validator("model", "score")
     @classmethod
-    def _built_in_or_own(cls, value: str, info: ValidationInfo) -> str:
-        built_in, (module, _, name) = NETWORKS if info.field_name == "model" else SCORES, value.partition(":")
-        if value not in built_in and not all(part.isidentifier() for part in (*module.split("."), name)):
+    def _built_in_or_custom(cls, value: str, info: ValidationInfo) -> str:
+        built_in = NETWORKS if info.field_name == "model" else SCORES
+        if value not in built_in and not is_place(value):
             raise ValueError(
-                f"{info.field_name}={value!r} is none of {', '.join(built_in)}; write an own one as package.module:name"
+                f"{info.field_name}={value!r} is none of {', '.join(built_in)}; write a custom one as "
+                "package.module:name"
             )
         return value
 
@@ -198,6 +198,13 @@ class RunConfig(Values):
         return self.attack.resolve(self.epsilon)
 
     @property
+    def reuses_scoring_gradient(self) -> bool:
+        """Whether x′ is made from the gradients that the scoring pass of the same epoch has taken, at no cost."""
+        scored_by_gradient = self.samples and self.canonical().score == "gradient-norm"
+        fresh = self.perturbing_network == "epoch-start"
+        return scored_by_gradient and fresh and self.resolved_attack.reuses_scoring_gradient
+
+    @property
     def samples(self) -> bool:
         """Whether the run draws a set K at all: not for n = 0 and n = all."""
         return self.num_perturbed not in (0, "all")
@@ -212,7 +219,8 @@ class RunConfig(Values):
         perturbing = ("attack", "perturbing_network", "drawn_samples", "warmup_epochs", "num_recorded")
         of_uniform = ("score",) if self.norm_power == 0 else ()
         idle = {0: (*sampling, *perturbing), "all": sampling}.get(self.num_perturbed, of_uniform)
-        return self.model_copy(update={name: getattr(RunConfig(), name) for name in idle})
+        usual = RunConfig()
+        return self.model_copy(update={name: getattr(usual, name) for name in idle})
 
     def digest(self) -> str:
         """Hash the settings that are not at their default, the attack's as resolved: 8 hex digits.
@@ -229,23 +237,24 @@ class RunConfig(Values):
     def run_id(self) -> str:
         """Data set, n, norm power, attack, seed and `digest`, e.g. `mnist-n1000-p1-fgsm-s0-e6ba52ea`."""
         config = self.canonical()
-        attack = config.resolved_attack
-        kind = ("rs-" if attack.random_start else "") + "fgsm" if attack.kind == "fgsm" else f"pgd{attack.steps}"
-        tail = f"-n{config.num_perturbed}-p{config.norm_power:g}-{kind}-s{config.seed}-{self.digest()}"
+        attack, digest = config.resolved_attack.slug, self.digest()
+        tail = f"-n{config.num_perturbed}-p{config.norm_power:g}-{attack}-s{config.seed}-{digest}"
         head = re.sub(r"[^a-z0-9._-]+", "-", self.dataset.lower()).strip("-._") or "data"
         readable = head[: max(1, 64 - len(tail))] + tail.replace("+", "")
-        return checked_run_id(readable if len(readable) <= 64 else f"{readable[:55]}-{self.digest()}")
+        return checked_run_id(readable if len(readable) <= 64 else f"{readable[:55]}-{digest}")
 
 
 class EvaluationConfig(Values):
     """A robustness test: clean accuracy and an attack over a grid of ε on one split, the weights of one epoch."""
 
-    attack: Literal["pgd", "autoattack", "fgsm", "weak-pgd", "transfer"] = Field(
+    attack: str = Field(
         "pgd",
-        description="[paper] PGD; autoattack (ours) is the standard ensemble, by pyautoattack. The others only show "
-        "how robust a network can be made to look: FGSM, the step trained on; weak-pgd, ten steps of ε/10 from the "
-        "image, of which the last counts; transfer, PGD's x′ made for another network.",
+        description="[paper] pgd; autoattack (ours) is the standard ensemble, by pyautoattack. The others only show "
+        "how robust a network can be made to look: fgsm, n-fgsm, mi-fgsm or package.module:function, an attack to "
+        "train with; weak-pgd, ten steps of ε/10 from the image, of which the last counts; transfer, PGD's x′ made for "
+        "another network.",
     )
+    options: Options = Field((), description="[ours] Settings of an attack to train with, by name, as attack.options.")
     transfer_from: str | None = Field(
         None, description="[ours] With transfer: the run whose last network x′ is made for, usually n = 0."
     )
@@ -267,10 +276,39 @@ class EvaluationConfig(Values):
     images: int | None = Field(None, ge=1, description="[ours] First images of the split; None = all.")
     seed: int = Field(0, ge=0, lt=2**32, description="[ours] Seed of the random starts.")
 
+    @field_validator("attack")
+    @classmethod
+    def _known_or_custom(cls, value: str) -> str:
+        if value not in ROBUSTNESS_TESTS and value not in ATTACKS and not is_place(value):
+            known = ", ".join(dict.fromkeys([*ROBUSTNESS_TESTS, *ATTACKS]))
+            raise ValueError(f"attack={value!r} is none of {known}; write a custom one as package.module:name")
+        return value
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Options:
+        return checked_options(value)
+
+    @property
+    def by_training_attack(self) -> bool:
+        """Whether the test is an attack to train with, rather than one that exists for testing."""
+        return self.attack != "pgd" and (self.attack in ATTACKS or self.attack not in ROBUSTNESS_TESTS)
+
     @property
     def num_steps(self) -> int:
         """Steps of PGD."""
         return self.steps or 40
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Self:
+        refusal = None
+        if self.by_training_attack:
+            refusal = spec_of(self.attack).refused_options(self.options)
+        elif self.options:
+            refusal = f"options={dict(self.options)} have no meaning for attack={self.attack}; drop them"
+        if refusal:
+            raise ValueError(refusal)
+        return self
 
     @model_validator(mode="after")
     def _only_pgd_has_options(self) -> Self:

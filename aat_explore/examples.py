@@ -1,6 +1,7 @@
-"""An own network and an own score, to be read and copied: all that AAT asks of either.
+"""A custom network, score and attack, to be read and copied: all that AAT asks of each.
 
 aat train --model aat_explore.examples:SmallCNN --score aat_explore.examples:entropy
+aat train --attack aat_explore.examples:margin_pgd --attack.options steps 7 --perturbing-network on-the-fly
 """
 
 import torch
@@ -29,3 +30,24 @@ def entropy(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     with torch.no_grad():
         log_q: Tensor = network(images).log_softmax(1)
     return -(log_q.exp() * log_q).sum(1)
+
+
+def margin_pgd(
+    network: nn.Module, images: Tensor, labels: Tensor, *, epsilon: float, generator: torch.Generator, steps: int = 7
+) -> Tensor:
+    """Return the last PGD iterate x′ (B, C, H, W) that raises the margin max_{k≠y} z_k − z_y instead of the loss.
+
+    The network is in eval mode and images are in [0, 1]; so must x′ be, with ‖x′ − x‖∞ ≤ ε, and the same whenever the
+    generator is the same. Keyword arguments are epsilon, generator and whatever `attack.options` names.
+    """
+    noise = torch.rand(images.shape, generator=generator).to(images)
+    x_adv = (images + epsilon * (2 * noise - 1)).clamp(0, 1)
+    for _ in range(steps):
+        x = x_adv.detach().requires_grad_()
+        logits = network(x)
+        is_true = torch.nn.functional.one_hot(labels, logits.shape[1]).bool()
+        margins = logits.masked_fill(is_true, -torch.inf).amax(1) - logits[is_true]
+        (gradient,) = torch.autograd.grad(margins.sum(), x)
+        stepped = x_adv + 2.5 * epsilon / steps * gradient.sign()
+        x_adv = stepped.clamp(images - epsilon, images + epsilon).clamp(0, 1)
+    return x_adv.detach()

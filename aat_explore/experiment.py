@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from aat_explore import datasets
+from aat_explore.attacks import is_place
 from aat_explore.config import EvaluationConfig, RunConfig
-from aat_explore.engine import admission, evaluation, own, trainer
+from aat_explore.engine import admission, attempts, evaluation, own, trainer
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.networks import build_network, digest_of_weights, load_weights, placed, weights_of
@@ -197,13 +198,16 @@ def _evaluate(
     run = writer.read()
     split: datasets.Split = getattr(data, config.split)
     images = len(split) if config.images is None else min(config.images, len(split))
-    grid, attack = config.grid(run.config), evaluation.describe_attack(config)
+    grid, attack = config.grid(run.config), attempts.described(config)
     wanted = (config.split, epoch, images, grid, config.seed, attack)
     for made in run.evaluations():
         if (made.split, made.epoch, made.num_images, made.epsilons, made.seed, made.attack) == wanted:
             return made
     network = placed(load_network(run, data, epoch), device)
     attacked = image_set(split, device).first(images)
+    if is_place(config.attack):
+        few = attacked.first(admission.FEW)
+        admission.check_attack(network, few, attempts.training_attack(config, run.config.epsilon))
     key = _key(network, device, [config.split, epoch, images, grid, config.seed, sorted(attack.items())])
     source = None
     if config.transfer_from is not None:

@@ -72,5 +72,10 @@ def train_flags(config: RunConfig) -> list[tuple[str, list[str]]]:
             if isinstance(value, bool) and isinstance(usual[field], bool):
                 flags.append((f"--{name}" if value else f"--no-{name}", []))
             else:
-                flags.append((f"--{name}", [str(part) for part in (value if isinstance(value, tuple) else (value,))]))
+                flags.append((f"--{name}", _words(value)))
     return flags
+
+
+def _words(value: Any) -> list[str]:
+    """A value as the words that follow its flag, pairs one after another."""
+    return [word for part in value for word in _words(part)] if isinstance(value, tuple) else [str(value)]

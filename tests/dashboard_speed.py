@@ -204,7 +204,7 @@ def main() -> None:
             browser.close()
     finally:
         server.kill()
-    for kind in ("FGSM", "PGD"):
+    for kind in ("fgsm", "pgd"):
         report(f"attack on one image, {kind}", partial(attacks, kind, 20), 0.3)
 
 

@@ -46,7 +46,7 @@ def seen(network: nn.Module, image: np.ndarray, attempt: Attempt, label: int = 0
 # --- The attack is the algorithm's -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["FGSM", "PGD"])
+@pytest.mark.parametrize("kind", ["fgsm", "pgd"])
 @pytest.mark.parametrize("random_start", [True, False])
 @pytest.mark.parametrize("epsilon", [0.0, 0.004, 0.3, 1.0])
 def test_x_adv_is_in_the_ball_and_in_the_range_of_a_pixel(kind, random_start, epsilon):
@@ -61,7 +61,7 @@ def test_x_adv_is_in_the_ball_and_in_the_range_of_a_pixel(kind, random_start, ep
 
 def test_fgsm_of_the_lab_is_fgsm_of_the_algorithm():
     network, image = networks.fresh("StdCNN").eval(), datasets.load("fashion-mini").test.images(slice(0, 1))[0]
-    found = attack_lab.attack(network, image, 7, Attempt("FGSM", 0.1, 1))
+    found = attack_lab.attack(network, image, 7, Attempt("fgsm", 0.1, 1))
     expected = attacks.fgsm(network, floats(image), torch.tensor([7]), epsilon=0.1)
     assert np.array_equal(found.x_adv, expected[0].numpy())
     assert found.fgsm_losses[found.at_epsilon] == pytest.approx(loss(network, expected, 7), rel=1e-6)
@@ -71,7 +71,7 @@ def test_fgsm_of_the_lab_is_fgsm_of_the_algorithm():
 
 @pytest.mark.parametrize("random_start", [True, False])
 def test_each_epsilon_of_the_batch_is_pgd_of_the_algorithm_on_its_own(random_start):
-    network, attempt = networks.Linear(), Attempt("PGD", 0.2, 5, 1.5, random_start, seed=3)
+    network, attempt = networks.Linear(), Attempt("pgd", 0.2, 5, 1.5, random_start, seed=3)
     found = attack_lab.attack(network, LINEAR_IMAGE, 1, attempt)
     assert found.epsilons == pytest.approx(np.linspace(0, 0.4, 17))
     for epsilon, got in zip(found.epsilons, found.pgd_losses, strict=True):
@@ -86,14 +86,14 @@ def test_each_epsilon_of_the_batch_is_pgd_of_the_algorithm_on_its_own(random_sta
 
 def test_the_curves_along_epsilon_agree_where_pgd_is_fgsm():
     network, image = networks.fresh("StdCNN").eval(), datasets.load("fashion-mini").test.images(slice(0, 1))[0]
-    found = attack_lab.attack(network, image, 7, Attempt("PGD", 0.1, 1, factor=1.0, random_start=False))
+    found = attack_lab.attack(network, image, 7, Attempt("pgd", 0.1, 1, factor=1.0, random_start=False))
     assert found.pgd_losses == pytest.approx(found.fgsm_losses, rel=1e-4)
 
 
 def test_the_loss_along_the_steps_goes_from_the_start_to_the_end():
     network = networks.Linear()
     for steps in (1, 2, 7):
-        found = attack_lab.attack(network, LINEAR_IMAGE, 1, Attempt("PGD", 0.2, steps, random_start=False))
+        found = attack_lab.attack(network, LINEAR_IMAGE, 1, Attempt("pgd", 0.2, steps, random_start=False))
         shorter = [
             attacks.pgd(
                 network, floats(LINEAR_IMAGE), torch.tensor([1]), epsilon=0.2, steps=k, step_size=0.5 / steps,
@@ -107,7 +107,7 @@ def test_the_loss_along_the_steps_goes_from_the_start_to_the_end():
 
 def test_the_other_start_is_the_attempt_with_the_other_start():
     at_random, at_image = (
-        attack_lab.attack(networks.Linear(), LINEAR_IMAGE, 1, Attempt("PGD", 0.2, 2, 0.5, random_start=start))
+        attack_lab.attack(networks.Linear(), LINEAR_IMAGE, 1, Attempt("pgd", 0.2, 2, 0.5, random_start=start))
         for start in (True, False)
     )
     assert at_random.loss_other_start == pytest.approx(at_image.pgd_losses[8], rel=1e-4)
@@ -117,7 +117,7 @@ def test_the_other_start_is_the_attempt_with_the_other_start():
 
 def test_without_a_label_the_predicted_one_is_attacked():
     network = networks.Linear()
-    found = attack_lab.attack(network, LINEAR_IMAGE, None, Attempt("FGSM", 0.1, 1))
+    found = attack_lab.attack(network, LINEAR_IMAGE, None, Attempt("fgsm", 0.1, 1))
     assert found.label == int(network(floats(LINEAR_IMAGE)).argmax())
     assert found.after[found.label] < found.before[found.label]
 
@@ -125,13 +125,13 @@ def test_without_a_label_the_predicted_one_is_attacked():
 def test_the_network_is_left_as_it_was_found():
     network = networks.fresh("StdCNN").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    attack_lab.attack(network, np.zeros((1, 28, 28), np.uint8), 0, Attempt("PGD", 0.1, 2))
+    attack_lab.attack(network, np.zeros((1, 28, 28), np.uint8), 0, Attempt("pgd", 0.1, 2))
     assert network.training
     assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("attempt", [Attempt("PGD", 0.1, 0), Attempt("FGSM", 1.5, 1), Attempt("PGD", -0.1, 3)])
+@pytest.mark.parametrize("attempt", [Attempt("pgd", 0.1, 0), Attempt("fgsm", 1.5, 1), Attempt("pgd", -0.1, 3)])
 def test_an_impossible_attempt_is_a_message(attempt):
     with pytest.raises(AATError, match=r"steps=|epsilon="):
         attack_lab.attack(networks.Linear(), LINEAR_IMAGE, 0, attempt)
@@ -176,35 +176,35 @@ STAIRS = Profile(lambda t: (20 * t).round())
 
 
 def test_a_linear_network_shows_no_sign():
-    assert seen(networks.Linear(), LINEAR_IMAGE, Attempt("PGD", 0.2, 10)) == set()
+    assert seen(networks.Linear(), LINEAR_IMAGE, Attempt("pgd", 0.2, 10)) == set()
 
 
 def test_small_steps_caught_by_a_bump_show_that_pgd_is_weaker():
-    attempt = Attempt("PGD", 0.2, 40, 1.0, random_start=False)
+    attempt = Attempt("pgd", 0.2, 40, 1.0, random_start=False)
     assert SIGNS["weaker"] in seen(BUMP_THEN_CLIFF, MIDDLE, attempt)
 
 
 def test_a_tent_in_the_loss_falls_again_within_epsilon_and_not_before_its_top():
-    assert SIGNS["falls"] in seen(TENT, MIDDLE, Attempt("FGSM", 0.1, 10))
-    assert SIGNS["falls"] not in seen(TENT, MIDDLE, Attempt("FGSM", 0.04, 10))
+    assert SIGNS["falls"] in seen(TENT, MIDDLE, Attempt("fgsm", 0.1, 10))
+    assert SIGNS["falls"] not in seen(TENT, MIDDLE, Attempt("fgsm", 0.04, 10))
 
 
 def test_a_staircase_has_no_gradient():
-    found = attack_lab.attack(STAIRS, MIDDLE, 0, Attempt("PGD", 0.1, 5))
+    found = attack_lab.attack(STAIRS, MIDDLE, 0, Attempt("pgd", 0.1, 5))
     assert (found.gradient_l1, found.gradient_zeros) == (0, 1)
-    assert SIGNS["flat"] in seen(STAIRS, MIDDLE, Attempt("PGD", 0.1, 5))
+    assert SIGNS["flat"] in seen(STAIRS, MIDDLE, Attempt("pgd", 0.1, 5))
 
 
 def test_a_minimum_of_the_loss_at_the_image_is_left_by_a_random_start_only():
     for random_start in (True, False):
         assert SIGNS["start"] in seen(
-            FROM_BOTH_SIDES, MIDDLE, Attempt("PGD", 0.3, 10, random_start=random_start, seed=1)
+            FROM_BOTH_SIDES, MIDDLE, Attempt("pgd", 0.3, 10, random_start=random_start, seed=1)
         )
 
 
 def test_signs_say_the_numbers_and_the_gradients_l1_norm_is_that_of_closed_form():
     network = networks.Linear()
-    found = attack_lab.attack(network, LINEAR_IMAGE, 1, Attempt("PGD", 0.2, 10))
+    found = attack_lab.attack(network, LINEAR_IMAGE, 1, Attempt("pgd", 0.2, 10))
     p = network(floats(LINEAR_IMAGE)).double().softmax(1)[0]
     gradient = network.W.double().T @ (p - F.one_hot(torch.tensor(1), 4))
     assert found.gradient_l1 == pytest.approx(float(gradient.abs().sum().detach()), rel=1e-5)
@@ -215,7 +215,7 @@ def test_signs_say_the_numbers_and_the_gradients_l1_norm_is_that_of_closed_form(
 
 
 def test_frames_hold_what_the_attack_found():
-    found = attack_lab.attack(networks.Linear(), LINEAR_IMAGE, 1, Attempt("PGD", 0.25, 3))
+    found = attack_lab.attack(networks.Linear(), LINEAR_IMAGE, 1, Attempt("pgd", 0.25, 3))
     classes = frames.attacked_classes(found, "abcd")
     assert classes.groupby("image")["probability"].sum().to_dict() == pytest.approx({"clean": 1, "adversarial": 1})
     name, confidence = frames.predictions(found, "abcd")["adversarial"]

@@ -85,7 +85,9 @@ BAD = [
     ("train --num-perturbed some", r"--num-perturbed.*'some'"),
     ("train --num-perturbed 5001", r'num_perturbed=5001 exceeds num_train=5000; use "all"'),
     ("train --model VGG", r"model='VGG' is none of StdCNN"),
-    ("train --attack.kind cw", r"'cw'.*--attack.kind"),
+    ("train --attack.kind cw", r"attack\.kind='cw' is none of fgsm, pgd"),
+    ("train --attack cw", r"attack\.kind='cw' is none of fgsm, pgd"),
+    ("train --attack n-fgsm --attack.options z 3", r"z is no option of N-FGSM; it takes k"),
     ("train --attack.steps 3", r"attack\.steps=3 has no meaning for FGSM"),
     ("train --attack.kind pgd --attack.steps 0", r"attack\.steps=0"),
     ("train --lr-milestones 2", r"lr_milestones=2 is not a share"),
@@ -241,8 +243,8 @@ SAID = {
     "normalize": ("no", False), "precision": ("bfloat16", "bfloat16"),
 }  # fmt: skip
 SAID_OF_ATTACK = {
-    "kind": ("pgd", "pgd"), "steps": ("3", 3), "step_size": ("0.01", 0.01), "label": ("predicted", "predicted"),
-    "random_start": ("False", False),
+    "kind": ("mi-fgsm", "mi-fgsm"), "steps": ("3", 3), "step_size": ("0.01", 0.01), "label": ("predicted", "predicted"),
+    "random_start": ("False", False), "options": ("decay 0.5", {"decay": 0.5}),
 }  # fmt: skip
 
 
@@ -254,10 +256,14 @@ def test_every_field_has_a_flag():
         flag = name.replace("_", "-")
         words += [f"--no-{flag}"] if word == "no" else [f"--{flag}"] if word is None else [f"--{flag}", *word.split()]
     for name, (word, _) in SAID_OF_ATTACK.items():
-        words += [f"--attack.{name.replace('_', '-')}", word]
+        words += [f"--attack.{name.replace('_', '-')}", *word.split()]
     expected = {name: value for name, (_, value) in SAID.items()}
     attack = {name: value for name, (_, value) in SAID_OF_ATTACK.items()}
     assert flags(*words) == preset("mini", **expected, attack=attack)
+
+
+def test_attack_is_short_for_attack_kind():
+    assert flags("--attack", "n-fgsm") == flags("--attack.kind", "n-fgsm") == preset("mini", attack={"kind": "n-fgsm"})
 
 
 def help_of(capsys, *words: str) -> str:

@@ -12,7 +12,8 @@ from scipy.stats import binomtest
 from aat_explore.algorithm import pgd
 from aat_explore.algorithm.attacks import pgd_step, uniform_start
 from aat_explore.algorithm.gradients import attacked
-from aat_explore.config import EvaluationConfig, ResolvedAttack
+from aat_explore.attacks import ResolvedAttack
+from aat_explore.config import EvaluationConfig
 from aat_explore.engine import counting
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import clean_correct, fgsm_correct, robust_correct

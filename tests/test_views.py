@@ -20,7 +20,7 @@ from aat_explore.errors import AATError
 from aat_explore.presets import preset
 from aat_explore.store import Store
 from aat_explore.views import charts, checks, diagnostics, frames, gallery, pixels
-from aat_explore.views.recipes import attack_name, evaluation_name, recipe
+from aat_explore.views.recipes import evaluation_name, recipe
 
 T = 5000
 COMPARED = ["network", "attack", "accuracy", "least", "most", "images"]
@@ -268,8 +268,8 @@ def test_baselines_belong_to_every_recipe_that_trains_alike():
 
 
 def test_attacks_and_tests_are_named_with_all_that_is_unusual():
-    assert attack_name(AttackConfig().resolve(0.3)) == "FGSM"
-    assert attack_name(AttackConfig(kind="pgd", steps=7, random_start=False).resolve(0.3)) == "PGD-7 (no random start)"
+    assert AttackConfig().resolve(0.3).name == "FGSM"
+    assert AttackConfig(kind="pgd", steps=7, random_start=False).resolve(0.3).name == "PGD-7 (no random start)"
     assert evaluation_name(make_evaluation(preset("mini"), 1)) == "PGD-40, 2,000 test images"
     attack = {"kind": "pgd", "steps": 10, "step_size": 0.01, "restarts": 5, "random_start": False}
     name = evaluation_name(make_evaluation(preset("mini"), 1, attack=attack))

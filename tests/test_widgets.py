@@ -279,10 +279,10 @@ def attacked():
 
 def test_the_attack_made_is_the_one_that_the_controls_say(attacked):
     shown, asked = attacked
-    assert asked[-1].kind == "FGSM"
+    assert asked[-1].kind == "fgsm"
     assert asked[-1].epsilon == pytest.approx(0.1)  # the training ε
-    shown.kind.value, shown.epsilon.value, shown.steps.value, shown.image.value = "PGD", 0.05, 7, 3
-    assert (asked[-1].kind, asked[-1].epsilon, asked[-1].steps) == ("PGD", pytest.approx(0.05), 7)
+    shown.kind.value, shown.epsilon.value, shown.steps.value, shown.image.value = "pgd", 0.05, 7, 3
+    assert (asked[-1].kind, asked[-1].epsilon, asked[-1].steps) == ("pgd", pytest.approx(0.05), 7)
     clean, x_adv, apart = shown.state.images[""].astype(int)
     assert np.array_equal(clean, MINI.test.images(np.array([3]))[0])
     largest = np.abs(x_adv - clean).max()
@@ -305,7 +305,7 @@ def test_the_labs_explorer_attacks_the_runs_last_network(tmp_path):
 
     shown = attack_lab.explorer(Trained(), MINI)
     label = int(MINI.test.labels[0])
-    attempt = frames.Attempt("FGSM", run.config.epsilon, 20)
+    attempt = frames.Attempt("fgsm", run.config.epsilon, 20)
     expected = attack_lab.attack(network.eval(), MINI.test.images(np.array([0]))[0], label, attempt)
     assert np.array_equal(shown.state.images[""][1], frames.eight_bits(expected.x_adv))
 

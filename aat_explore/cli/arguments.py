@@ -40,6 +40,9 @@ RunId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print JSON.")]
 
 
+ALIASES: dict[tuple[type[BaseModel], str], list[str]] = {(AttackConfig, "kind"): ["--attack"]}
+
+
 def flags_of(model: type[BaseModel]) -> type:
     """Return a dataclass with the fields, types and help of a pydantic model, for tyro to fill.
 
@@ -51,7 +54,8 @@ def flags_of(model: type[BaseModel]) -> type:
         kind, default = info.annotation, getattr(defaults, name)
         if kind is AttackConfig:
             kind, default = AttackFlags, dataclasses.field(default_factory=AttackFlags)
-        fields.append((name, Annotated[kind, tyro.conf.arg(help=info.description)], default))
+        aliases = ALIASES.get((model, name))
+        fields.append((name, Annotated[kind, tyro.conf.arg(help=info.description, aliases=aliases)], default))
     return dataclasses.make_dataclass(f"{model.__name__}Flags", fields)
 
 

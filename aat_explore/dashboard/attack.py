@@ -5,7 +5,7 @@ The only page that needs torch, which is loaded when it is first shown.
 
 import hashlib
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import streamlit as st
 
@@ -105,25 +105,26 @@ def _choose_attack(run: Run) -> frames.Attempt:
     low, high, usual, step = frames.epsilon_range(run.config)
     trained = run.config.resolved_attack
     with left:
-        fgsm = choices.switch("Attack", ("FGSM", "PGD"), "attack") == "FGSM"
+        offered = frames.attacks_offered(run.config)
+        kind = offered[choices.switch("Attack", tuple(offered), "attack")]
         epsilon = choices.number(
             "ε", low, high, usual, "eps", step=step, help=f"The largest change of a pixel; trained with {usual:g}."
         )
         start = choices.toggle("PGD starts at random within ε", "random", default=True)
     with right:
         steps = choices.number(
-            "PGD's steps",
+            "Steps of PGD and MI-FGSM",
             1,
             frames.MAX_STEPS,
-            trained.steps if trained.kind == "pgd" else USUAL_STEPS.get(run.config.model, STEPS),
+            trained.steps if trained.spec.steps is not None else USUAL_STEPS.get(run.config.model, STEPS),
             "steps",
         )
         factor = choices.number(
             "PGD's step size α, times ε/steps", 0.5, 10.0, USUAL_FACTOR, "alpha", step=0.5, help="Usual: 2.5 ε/steps"
         )
         seed = choices.whole("Seed of the random start", 0, 2**31 - 1, 0, "attack_seed") if start else 0
-    kind: Literal["FGSM", "PGD"] = "FGSM" if fgsm else "PGD"
-    return frames.Attempt(kind, epsilon, steps, factor, start, seed)
+    options = trained.options if kind == trained.kind else ()
+    return frames.Attempt(kind, epsilon, steps, factor, start, seed, options)
 
 
 # --- The attack ----------------------------------------------------------------------------------------------------
@@ -163,17 +164,17 @@ def _say_outcome(result: frames.Attacked, dataset: Dataset) -> None:
     for column, image in zip(columns[1:], ("clean", "adversarial"), strict=False):
         name, confidence = said[image]
         column.metric(f"Predicted, {image}", page.plain(name), f"{confidence:.1%} sure", "off", delta_arrow="off")
-    at = result.at_epsilon
-    loss = (result.fgsm_losses if attempt.kind == "FGSM" else result.pgd_losses)[at]
     columns[3].metric(
         "Loss, adversarial",
-        f"{loss:.3g}",
+        f"{result.loss:.3g}",
         f"{result.fgsm_losses[0]:.3g} clean",
         "off",
         delta_arrow="off",
         help="J in nats, of the class attacked",
     )
-    how = "FGSM" if attempt.kind == "FGSM" else f"PGD, {attempt.steps} steps of α = {attempt.step_size:.3g}"
+    steps = f", {attempt.steps} steps" if attempt.iterates else ""
+    size = f" of α = {attempt.step_size:.3g}" if attempt.kind == "pgd" else ""
+    how = f"{page.plain(attempt.title)}{steps}{size}"
     st.caption(f"{how}, ε = {attempt.epsilon:g}; the largest change of a pixel is {result.largest_change:.4g}.")
 
 
@@ -211,7 +212,7 @@ def _curves(result: frames.Attacked, dataset: Dataset, run: Run) -> None:
             partial(charts.loss_along_epsilon, along),
             along,
             f"{run.id}-loss-along-epsilon",
-            alt="Loss of FGSM and of PGD against ε, from 0 to twice the chosen one",
+            alt="Loss of each attack against ε, from 0 to twice the chosen one",
         )
     with right:
         st.subheader("Loss along PGD's steps")

@@ -8,7 +8,7 @@ from aat_explore.dashboard import choices, downloads, page, player, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames, gallery
-from aat_explore.views.recipes import PAPERS_SCORE, as_seen, attack_name, norm_name, when_perturbed
+from aat_explore.views.recipes import PAPERS_SCORE, as_seen, norm_name, when_perturbed
 
 CLEAN, ADVERSARIAL, DIFFERENCE = "clean", "adversarial", "difference"
 MODES = ("side by side", CLEAN, ADVERSARIAL, DIFFERENCE)
@@ -35,7 +35,7 @@ def show() -> None:
     if run.config.num_perturbed == 0:
         st.info("n = 0 is standard training: this run picked and perturbed nothing. Choose another run.")
         return
-    attack = attack_name(run.config.resolved_attack)
+    attack = run.config.resolved_attack.name
     st.caption(f"Here x′ is made by {attack} at ε = {run.config.epsilon:g}, {when_perturbed(run.config)}{_score(run)}.")
     epoch = player.choose_epoch(run)
     dataset = page.dataset_of(run)

@@ -10,6 +10,7 @@ import streamlit as st
 from pydantic import BaseModel
 
 from aat_explore import datasets, training_job, training_queue
+from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, checked_config
 from aat_explore.dashboard import choices, page
 from aat_explore.errors import AATError
@@ -22,7 +23,7 @@ from aat_explore.views import frames
 IN_FRONT = ("dataset", "num_perturbed", "norm_power", "epsilon", "attack.kind", "epochs", "seed")
 WIDTHS = (5, 4, 4, 3, 3, 3, 3)
 DEVICES = ("the best there is", "cuda", "mps", "cpu")
-OFFERED = {"model": NETWORKS, "score": SCORES}
+OFFERED: dict[str, tuple[str, ...]] = {"model": NETWORKS, "score": SCORES, "attack.kind": tuple(ATTACKS)}
 USUAL = {"as usual": None, "yes": True, "no": False}
 ENDED = 10  # jobs no longer in the queue that are listed
 ICONS = {
@@ -44,7 +45,7 @@ def show() -> None:
         "The cost c of an epoch in passes over all T samples, where forward, backward to the input and backward to the "
         "weights count one each: 3 for training, 2 for scoring by gradient norm (1 by loss or margin; in every s-th "
         "epoch; none for n = 0 and n = all), and k gradients for each of the n perturbed samples: k = 0 for FGSM that "
-        "reuses the gradients of scoring, else the attack's steps. Networks and scores of your own are trained by "
+        "reuses the gradients of scoring, else the attack's steps. Custom networks, scores and attacks are trained by "
         "`aat train` only: an address must not name code to run.",
     )
     chosen = _form()
@@ -102,6 +103,9 @@ def _widget(name: str, kind: Any, value: Any, key: str, words: str) -> Any:
         return st.selectbox(label, options, options.index(value), key=key, help=words)
     if name in ("num_perturbed", "seed"):
         return st.text_input("seeds" if name == "seed" else label, str(value), key=key, help=words)
+    if name == "attack.options":
+        text = st.text_input(label, ", ".join(f"{option} {number:g}" for option, number in value), key=key, help=words)
+        return [part.split() for part in text.split(",") if part.strip()]
     if get_origin(kind) is tuple:
         text = st.text_input(label, ", ".join(map(str, value)), key=key, help=words)
         return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -162,7 +166,7 @@ def _asked(preset: str) -> dict[str, Any]:
         config = checked_config(usual.model_dump() | differing | {"attack": attack})
         if config.dataset not in datasets.names(page.cache_dir()):
             raise AATError(f"dataset={config.dataset} is unknown")
-        if any(getattr(config, name) not in offered for name, offered in OFFERED.items()):
+        if any(flat(config)[name] not in offered for name, offered in OFFERED.items()):
             raise AATError("an address must not name code to run")
         return flat(config) | {"seed": str(seeds)}
     except (AATError, ValueError, TypeError, AttributeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What an own network and an own score must be, found out on a few training images before an epoch is spent on them."""
+"""Check a custom network, score or attack on a few images before anything is spent on it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,12 @@ from torch.nn.parameter import is_lazy
 
 from aat_explore.algorithm.gradients import attacked, pixels
 from aat_explore.algorithm.scores import score_all
+from aat_explore.attacks import ResolvedAttack
 from aat_explore.config import RunConfig
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.networks import placed, starting_network, weights_of
 from aat_explore.engine.own import blamed, places
+from aat_explore.engine.perturb import arguments_of, attack_function, checked_x_adv
 from aat_explore.engine.scoring import score_of
 from aat_explore.errors import AATError
 
@@ -23,17 +25,67 @@ SMOOTH = "look for detach, no_grad, argmax, round or numpy in it, and put someth
 
 
 def admit(config: RunConfig, few: ImageSet, num_classes: int) -> None:
-    """Raise AATError if the own network or score of a run, if any, cannot be trained with, tried on a `few` images."""
-    own = places(config)
-    if not own:
+    """Raise AATError if a run's custom network, score or attack cannot be trained with, tried on a `few` images."""
+    custom = places(config)
+    if not custom:
         return
     network = placed(starting_network(config, few, num_classes), few.images.device)
-    if "model" in own:
-        check_network(network, few, num_classes, name=f"model={own['model']}")
-    if "score" in own:
-        name, score = f"score={own['score']}", score_of(own["score"])
+    if "model" in custom:
+        check_network(network, few, num_classes, name=f"model={custom['model']}")
+    if "score" in custom:
+        name, score = f"score={custom['score']}", score_of(custom["score"])
         with left_as_found(network), blamed(name, "fails on training images"):
             score_all(score, network, few.images, few.labels, batch_size=FEW, name=name)
+    if "attack.kind" in custom:
+        check_attack(network, few, config.canonical().resolved_attack)
+
+
+def check_attack(network: nn.Module, few: ImageSet, attack: ResolvedAttack) -> None:
+    """Raise AATError unless a custom attack yields an x′ in the ε-ball and in [0, 1], the same when asked again.
+
+    Again means: with the same generator, whatever else has been drawn from torch's global ones meanwhile. The attack
+    must also leave the network as it found it: weights, buffers, modes and gradients. `perturb` checks ball and box
+    again whenever x′ is made.
+    """
+    name = f"attack.kind={attack.kind}"
+    with left_as_found(network):
+        weights = [tensor.detach().clone() for tensor in (*network.parameters(), *network.buffers())]
+        modes = _modes(network)
+        tries = []
+        for seed in range(2):
+            torch.manual_seed(seed)
+            tries.append(_tried(network, few, attack, name))
+        changed = zip(weights, (*network.parameters(), *network.buffers()), strict=True)
+        if not all(torch.equal(before, after) for before, after in changed):
+            raise AATError(f"{name} changes the network's weights or buffers; work on a copy of it")
+        if _modes(network) != modes:
+            raise AATError(
+                f"{name} changes the network's modes, or leaves gradients on its parameters; put back what it changes, "
+                "and take torch.autograd.grad by the images alone"
+            )
+    if not torch.equal(*tries):
+        raise AATError(
+            f"{name} gives another x′ when asked again with the same generator; draw all that is random from the "
+            "generator it is given"
+        )
+
+
+def _modes(network: nn.Module) -> tuple[list[bool], list[tuple[bool, bool]]]:
+    """Return which modules are in training mode, and which parameters ask for a gradient and have one."""
+    parameters = [(parameter.requires_grad, parameter.grad is not None) for parameter in network.parameters()]
+    return [module.training for module in network.modules()], parameters
+
+
+def _tried(network: nn.Module, few: ImageSet, attack: ResolvedAttack, name: str) -> Tensor:
+    """Return x′ of the few images, with the network's modes as the attack leaves them."""
+    images, generator = pixels(few.images), torch.Generator().manual_seed(0)
+    function, arguments = attack_function(attack), arguments_of(attack, generator)
+    kept = images.clone()
+    with blamed(name, "fails on training images"):
+        x_adv = function(network, images, few.labels, **arguments)
+    if not torch.equal(images, kept):
+        raise AATError(f"{name} changes the images it is given; work on a clone")
+    return checked_x_adv(x_adv, images, attack, name)
 
 
 def check_network(network: nn.Module, few: ImageSet, num_classes: int, *, name: str = "the network") -> None:

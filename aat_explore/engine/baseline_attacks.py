@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aat_explore.config import ResolvedAttack
+from aat_explore.attacks import ResolvedAttack
 from aat_explore.errors import AATError
 
 Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -113,5 +113,10 @@ def imported(library: str, remedy: str) -> Any:
 
 
 def is_fgsm(attack: ResolvedAttack) -> bool:
-    """Whether libraries call it FGSM; with a random start it is one step of their PGD."""
+    """Whether libraries call it FGSM; with a random start it is one step of their PGD.
+
+    Raises AATError for an attack that the baselines do not have.
+    """
+    if attack.kind not in ("fgsm", "pgd"):
+        raise AATError(f"attack.kind={attack.kind} is not among the baselines' attacks; use fgsm or pgd")
     return attack.kind == "fgsm" and not attack.random_start

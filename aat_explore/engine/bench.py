@@ -17,7 +17,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from aat_explore.config import AttackConfig, EvaluationConfig, ResolvedAttack, RunConfig, checked, checked_config
+from aat_explore.attacks import ResolvedAttack
+from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked, checked_config
 from aat_explore.engine.baseline_attacks import Attack, foolbox_attack
 from aat_explore.engine.baselines import BASELINES
 from aat_explore.engine.batches import ImageSet

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from aat_explore.algorithm.attacks import fgsm, pgd, project, uniform_start
 from aat_explore.algorithm.gradients import attacked, input_gradients, l2_norms, pixels, wide
 from aat_explore.algorithm.models import StdCNN
-from aat_explore.config import ResolvedAttack
+from aat_explore.attacks import ResolvedAttack
 from aat_explore.engine.autoattack import AutoAttack
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import clean_correct, correct_after, num_outputs, robust_correct

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from aat_explore.algorithm.attacks import fgsm, pgd_step, predicted_labels, uniform_start
 from aat_explore.algorithm.gradients import attacked, pixels
-from aat_explore.config import ResolvedAttack
+from aat_explore.attacks import ResolvedAttack
 from aat_explore.engine.batches import ImageSet
 
 WARM_STEPS = 4  # tenth of PGD-40's

@@ -10,19 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aat_explore.algorithm.attacks import pgd
-from aat_explore.config import AttackConfig, EvaluationConfig
-from aat_explore.engine.autoattack import ATTACKS, AutoAttack
+from aat_explore.config import EvaluationConfig
+from aat_explore.engine.attempts import attempt_of, described
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.counting import (
-    clean_correct,
-    correct_after,
-    fgsm_correct,
-    num_outputs,
-    robust_correct,
-    robust_curve,
-    skip_starts,
-)
+from aat_explore.engine.counting import skip_starts
 from aat_explore.engine.device import describe, versions
 from aat_explore.engine.networks import digest_of_weights, weights_of
 from aat_explore.records import Evaluation
@@ -40,39 +31,6 @@ class Verdicts:
 
     correct: Correct
     seconds: float
-
-
-WEAK_STEPS = 10  # of ε/10 each, so that the ball's edge is reached by the last, and only along one way
-WEAKLY: dict[str, str | bool] = {"random_start": False, "counts": "last iterate"}
-
-
-def describe_attack(config: EvaluationConfig) -> dict[str, str | int | float | bool | None]:
-    """Return all that defines the attack besides ε, as an `Evaluation` records it."""
-    common: dict[str, str | int | float | bool | None] = {"kind": config.attack, "norm": "linf"}
-    nested: dict[str, str] = {"curve": "nested"} if config.curve == "nested" else {}
-    match config.attack:
-        case "autoattack":
-            return common | {"version": "standard"} | nested
-        case "fgsm":
-            return common | {"loss": "cross-entropy", "counts": "perturbed image"}
-        case "weak-pgd":
-            return common | {"loss": "cross-entropy", "steps": WEAK_STEPS, "step_size": f"ε/{WEAK_STEPS}"} | WEAKLY
-        case "transfer":
-            return common | {"loss": "cross-entropy", "from": config.transfer_from, "steps": config.num_steps} | WEAKLY
-    return common | {
-        "loss": "cross-entropy",
-        "steps": config.num_steps,
-        "step_size": "2.5 ε/steps" if config.step_size is None else config.step_size,
-        "restarts": config.restarts,
-        "random_start": config.random_start,
-        "counts": "worst iterate",
-        **nested,
-    }
-
-
-def names_of_attacks(config: EvaluationConfig) -> tuple[str, ...]:
-    """Return the attacks that are tried in turn: AutoAttack's four, or one."""
-    return tuple(ATTACKS) if config.attack == "autoattack" else (config.attack.upper(),)
 
 
 def verdicts(
@@ -93,7 +51,7 @@ def verdicts(
     all the work that is done. Raises AATError if AutoAttack is asked for and pyautoattack is not installed.
     """
     starts = torch.Generator().manual_seed(config.seed)
-    tried = _attempt_of(network, data, config, transfer_from)
+    attempt = attempt_of(config, transfer_from)
     for rows, chunk in data.chunks():
         if rows.start < skip:
             skip_starts(chunk, restarts=config.restarts, generator=starts)
@@ -101,7 +59,7 @@ def verdicts(
         began, found = perf_counter(), []
         begin = starts.get_state()
         progress(rows.start / len(data))
-        for correct in tried(chunk, epsilons, starts):
+        for correct in attempt.survivors(network, chunk, epsilons, starts):
             found.append(correct.cpu())
             if len(found) < len(epsilons):
                 progress((rows.start + len(chunk) * len(found) / len(epsilons)) / len(data))
@@ -148,96 +106,21 @@ def summed_up(
     """Return the evaluation that all chunks' verdicts come to, and the verdicts as one array."""
     correct = np.concatenate([part.correct for part in parts], axis=-1)
     assert correct.shape[-1] == len(data)
+    attempt = attempt_of(config)
     made = Evaluation(
         epoch=epoch,
         split=config.split,
         num_images=len(data),
-        attack=describe_attack(config),
+        attack=described(config),
         epsilons=epsilons,
         num_correct=tuple(int(count) for count in correct[-1].sum(axis=-1)),
-        attacks=names_of_attacks(config),
+        attacks=attempt.names,
         seed=config.seed,
         seconds=sum(part.seconds for part in parts),
         model_digest=digest_of_weights(weights_of(network)),
         device=describe(data.images.device),
         num_threads=torch.get_num_threads(),
-        versions=versions() | (AutoAttack.version() if config.attack == "autoattack" else {}),
+        versions=versions() | attempt.versions(),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
     return made, correct
-
-
-def _attempt_of(
-    network: nn.Module, data: ImageSet, config: EvaluationConfig, transfer_from: nn.Module | None
-) -> Callable[[ImageSet, Sequence[float], torch.Generator], Iterator[Tensor]]:
-    """Return a function from a chunk, the ascending ε and a generator to (attacks, B) at each ε."""
-    match config.attack:
-        case "weak-pgd":
-            return lambda chunk, epsilons, starts: _weakly(
-                network, chunk, epsilons, network, WEAK_STEPS, 1 / WEAK_STEPS
-            )
-        case "transfer":
-            assert transfer_from is not None
-            source, steps = transfer_from, config.num_steps
-            return lambda chunk, epsilons, starts: _weakly(network, chunk, epsilons, source, steps, 2.5 / steps)
-        case "fgsm":
-            return lambda chunk, epsilons, starts: _fgsm(network, chunk, epsilons)
-        case "autoattack":
-            ensemble = AutoAttack(seed=config.seed, num_classes=num_outputs(network, data))
-            nested = config.curve == "nested"
-            return lambda chunk, epsilons, starts: _autoattack(network, chunk, epsilons, ensemble, nested)
-    return lambda chunk, epsilons, starts: _pgd(network, chunk, epsilons, config, starts)
-
-
-def _fgsm(network: nn.Module, chunk: ImageSet, epsilons: Sequence[float]) -> Iterator[Tensor]:
-    for epsilon in epsilons:
-        yield (fgsm_correct(network, chunk, epsilon) if epsilon > 0 else clean_correct(network, chunk))[None]
-
-
-def _weakly(
-    network: nn.Module, chunk: ImageSet, epsilons: Sequence[float], source: nn.Module, steps: int, step: float
-) -> Iterator[Tensor]:
-    """Last iterates of PGD from the image itself, on `source`, by steps of `step`·ε; right before and after counts."""
-    clean = clean_correct(network, chunk)
-    for epsilon in epsilons:
-        options = {"epsilon": epsilon, "steps": steps, "step_size": step * epsilon, "random_start": False}
-
-        def perturbed(_: nn.Module, images: Tensor, labels: Tensor, options: Any = options) -> Tensor:
-            return pgd(source, images, labels, **options)
-
-        yield (clean & correct_after(network, chunk, perturbed) if epsilon > 0 else clean)[None]
-
-
-def _autoattack(
-    network: nn.Module, chunk: ImageSet, epsilons: Sequence[float], ensemble: AutoAttack, nested: bool
-) -> Iterator[Tensor]:
-    clean = survives = clean_correct(network, chunk)
-    for epsilon in epsilons:
-        left = torch.stack([clean] * len(ATTACKS))
-        if epsilon > 0:
-            left = ensemble.leaves(network, chunk, epsilon, survives)
-        if nested:
-            survives = left[-1]
-        yield left
-
-
-def _pgd(
-    network: nn.Module, chunk: ImageSet, epsilons: Sequence[float], config: EvaluationConfig, starts: torch.Generator
-) -> Iterator[Tensor]:
-    positive = [epsilon for epsilon in epsilons if epsilon > 0]
-    if len(positive) < len(epsilons):
-        yield clean_correct(network, chunk)[None]
-    attacks = [
-        AttackConfig(
-            kind="pgd", steps=config.num_steps, step_size=config.step_size, random_start=config.random_start
-        ).resolve(epsilon)
-        for epsilon in positive
-    ]
-    if config.curve == "nested":
-        for correct in robust_curve(network, chunk, attacks, restarts=config.restarts, generator=starts):
-            yield correct[None]
-        return
-    begin = starts.get_state()
-    for attack in attacks:
-        starts.set_state(begin)
-        yield robust_correct(network, chunk, attack, restarts=config.restarts, generator=starts)[None]

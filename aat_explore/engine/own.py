@@ -1,4 +1,4 @@
-"""What a config names as `package.module:name`: an own network or score, imported, and blamed for what goes wrong."""
+"""Custom networks, scores and attacks, named as `package.module:name`: imported, and blamed for what goes wrong."""
 
 import ast
 import hashlib
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.config import NETWORKS, SCORES, RunConfig
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays
@@ -21,14 +22,16 @@ DIGEST = "own_code"  # among a checkpoint's training state
 
 
 def places(config: RunConfig) -> dict[str, str]:
-    """Return which of `model` and `score` are the run's own, with their places."""
-    named = {"model": config.model} if config.model not in NETWORKS else {}
-    score = config.canonical().score
-    return named if score in SCORES else named | {"score": score}
+    """Return which of `model`, `score` and `attack.kind` are custom, with their places."""
+    needed = config.canonical()
+    named = (
+        ("model", config.model, NETWORKS), ("score", needed.score, SCORES), ("attack.kind", needed.attack.kind, ATTACKS)
+    )  # fmt: skip
+    return {field: place for field, place, built_in in named if place not in built_in}
 
 
 def code_state(config: RunConfig) -> Arrays:
-    """Return `own_code`, the sha256 of the modules that define a run's own network and score; {} if it has none.
+    """Return `own_code`, the sha256 of the modules that define a run's custom parts; {} if it has none.
 
     A run's name is made of its settings, which name the code but do not hold it. Comments and layout do not count; nor
     does what the modules import.

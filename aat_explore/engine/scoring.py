@@ -65,13 +65,12 @@ class Scorer:
         The signs take a quarter of the gradients' memory (43 MB for MNIST, 123 MB for CIFAR10) and make perturbing
         free; recomputing them for K alone would cost another 2n/T passes.
         """
-        attack, images, labels = self.config.resolved_attack, self.training.images, self.training.labels
+        images, labels = self.training.images, self.training.labels
         size = chunk_size(images.device)
         if self.score != "gradient-norm":
             score, name = score_of(self.score), f"score={self.score}"
             return score_all(score, self.network, images, labels, batch_size=size, name=name), None
-        reusable = attack.kind == "fgsm" and not attack.random_start and attack.label == "true"
-        keep = reusable and self.config.perturbing_network == "epoch-start"
+        keep = self.config.reuses_scoring_gradient
         signs = torch.empty(images.shape, dtype=torch.int8, device=images.device) if keep else None
         norms = []
         for rows, gradient in input_gradients(self.network, images, labels, batch_size=size):

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from aat_explore.records import Evaluation
+from aat_explore.robustness_tests import WORST_CASE
 from aat_explore.views.protocols import Run
-from aat_explore.views.recipes import WEAK_TESTS, WORST_CASE, attack_of, evaluation_name
+from aat_explore.views.recipes import attack_of, evaluation_name, joins_worst_case, stands_alone
 
 
 def counting(run: Run) -> dict[str, Evaluation]:
@@ -31,7 +32,7 @@ def headline(run: Run, epsilon: float) -> tuple[float | None, float | None, str 
     for name, test in counting(run).items():
         if (accuracy := accuracy_at(test, 0.0)) is not None:
             clean.append((test.num_images, accuracy))
-        if (accuracy := accuracy_at(test, epsilon)) is not None and test.attack.get("kind") not in WEAK_TESTS:
+        if (accuracy := accuracy_at(test, epsilon)) is not None and stands_alone(test):
             robust.append((-test.num_images, accuracy, name))
     _, least, hardest = min(robust) if robust else (0, None, None)
     return max(clean)[1] if clean else None, least, hardest
@@ -61,15 +62,16 @@ def _worst_cases(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[Evalua
     """For each number of images that several attacks were tried on: what all of them leave, image by image.
 
     The least of their accuracies would be higher: one attack fools images that another does not. Weak attacks
-    add nothing, and stay out. The ε are those that all were tried at.
+    add nothing, and stay out; one that can stand alone must be among them. The ε are those that all were tried at.
     """
     for images in sorted({one.num_images for one in evaluations}):
         tried = {
             attack_of(one): one
             for one in evaluations
-            if one.num_images == images and one.verdicts is not None and one.attack.get("kind") not in WEAK_TESTS
+            if one.num_images == images and one.verdicts is not None and joins_worst_case(one)
         }
-        common = sorted(set.intersection(*(set(one.epsilons) for one in tried.values()))) if len(tried) > 1 else []
+        proven = len(tried) > 1 and any(stands_alone(one) for one in tried.values())
+        common = sorted(set.intersection(*(set(one.epsilons) for one in tried.values()))) if proven else []
         if not common:
             continue
         survives = np.ones((len(common), images), dtype=bool)

@@ -6,23 +6,24 @@ no attack either, and so one standard-training run is the baseline of every reci
 uniform draw has no score, and is the control of every one.
 """
 
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from typing import Any
 
-from aat_explore.config import AttackConfig, ResolvedAttack, RunConfig
+from aat_explore.attacks import REGISTRY as ATTACKS
+from aat_explore.config import RunConfig
+from aat_explore.errors import AATError
 from aat_explore.presets import PRESETS, preset_of
 from aat_explore.readings import BOOKKEEPING
 from aat_explore.records import Evaluation
+from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
+from aat_explore.robustness_tests import WORST_CASE, robustness_test
 
 AXES = {"dataset", "num_perturbed", "norm_power", "seed"}
 SAMPLING = ("scoring", "score_every", "replacement")
 PERTURBATION = ("perturbing_network", "drawn_samples", "warmup_epochs")
 NAMED = {"epsilon", "attack", "epochs", "model"}  # always said, in their own words
 USUAL_TEST = {"norm": "linf", "loss": "cross-entropy", "counts": "worst iterate"}  # said only where it differs
-USUAL_OF_KIND = {"fgsm": {"counts": "perturbed image"}, "autoattack": {"version": "standard"}}
-USUAL_OF_KIND |= {kind: {"counts": "last iterate"} for kind in ("weak-pgd", "transfer")}
-TEST_NAMES = {"fgsm": "FGSM", "autoattack": "AutoAttack", "weak-pgd": "weak PGD", "transfer": "transferred PGD"}
-WEAK_TESTS = ("fgsm", "weak-pgd", "transfer")  # kinds that prove nothing alone
-WORST_CASE = "worst case"  # kind of what several attacks leave together
 NORM_NAMES = {1.0: "Norm", 2.0: "Squared Norm"}
 PAPERS_SCORE = "gradient-norm"
 
@@ -56,7 +57,7 @@ def recipe(config: RunConfig) -> Recipe:
     standard = ", ".join([config.model, f"{config.epochs} epochs", *unusual(tuple(sorted(rest)))])
     if config.num_perturbed == 0:
         return Recipe(standard)
-    attack = f"{attack_name(config.resolved_attack)} at ε = {config.epsilon:g}"
+    attack = f"{config.resolved_attack.name} at ε = {config.epsilon:g}"
     perturbation = ", ".join([attack, *unusual(PERTURBATION)])
     if not config.samples:
         return Recipe(standard, perturbation)
@@ -71,19 +72,6 @@ def norm_name(power: float, score: str | None = None) -> str:
     if score in (None, PAPERS_SCORE):
         return NORM_NAMES.get(power, f"Norm^{power:g}")
     return score if power == 1 else f"{score}^{power:g}"
-
-
-def attack_name(attack: ResolvedAttack) -> str:
-    """A training attack without its ε, e.g. `FGSM`, `PGD-10`, with whatever is not usual in brackets."""
-    pgd = attack.kind == "pgd"
-    usual = AttackConfig(kind=attack.kind, steps=attack.steps, random_start=attack.random_start).resolve(attack.epsilon)
-    details = [
-        *(["no random start"] if pgd and not attack.random_start else []),
-        *([f"step {attack.step_size:g}"] if attack.step_size != usual.step_size else []),
-        *([f"{attack.label} label"] if attack.label != "true" else []),
-    ]
-    name = f"PGD-{attack.steps}" if pgd else "random-start FGSM" if attack.random_start else "FGSM"
-    return _bracketed(name, details)
 
 
 def when_perturbed(config: RunConfig) -> str:
@@ -106,13 +94,24 @@ def evaluation_name(evaluation: Evaluation) -> str:
 
 def attack_of(evaluation: Evaluation) -> str:
     """The attack of an evaluation, e.g. `PGD-40`, with whatever is not usual in brackets."""
-    attack = dict(evaluation.attack)
+    return name_of_test(evaluation.attack)
+
+
+def title_of_test(description: Mapping[str, Any]) -> str:
+    """The title of a test as its record describes it, e.g. `FGSM`, with its steps where it has any."""
+    title, steps = _known(str(description.get("kind")))[0], description.get("steps")
+    return title if steps is None else f"{title}-{steps}"
+
+
+def name_of_test(description: Mapping[str, Any]) -> str:
+    """`title_of_test`, with whatever is not usual in brackets."""
+    attack = dict(description)
     kind, steps = str(attack.pop("kind", "unknown attack")), attack.pop("steps", None)
     if kind == WORST_CASE:
         return f"worst of {attack.get('of')}"
     step_size, restarts = attack.pop("step_size", None), attack.pop("restarts", 1)
     random_start = attack.pop("random_start", True)
-    usual = USUAL_TEST | USUAL_OF_KIND.get(kind, {})
+    title, usual = _known(kind)
     details = [
         *([f"step {step_size:g}"] if isinstance(step_size, int | float) else []),
         *([f"{restarts} restarts"] if restarts != 1 else []),
@@ -120,9 +119,29 @@ def attack_of(evaluation: Evaluation) -> str:
         *(["nested"] if attack.pop("curve", None) == "nested" else []),
         *(f"{name} {value}" for name, value in attack.items() if value != usual.get(name)),
     ]
-    known = TEST_NAMES.get(kind, kind.upper())
-    return _bracketed(known if steps is None else f"{known}-{steps}", details)
-
-
-def _bracketed(name: str, details: list[str]) -> str:
+    name = title if steps is None else f"{title}-{steps}"
     return f"{name} ({', '.join(details)})" if details else name
+
+
+def _known(kind: str) -> tuple[str, dict[str, Any]]:
+    """The title of a test, and what is not worth saying of it; a record may name one that this version lacks."""
+    try:
+        test = robustness_test(kind)
+    except AATError:
+        return kind.upper(), USUAL_TEST
+    options = dict(ATTACKS[kind].options) if kind in ATTACKS else {}
+    return test.title, USUAL_TEST | dict(test.usual) | options
+
+
+def joins_worst_case(evaluation: Evaluation) -> bool:
+    """Whether its test adds to what several attacks leave together; one that is known to be weak does not."""
+    try:
+        return robustness_test(str(evaluation.attack.get("kind"))).joins
+    except AATError:
+        return True
+
+
+def stands_alone(evaluation: Evaluation) -> bool:
+    """Whether its test is strong enough to be a run's robust accuracy; what several attacks leave together is."""
+    kind = str(evaluation.attack.get("kind"))
+    return kind == WORST_CASE or (kind in ROBUSTNESS_TESTS and ROBUSTNESS_TESTS[kind].alone)

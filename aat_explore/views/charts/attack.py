@@ -6,6 +6,7 @@ import pandas as pd
 from aat_explore.views.charts.style import GROUP_COLOURS, LINES, PERCENT, RULE, SERIES, WIDTH, Chart, sized
 
 DASHES = {"FGSM": [6, 3], "PGD": [1, 0]}
+DASH_OF_OTHERS = [2, 2]
 
 
 def attacked_classes(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
@@ -37,18 +38,19 @@ def attacked_classes(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
 
 
 def loss_along_epsilon(frame: pd.DataFrame) -> Chart:
-    """`frames.loss_along_epsilon` as two lines, with a rule at the chosen ε."""
+    """`frames.loss_along_epsilon` as a line an attack, with a rule at the chosen ε."""
+    attacks = [*DASHES, *(attack for attack in frame["attack"].unique() if attack not in DASHES)]
+    dashes = [DASHES.get(attack, DASH_OF_OTHERS) for attack in attacks]
+    colours = [SERIES[1], SERIES[0], *SERIES[2:]][: len(attacks)]
     base = alt.Chart(frame).encode(
         x=alt.X("epsilon:Q", title="ε", scale=alt.Scale(nice=False)),
         y=alt.Y("loss:Q", title="loss J, nats", scale=alt.Scale(zero=True)),
-        color=alt.Color(
-            "attack:N", title=None, legend=LINES, scale=alt.Scale(domain=list(DASHES), range=[SERIES[1], SERIES[0]])
-        ),
+        color=alt.Color("attack:N", title=None, legend=LINES, scale=alt.Scale(domain=attacks, range=colours)),
         strokeDash=alt.StrokeDash(
             "attack:N",
             title=None,
             legend=LINES,
-            scale=alt.Scale(domain=list(DASHES), range=list(DASHES.values())),
+            scale=alt.Scale(domain=attacks, range=dashes),
         ),
         tooltip=[
             "attack",

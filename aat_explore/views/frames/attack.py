@@ -4,15 +4,17 @@ The attacks themselves are run by `attack_lab`, which needs torch; here is what 
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from aat_explore.attacks import REGISTRY as ATTACKS
+from aat_explore.attacks import Options, spec_of
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
 from aat_explore.views import pixels
@@ -30,17 +32,28 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attack to try on one sample: `epsilon` in [0, 1]; PGD's step is `factor`·ε/steps.
+    """An attack to try on one sample: its `kind` in `attacks.REGISTRY` or place, `epsilon` in [0, 1], its `options`.
 
-    The start and the seed are PGD's: FGSM is the paper's, from the clean image.
+    `factor` and `random_start` are PGD's, whose step is `factor`·ε/steps; FGSM is the paper's, from the clean image.
     """
 
-    kind: Literal["FGSM", "PGD"]
+    kind: str
     epsilon: float
     steps: int
     factor: float = 2.5
     random_start: bool = True
     seed: int = 0
+    options: Options = ()
+
+    @property
+    def title(self) -> str:
+        """The attack's name, e.g. `FGSM`; AATError for an unknown one."""
+        return spec_of(self.kind).title
+
+    @property
+    def iterates(self) -> bool:
+        """Whether `steps` mean anything to it."""
+        return spec_of(self.kind).steps is not None
 
     @property
     def step_size(self) -> float:
@@ -53,9 +66,10 @@ class Attacked:
     """What an attempt made of one sample, and the losses (nats, of class `label`) around it.
 
     `clean`, `x_adv` float32 (C, H, W) in [0, 1]; `before`, `after` (K,) class probabilities of the two; `epsilons` (G,)
-    from 0 to 2ε, ε in the middle, with the losses of FGSM and of PGD at each; `step_losses` (steps + 1,) along PGD at
-    ε, from its start; `loss_other_start` of PGD at ε from the image if it started at random, and the other way round;
-    `gradient_l1` is ‖∇ₓJ‖₁ at the clean image, `gradient_zeros` the share of the gradient's entries that are 0.
+    from 0 to 2ε, ε in the middle; `losses` (G,) at each of them by kind of attack: FGSM, PGD and that of the attempt;
+    `step_losses` (steps + 1,) along PGD at ε, from its start; `loss_other_start` of PGD at ε from the image if it
+    started at random, and the other way round; `gradient_l1` is ‖∇ₓJ‖₁ at the clean image, `gradient_zeros` the share
+    of the gradient's entries that are 0.
     """
 
     attempt: Attempt
@@ -65,12 +79,26 @@ class Attacked:
     before: Floats
     after: Floats
     epsilons: Floats
-    fgsm_losses: Floats
-    pgd_losses: Floats
+    losses: Mapping[str, Floats]
     step_losses: Floats
     loss_other_start: float
     gradient_l1: float
     gradient_zeros: float
+
+    @property
+    def fgsm_losses(self) -> Floats:
+        """FGSM's at each ε, (G,)."""
+        return self.losses["fgsm"]
+
+    @property
+    def pgd_losses(self) -> Floats:
+        """PGD's at each ε, (G,)."""
+        return self.losses["pgd"]
+
+    @property
+    def loss(self) -> float:
+        """The loss that the attempt reaches at ε."""
+        return float(self.losses[self.attempt.kind][self.at_epsilon])
 
     @property
     def at_epsilon(self) -> int:
@@ -93,6 +121,12 @@ class Sign:
 
 
 # --- Choices ---------------------------------------------------------------------------------------------------------
+
+
+def attacks_offered(config: RunConfig) -> dict[str, str]:
+    """The attacks that can be tried on a run's network, title → kind: the registered, and the run's own custom one."""
+    trained = config.resolved_attack.spec
+    return {spec.title: spec.kind for spec in (*ATTACKS.values(), *([trained] if trained.custom else []))}
 
 
 def epsilon_range(config: RunConfig) -> tuple[float, float, float, float]:
@@ -185,10 +219,10 @@ def predictions(result: Attacked, class_names: Sequence[str]) -> dict[str, tuple
 
 
 def loss_along_epsilon(result: Attacked) -> pd.DataFrame:
-    """Losses on the grid of ε from 0 to twice the chosen one: epsilon, attack (`FGSM` or `PGD`), loss, chosen."""
+    """Losses on the grid of ε from 0 to twice the chosen one: epsilon, attack (its title), loss, chosen."""
     parts = [
-        pd.DataFrame({"epsilon": result.epsilons, "attack": attack, "loss": losses})
-        for attack, losses in (("FGSM", result.fgsm_losses), ("PGD", result.pgd_losses))
+        pd.DataFrame({"epsilon": result.epsilons, "attack": spec_of(kind).title, "loss": losses})
+        for kind, losses in result.losses.items()
     ]
     return pd.concat(parts, ignore_index=True).assign(chosen=result.attempt.epsilon)
 

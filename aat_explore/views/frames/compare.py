@@ -47,8 +47,9 @@ def settings(run: Run) -> dict[str, Any]:
     """Every field of a run's config by name, the attack's as resolved: `attack.steps` and so on."""
     fields = {name: value for name, value in run.config if name != "attack"}
     attack = run.config.resolved_attack
-    names = ("kind", "steps", "step_size", "random_start", "label")
-    return fields | {f"attack.{name}": getattr(attack, name) for name in names}
+    of_attack = {name: getattr(attack, name) for name in ("kind", "steps", "step_size", "random_start", "label")}
+    of_attack["options"] = tuple(f"{name} {value:g}" for name, value in attack.options)
+    return fields | {f"attack.{name}": value for name, value in of_attack.items()}
 
 
 def config_differences(runs: Sequence[Run]) -> pd.DataFrame:

@@ -56,17 +56,8 @@ def passes(config: RunConfig, num_train: int) -> float:
 
 def _gradients(config: RunConfig) -> float:
     """Gradients to the input for each picked sample, on average over epochs."""
-    attack = config.resolved_attack
-    reusable = (
-        attack.kind == "fgsm"
-        and not attack.random_start
-        and attack.label == "true"
-        and config.samples
-        and config.canonical().score == "gradient-norm"
-        and config.scoring == "epoch-start"
-        and config.perturbing_network == "epoch-start"
-    )
-    return 1 - 1 / config.score_every if reusable else attack.steps
+    scored = config.scoring == "epoch-start"
+    return 1 - 1 / config.score_every if scored and config.reuses_scoring_gradient else config.resolved_attack.gradients
 
 
 def total_passes(config: RunConfig, num_train: int) -> float:

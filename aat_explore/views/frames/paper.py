@@ -14,28 +14,27 @@ from aat_explore.presets import preset_of, train_flags
 from aat_explore.views import checks, evaluations
 from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
-from aat_explore.views.recipes import TEST_NAMES, WEAK_TESTS, Recipe, norm_name, recipe
+from aat_explore.views.recipes import Recipe, norm_name, recipe, stands_alone
 
 CLAIMED_POINTS = 0.5  # of clean accuracy, that adaptive training costs against n = 0 at most (the paper's first claim)
 CLAIM = [
     *("dataset", "panel", "n", "within", "by", "mean", "sd", "seeds"),
     *("mean of n = 0", "sd of n = 0", "seeds of n = 0"),
 ]
-WEAK_NAMES = tuple(TEST_NAMES[kind] for kind in WEAK_TESTS)
 BASELINES = ("0", "all")  # drawn from no p, so of every norm
 EVALUATED = [
     *("epsilon", "accuracy", "least", "most", "run", "failed", "dataset", "n", "position", "norm_power", "seed"),
-    *("recipe", "attack", "training_epsilon", "test", "images", "epoch", "epochs", "seconds", "machine"),
+    *("recipe", "attack", "training_epsilon", "test", "strong", "images", "epoch", "epochs", "seconds", "machine"),
 ]
 
 
 def evaluated(runs: Sequence[Run]) -> pd.DataFrame:
     """Every accuracy of the tests that count, see `evaluations.counting`: one row a run, test and ε.
 
-    `position` places n on a number line (T for all); `test` names attack and images, of which there are `images`;
-    `least` to `most` is the 95 % interval of the accuracy, had other images been drawn (Wilson); `failed` names the
-    checks that the run fails, '' if none; `epoch` is the one tested; `seconds` were spent to train up to it, without
-    validation, on `machine`.
+    `position` places n on a number line (T for all); `test` names attack and images, of which there are `images`, and
+    `strong` says whether it can stand alone; `least` to `most` is the 95 % interval of the accuracy, had other images
+    been drawn (Wilson); `failed` names the checks that the run fails, '' if none; `epoch` is the one tested; `seconds`
+    were spent to train up to it, without validation, on `machine`.
     """
     parts = []
     for run in runs:
@@ -60,6 +59,7 @@ def evaluated(runs: Sequence[Run]) -> pd.DataFrame:
                     attack=config.attack.kind,
                     training_epsilon=config.epsilon,
                     test=test,
+                    strong=stands_alone(evaluation),
                     images=evaluation.num_images,
                     epoch=evaluation.epoch,
                     epochs=config.epochs,
@@ -93,20 +93,21 @@ def datasets(frame: pd.DataFrame) -> list[str]:
 def tests(frame: pd.DataFrame) -> list[str]:
     """Tests of an `evaluated` frame, the one of most runs first, of these the one on most images, then the hardest.
 
-    Those that prove nothing alone, `recipes.WEAK_TESTS`, come after all others.
+    Those that prove nothing alone, see `recipes.stands_alone`, come after all others.
     """
     trained = (frame["epsilon"] - frame["training_epsilon"]).abs() < 1e-6
     left = frame[trained].groupby("test")["accuracy"].mean()
-    found = frame.groupby("test").agg(runs=("run", "nunique"), images=("images", "max"))
-    order = found.assign(weak=found.index.str.startswith(WEAK_NAMES), left=left).sort_values(
-        ["weak", "runs", "images", "left"], ascending=[True, False, False, True], kind="stable"
+    found = frame.groupby("test").agg(runs=("run", "nunique"), images=("images", "max"), strong=("strong", "all"))
+    order = found.assign(left=left).sort_values(
+        ["strong", "runs", "images", "left"], ascending=[False, False, False, True], kind="stable"
     )
     return list(order.index)
 
 
 def strong_tests(frame: pd.DataFrame) -> list[str]:
     """`tests` without those that prove nothing alone."""
-    return [test for test in tests(frame) if not test.startswith(WEAK_NAMES)]
+    strong = set(frame.loc[frame["strong"], "test"])
+    return [test for test in tests(frame) if test in strong]
 
 
 def tested_with(frame: pd.DataFrame, test: str) -> pd.DataFrame:

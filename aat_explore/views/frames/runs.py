@@ -8,7 +8,7 @@ import pandas as pd
 from aat_explore.config import RunConfig
 from aat_explore.views import checks, evaluations
 from aat_explore.views.protocols import Run
-from aat_explore.views.recipes import PAPERS_SCORE, attack_name, evaluation_name
+from aat_explore.views.recipes import PAPERS_SCORE, evaluation_name
 
 COST_PHASES = ("seconds_scoring", "seconds_draw", "seconds_perturb", "seconds_train")
 MEASURES = {
@@ -36,7 +36,7 @@ def summary(run: Run, training: bool = False) -> dict[str, Any]:
         "status": status(run, training),
         "epochs": f"{run.epoch}/{config.epochs}",
         "dataset": config.dataset,
-        "attack": f"{attack_name(config.resolved_attack)}, ε {config.epsilon:g}" if config.num_perturbed != 0 else "",
+        "attack": f"{config.resolved_attack.name}, ε {config.epsilon:g}" if config.num_perturbed != 0 else "",
         "seed": config.seed,
         "seconds an epoch": metrics[list(COST_PHASES)].sum(axis=1).median(),
         "total seconds": metrics.filter(like="seconds_").sum().sum(),

@@ -17,13 +17,15 @@ class Attack(Protocol):
 
 
 class AttackExplorer(Explorer):
-    """One image of the test split under FGSM or PGD: x′, predictions, the loss along ε, signs of gradient masking."""
+    """One image of the test split under an attack: x′, predictions, the loss along ε, signs of gradient masking."""
 
     def __init__(self, run: Run, dataset: Dataset, attack: Attack) -> None:
         self._run, self._dataset, self._attack = run, dataset, attack
         low, high, usual, step = frames.epsilon_range(run.config)
         self.image = row_number("test image", len(dataset.test.labels) - 1, 0)
-        self.kind = ipywidgets.ToggleButtons(options=["FGSM", "PGD"], style={"button_width": "70px"})
+        self.kind = ipywidgets.ToggleButtons(
+            options=list(frames.attacks_offered(run.config).items()), style={"button_width": "auto"}
+        )
         self.epsilon = ipywidgets.FloatSlider(
             value=usual,
             min=low,
@@ -33,7 +35,7 @@ class AttackExplorer(Explorer):
             style={"description_width": "initial"},
             readout_format=".3f",
         )
-        self.steps = slider("PGD's steps", 1, frames.MAX_STEPS, 20)
+        self.steps = slider("steps", 1, frames.MAX_STEPS, 20)
         super().__init__([self.image, self.kind], [self.epsilon, self.steps])
         self._watch(self.image, self.kind, self.epsilon, self.steps)
 
@@ -46,11 +48,10 @@ class AttackExplorer(Explorer):
         apart, factor = frames.amplified_difference(result)
         images = np.stack([frames.eight_bits(image) for image in (result.clean, result.x_adv, apart)])
         predicted = [f"{image}\n{name} {p:.1%}" for image, (name, p) in said.items()]
-        losses = result.fgsm_losses if attempt.kind == "FGSM" else result.pgd_losses
         seen = [sign for sign in frames.masking_signs(result) if sign.seen]
         words = [
-            f"Test image {row}, {names[label]}: loss {losses[0]:.3g} clean, {losses[result.at_epsilon]:.3g} under "
-            f"{attempt.kind}; the largest change of a pixel is {result.largest_change:.3g}.",
+            f"Test image {row}, {names[label]}: loss {result.fgsm_losses[0]:.3g} clean, {result.loss:.3g} under "
+            f"{attempt.title}; the largest change of a pixel is {result.largest_change:.3g}.",
             *(f"Sign of gradient masking: {sign.name.lower()}; {sign.finding}." for sign in seen),
         ]
         chart = charts.loss_along_epsilon(frames.loss_along_epsilon(result))

@@ -1,0 +1,47 @@
+"""The attacks that a robustness test may use: their names, and what each of them is worth. `engine` carries them out.
+
+Besides those of this registry, every attack of `attacks.REGISTRY` and every custom one can be tried as a test: its x′,
+taken back to the ε-ball, must be classified correctly.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from aat_explore.attacks import spec_of
+
+
+@dataclass(frozen=True)
+class RobustnessTest:
+    """A kind of test: its title, what its record says that is not worth repeating, and what it proves.
+
+    `alone`: strong enough to stand as a run's robust accuracy. `joins`: worth counting where the worst case over
+    several attacks is taken. A test that is neither shows how robust a network can be made to look.
+    """
+
+    title: str
+    alone: bool = False
+    joins: bool = False
+    usual: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+PERTURBED, ITERATE = MappingProxyType({"counts": "perturbed image"}), MappingProxyType({"counts": "last iterate"})
+BOTH = MappingProxyType({"counts": "clean and perturbed image"})
+WORST_CASE = "worst case"  # kind of what several attacks leave together
+
+REGISTRY: dict[str, RobustnessTest] = {
+    "pgd": RobustnessTest("PGD", alone=True, joins=True),
+    "autoattack": RobustnessTest("AutoAttack", alone=True, joins=True, usual=MappingProxyType({"version": "standard"})),
+    "fgsm": RobustnessTest("FGSM", usual=PERTURBED),
+    "n-fgsm": RobustnessTest("N-FGSM", usual=PERTURBED),
+    "weak-pgd": RobustnessTest("weak PGD", usual=ITERATE),
+    "transfer": RobustnessTest("transferred PGD", usual=ITERATE),
+}
+
+
+def robustness_test(kind: str) -> RobustnessTest:
+    """Return the registered test, or one by the attack of that name; AATError if there is no such attack.
+
+    An attack that is not known to be weak joins the worst case, but never stands alone.
+    """
+    return REGISTRY[kind] if kind in REGISTRY else RobustnessTest(spec_of(kind).title, joins=True, usual=BOTH)
