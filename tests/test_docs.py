@@ -17,6 +17,7 @@ import pages
 import pytest
 from PIL import Image
 
+from aat_explore import open_run, showcase
 from aat_explore.cli import main
 from aat_explore.cli.arguments import COMMANDS, Demo, Train, parse
 from aat_explore.config import checked_config
@@ -80,6 +81,9 @@ def test_readmes_picture_is_what_its_script_makes():
     assert np.array_equal(shown[:, -of_images:], made[:, -of_images:])
     assert shown.max() > shown[:, -of_images:].min()
     assert (DOCS / "picks.png").stat().st_size <= 300_000
+    p = open_run(make_picks.RUN, showcase()).probabilities(15)
+    assert round(p.max() / p.mean()) == 15
+    assert "15 times as likely as the average image" in PAGES["README.md"]
 
 
 def test_a_picture_of_a_run_that_draws_nothing_is_an_error(tmp_path):
@@ -248,7 +252,7 @@ def test_a_run_of_another_trainer_opens_in_the_dashboard_like_any_other(tmp_path
 def test_the_record_schema_is_the_codes(model):
     section = {EpochMetrics: "## Epochs", Evaluation: "## Evaluations"}[model]
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", PAGES["cache.md"].split(section)[1].split("\n## ")[0], re.MULTILINE)
-    assert rows == [(name, info.description) for name, info in model.model_fields.items()]
+    assert rows == [(name, info.description.replace("|", r"\|")) for name, info in model.model_fields.items()]
 
 
 def test_every_preset_is_named():
