@@ -1,5 +1,12 @@
 """The command line, `aat`: train, list, show, evaluate, check, grid, report, copy, demo, app, bench, fidelity.
 
+    arguments.py   from words to a command
+    commands.py    what each command does
+    grids.py       what `aat grid` prints while it works
+    bench.py       what `aat bench` and `aat fidelity` print
+    tables.py      frames as tables
+    progress.py    a bar on a terminal, lines elsewhere
+
 Bad input ends with exit code 2 and one line that says what to do; Ctrl-C with 130, losing no
 more than the running epoch.
 """
