@@ -6,7 +6,6 @@ What only changes speed (device, threads) is an argument of `experiment.train`, 
 
 import hashlib
 import json
-import math
 import re
 from dataclasses import asdict
 from typing import Any, Literal, Self, TypeVar
@@ -15,13 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.attacks import Label, Options, ResolvedAttack, checked_options, is_place, resolved, spec_of
+from aat_explore.dataset_specs import SPECS, epsilon_grid
 from aat_explore.errors import AATError
 from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
 
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-EPSILONS_28 = tuple(round(0.05 * k, 2) for k in range(9))
-EPSILONS_CIFAR10 = tuple(k / 255 for k in (0, 1, 2, 4, 5.1, 6, 8, 12, 16))
 
 NETWORKS = ("StdCNN", "ResNet18")  # the paper's; a config names any other as package.module:Name
 SCORES = ("gradient-norm", "loss", "margin")  # built in; any other is package.module:function
@@ -99,8 +96,8 @@ class RunConfig(Values):
 
     dataset: str = Field(
         "fashion-mini",
-        description="[paper] fashion-mini (ours), mnist, fashion-mnist, cifar10; or a custom one (ours): a folder of "
-        "images, or the name it got.",
+        description=f"[paper] fashion-mini (ours), {', '.join(SPECS)}; or a custom one (ours): a folder of images, or the "
+        "name it got.",
     )
     model: str = Field(
         "StdCNN",
@@ -262,7 +259,7 @@ class EvaluationConfig(Values):
     epsilons: tuple[float, ...] | None = Field(
         None,
         description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255, and the "
-        "training ε; for autoattack 0 and the training ε.",
+        "training ε; for custom images 0…2 by ¼ of the training ε; for autoattack 0 and the training ε.",
     )
     curve: Literal["nested", "independent"] = Field(
         "nested",
@@ -332,13 +329,11 @@ class EvaluationConfig(Values):
 
     def grid(self, run: RunConfig) -> tuple[float, ...]:
         """The ε grid for a run, ascending and without repeats."""
+        if self.epsilons:
+            return tuple(sorted(set(self.epsilons)))
         if self.attack == "autoattack":
-            default: tuple[float, ...] = (0.0, run.epsilon)  # an ε costs minutes where one of PGD costs seconds
-        else:
-            default = EPSILONS_CIFAR10 if run.dataset == "cifar10" else EPSILONS_28
-            if not any(math.isclose(epsilon, run.epsilon, abs_tol=1e-6) for epsilon in default):
-                default = (*default, run.epsilon)
-        return tuple(sorted(set(self.epsilons or default)))
+            return tuple(sorted({0.0, run.epsilon}))  # an ε costs minutes where one of PGD costs seconds
+        return epsilon_grid(run.dataset, run.epsilon)
 
 
 def checked_config(fields: dict[str, Any]) -> RunConfig:

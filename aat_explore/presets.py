@@ -6,18 +6,9 @@
 from typing import Any
 
 from aat_explore.config import AttackConfig, RunConfig, checked_config
+from aat_explore.dataset_specs import FASHION_MINI, SPECS, DatasetSpec, Reading
 from aat_explore.errors import AATError
 
-_CIFAR10: dict[str, Any] = {
-    "dataset": "cifar10",
-    "model": "ResNet18",
-    "epsilon": 0.02,
-    "optimizer": "sgd",
-    "lr": 0.1,
-    "weight_decay": 5e-4,
-    "lr_milestones": (0.5, 0.75),
-    "augment": True,
-}
 _MIXED: dict[str, Any] = {"perturbing_network": "on-the-fly", "drawn_samples": "half"}
 _SMALL: dict[str, Any] = {"model": "StdCNN", "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "lr_milestones": ()}
 _ROBUST: dict[str, Any] = {
@@ -26,19 +17,29 @@ _ROBUST: dict[str, Any] = {
     "epsilon": 0.1,
 }
 _FAST: dict[str, Any] = _ROBUST | {"attack": AttackConfig(random_start=True)}
+_READINGS: dict[Reading, dict[str, Any]] = {
+    "letter": {"epochs": 100},
+    "paper": {"epochs": 100, **_MIXED},
+    "small": {"epochs": 30, **_SMALL, **_MIXED},
+    "frontier": {"epochs": 30, **_ROBUST},
+    "fast": {"epochs": 30, **_FAST},
+}
+
+
+def _config(spec: DatasetSpec, reading: Reading) -> RunConfig:
+    of_data = {"dataset": spec.name, "epsilon": spec.epsilon, **spec.training}
+    return RunConfig(**{**of_data, **_READINGS[reading], **spec.readings[reading]})
+
+
 # The first of a data set is what --dataset alone implies.
 PRESETS: dict[str, RunConfig] = {
     "mini": RunConfig(),
-    "letter-mnist": RunConfig(dataset="mnist", epochs=100),
-    "letter-fashion": RunConfig(dataset="fashion-mnist", epochs=100),
-    "letter-cifar10": RunConfig(**_CIFAR10, epochs=100),
-    "paper-mnist": RunConfig(dataset="mnist", epochs=100, **_MIXED),
-    "paper-fashion": RunConfig(dataset="fashion-mnist", epochs=100, **_MIXED),
-    "paper-cifar10": RunConfig(**_CIFAR10, epochs=100, **_MIXED),
-    "small-cifar10": RunConfig(**_CIFAR10 | _SMALL | _MIXED, epochs=30),
-    "frontier-mini": RunConfig(**_ROBUST),
-    "frontier-fashion": RunConfig(dataset="fashion-mnist", epochs=30, **_ROBUST),
-    "fast-fashion": RunConfig(dataset="fashion-mnist", epochs=30, **_FAST),
+    **{
+        f"{reading}-{spec.short_name or spec.name}": _config(spec, reading)
+        for reading in _READINGS
+        for spec in (FASHION_MINI, *SPECS.values())
+        if reading in spec.readings
+    },
 }
 
 

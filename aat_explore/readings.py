@@ -9,11 +9,12 @@ the fly at a smaller ε. `fast-…` is the same with random-start FGSM (Wong, Ri
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from aat_explore.config import AttackConfig, RunConfig
+from aat_explore.dataset_specs import SPECS
 from aat_explore.errors import AATError
-from aat_explore.presets import preset
+from aat_explore.presets import PRESETS, preset
 
 N = int | Literal["all"]
 
@@ -33,24 +34,20 @@ class Grid:
     pgd_on_all: bool = True
 
 
-GRIDS = {
-    "mini": Grid("mini", (0, 100, 1000, "all")),
-    **{
-        f"{reading}-{name}": Grid(f"{reading}-{name}")
-        for reading in ("letter", "paper")
-        for name in ("mnist", "fashion")
-    },
-    **{f"{reading}-cifar10": Grid(f"{reading}-cifar10") for reading in ("letter", "paper")},
-    "small-cifar10": Grid("small-cifar10"),
-    "frontier-mini": Grid("frontier-mini", (0, 300, 1000, 3000, "all"), (1.0, 2.0, 0.0), pgd_on_all=False),
-    "frontier-fashion": Grid("frontier-fashion", FRONTIER_N, (1.0, 2.0, 0.0), pgd_on_all=False),
-    "fast-fashion": Grid("fast-fashion", FRONTIER_N, (1.0, 2.0, 0.0), pgd_on_all=False),
+_FRONTIER = {"n": FRONTIER_N, "powers": (1.0, 2.0, 0.0), "pgd_on_all": False}
+_BY_READING: dict[str, dict[str, Any]] = {"frontier": _FRONTIER, "fast": _FRONTIER}
+_OF_FEWER: dict[str, dict[str, Any]] = {  # presets of a data set with fewer images than the paper's
+    "mini": {"n": (0, 100, 1000, "all")},
+    "frontier-mini": {"n": (0, 300, 1000, 3000, "all")},
 }
+GRIDS = {name: Grid(name, **_BY_READING.get(name.split("-")[0], {}) | _OF_FEWER.get(name, {})) for name in PRESETS}
 GROUPS = {
-    **{
-        reading: tuple(f"{reading}-{name}" for name in ("mnist", "fashion", "cifar10"))
-        for reading in ("letter", "paper")
-    },
+    reading: tuple(
+        name
+        for name, config in PRESETS.items()
+        if name.startswith(f"{reading}-") and config.dataset in SPECS and SPECS[config.dataset].points_lost is not None
+    )
+    for reading in ("letter", "paper")
 }
 
 

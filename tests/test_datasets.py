@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from aat_explore import datasets
+from aat_explore.dataset_specs import SPECS, STEMS
 from aat_explore.datasets import DatasetDamaged, DatasetNotFound, sources
-from aat_explore.datasets.specs import SPECS, STEMS
 from aat_explore.errors import AATError
 
 SMALL = {"num_train": 120, "num_validation": 20, "num_test": 40, "sha256": {}}
@@ -30,9 +30,10 @@ PAPER_SIZES = {"mnist": (55_000, 5_000), "fashion-mnist": (55_000, 5_000), "cifa
 @pytest.fixture(autouse=True)
 def only_the_folders_of_the_test(monkeypatch, tmp_path):
     monkeypatch.delenv("AAT_DATA", raising=False)
-    monkeypatch.setattr(sources, "DEBIAN_FASHION_MNIST", tmp_path / "debian")
     for name, spec in SPECS.items():
-        monkeypatch.setitem(SPECS, name, dataclasses.replace(spec))  # a new object: nothing is cached for it
+        elsewhere = (str(tmp_path / "debian"),) if spec.other_folders else ()
+        # a new object: nothing is cached for it
+        monkeypatch.setitem(SPECS, name, dataclasses.replace(spec, other_folders=elsewhere))
 
 
 @pytest.fixture
@@ -327,7 +328,7 @@ def test_loading_never_imports_torch(tmp_path):
     program = f"""
 import dataclasses, sys
 from aat_explore import datasets
-from aat_explore.datasets.specs import SPECS
+from aat_explore.dataset_specs import SPECS
 SPECS["mnist"] = dataclasses.replace(SPECS["mnist"], **{SMALL})
 for name in ("mnist", "fashion-mini"):
     datasets.load(name).train.images(slice(3))

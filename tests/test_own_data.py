@@ -16,8 +16,8 @@ from own_images import CLASSES, make_images, write_files, write_image_folder
 from PIL import Image
 
 from aat_explore import datasets
+from aat_explore.dataset_specs import STEMS
 from aat_explore.datasets import DatasetDamaged, DatasetNotFound
-from aat_explore.datasets.specs import STEMS
 from aat_explore.errors import AATError
 
 NAMES = tuple(sorted(CLASSES))

@@ -1,6 +1,7 @@
 """The dashboard: one module a page, each a function `show` that chooses, loads and shows.
 
     page.py         what every page is made of: the cache, frames computed once, the way to other pages, messages
+    state.py        what a browser session remembers, entry by entry
     choices.py      choices kept in the URL and from page to page
     downloads.py    charts and tables that can be taken away
     player.py       one epoch slider, with buttons to step and to play

@@ -1,7 +1,7 @@
 """Choices kept in the URL and from page to page: widgets bound to it, and state that has no widget.
 
 Every function takes `key`, the name in the URL. What the URL says and does not fit falls back to the default, with a
-note. A chart's callback may set `st.session_state[key]` of a widget that the next run of the script draws.
+note. `ask` gives a choice another value, from a callback or from another page.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from aat_explore.dashboard import state
 from aat_explore.dashboard.text import plain
 from aat_explore.store import Run
 
@@ -130,7 +131,7 @@ def toggle(label: str, key: str, *, default: bool = False) -> bool:
     return _kept(key, bool(st.toggle(label, default, key=key, bind="query-params")))
 
 
-def choose_run(runs: Sequence[Run]) -> Run:
+def run_box(runs: Sequence[Run]) -> Run:
     """The run in the URL's `run`, else the first that draws samples."""
     by_id = {run.id: run for run in sorted(runs, key=lambda run: (not run.config.samples, run.id))}
     return by_id[
@@ -138,7 +139,7 @@ def choose_run(runs: Sequence[Run]) -> Run:
     ]
 
 
-def choose_epoch(run: Run) -> int:
+def epoch_slider(run: Run) -> int:
     """The epoch in the URL's `epoch`, else the last; beyond the run's end means the last."""
     if run.epoch == 1:
         st.caption("This run has one epoch so far.")
@@ -149,19 +150,23 @@ def choose_epoch(run: Run) -> int:
 # --- State without a widget ----------------------------------------------------------------------------------------
 
 
+def ask(key: str, value: Any) -> None:
+    """Give the choice `key` the value `value` when it is next drawn, whatever it holds now."""
+    state.asked(key).set(value)
+
+
 def param(key: str) -> str | None:
     """What the URL, else an earlier page, says of `key`; not checked."""
-    going = st.session_state.get("going", {})
-    if key in going:
-        set_param(key, str(going.pop(key)))
-    value = st.query_params.get(key, st.session_state.get(f"kept {key}"))
+    if (asked := state.asked(key).take()) is not None:
+        set_param(key, str(asked))
+    value: str | None = st.query_params.get(key, state.kept(key).get())
     set_param(key, value)
     return value
 
 
 def set_param(key: str, value: str | None) -> None:
     """Write `key` to the URL and keep it for the pages to come; None removes it."""
-    st.session_state[f"kept {key}"] = value
+    state.kept(key).set(value)
     if value is None:
         if key in st.query_params:
             del st.query_params[key]
@@ -175,13 +180,12 @@ def set_param(key: str, value: str | None) -> None:
 def _prepare(key: str, fitting: Fitting, instead: str) -> None:
     """Give a widget what was chosen elsewhere: Streamlit forgets widgets, and their URL, from page to page.
 
-    In this order: what `page.open_page` asked for, what the widget holds, the URL, the page before.
+    In this order: what `ask` gave it, what the widget holds, the URL, the page before.
     """
-    st.session_state.setdefault("bound", set()).add(key)
-    going = st.session_state.get("going", {})
-    asked = going.pop(key, None)
+    state.BOUND.set(state.BOUND.get() | {key})
+    widget, asked = state.widget(key), state.asked(key).take()
     linked = list(st.query_params.get_all(key)) if key in st.query_params else None
-    if asked is None and key not in st.session_state and linked is not None:
+    if asked is None and not widget.there and linked is not None:
         value = linked if len(linked) != 1 else linked[0]
         fits = fitting(value)
         if fits is None:
@@ -190,14 +194,14 @@ def _prepare(key: str, fitting: Fitting, instead: str) -> None:
                 f"which does not fit here; {instead}."
             )
         return
-    value = asked if asked is not None else st.session_state.get(key, st.session_state.get(f"kept {key}"))
+    value = asked if asked is not None else widget.get() if widget.there else state.kept(key).get()
     if value is None:
         return
     fits = fitting(value)
     if fits is not None:
-        st.session_state[key] = fits  # assigned even if it is there: else the next page's widget ignores it
-    elif key in st.session_state:
-        del st.session_state[key]
+        widget.set(fits)  # assigned even if it is there: else the next page's widget ignores it
+    else:
+        widget.clear()
 
 
 def _one_of(options: Sequence[str]) -> Fitting:
@@ -216,5 +220,5 @@ def _within(low: Any, high: Any, kind: type) -> Fitting:
 
 
 def _kept(key: str, chosen: Chosen) -> Chosen:
-    st.session_state[f"kept {key}"] = chosen
+    state.kept(key).set(chosen)
     return chosen

@@ -67,8 +67,8 @@ def show() -> None:
     st.caption(
         "Ours are: comparable is at most five points of robust accuracy below, robust is ten points above n = 0. Where "
         "full FGSM training is not robust itself, to be as robust as it says nothing, so that is undecided. Claims 2 "
-        "to 4 are about FGSM, and not judged by runs of another attack. Seconds of machines that had other work to do "
-        "are not comparable."
+        "to 4 are about FGSM, and not judged by runs of another attack, and claim 2 is not judged for custom images. "
+        "Seconds of machines that had other work to do are not comparable."
     )
     _what_works(runs, measured, chosen, test)
     shown = frames.tested_with(measured, test)

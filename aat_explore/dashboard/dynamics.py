@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, downloads, page, sheet
+from aat_explore.dashboard import choices, downloads, page, sheet, state
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames
@@ -130,7 +130,7 @@ def _map(run: Run, times: Array, dataset: Dataset | None) -> None:
 
 def _brushed() -> None:
     """Keep the rectangle dragged over the map in the URL."""
-    found = st.session_state["map"]["selection"].get(charts.MAP_BRUSH, {})
+    found = state.selection("map").get(charts.MAP_BRUSH, {})
     mean, variability = found.get("mean_low"), found.get("variability_low")
     if mean and variability:
         choices.set_param("region", "_".join(f"{end:.4g}" for end in (*sorted(mean), *sorted(variability))))

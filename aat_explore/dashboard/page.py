@@ -14,7 +14,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 import streamlit as st
 
 from aat_explore import datasets
-from aat_explore.dashboard import choices
+from aat_explore.dashboard import choices, state
 from aat_explore.dashboard.text import plain as plain
 from aat_explore.errors import AATError
 from aat_explore.store import Run, RunMovedOnError, Store, default_cache
@@ -84,14 +84,15 @@ def picked_runs() -> list[Run]:
         if st.button("Offer all runs", icon=":material/filter_alt_off:"):
             choices.set_param("runs", None)
             st.rerun()
-    opened = st.query_params.get("run", st.session_state.get("kept run"))
-    linked = st.session_state.get("going", {}).get("run", opened)
+    opened = st.query_params.get("run", state.kept("run").get())
+    asked = state.asked("run").get()
+    linked = opened if asked is None else asked
     return picked + [run for run in runs if run.id == linked and run not in picked]
 
 
 def choose_run(runs: Sequence[Run]) -> Run:
-    """`choices.choose_run`, with a word of the checks that the run fails: its figures are to be read with that."""
-    run = choices.choose_run(runs)
+    """`choices.run_box`, with a word of the checks that the run fails: its figures are to be read with that."""
+    run = choices.run_box(runs)
     if failed := _summary(_key(run), run)["flag"]:
         st.markdown(f"{FLAG} **This run fails: {plain(failed)}.** The Checks page says what that means.")
     return run
@@ -178,24 +179,19 @@ def _key(value: Any) -> Any:
 
 def know_pages(pages: Sequence[Any]) -> None:
     """Let `open_page` find the app's pages by the name in their address."""
-    st.session_state["bound"] = set()
-    st.session_state["pages"] = {one.url_path or "runs": one for one in pages}
-
-
-def ask(key: str, value: Any) -> None:
-    """Have the next choice of this name be `value`, whatever it is now."""
-    st.session_state["going"] = {**st.session_state.get("going", {}), key: value}
+    state.BOUND.clear()
+    state.PAGES.set({one.url_path or "runs": one for one in pages})
 
 
 def open_page(name: str, **params: str | int) -> NoReturn:
     """Show another page (or this one) with these choices, by their names in the URL."""
     for key, value in params.items():
-        ask(key, value)
-    pages = st.session_state.get("pages", {})
+        choices.ask(key, value)
+    pages = state.PAGES.get()
     if name in pages:
         # In the URL, too: a widget that is given its value on the way to another page does not write it there. What is
         # bound to a widget of this page cannot be written, and need not be: it stays.
-        bound = st.session_state.get("bound", ())
+        bound = state.BOUND.get()
         st.switch_page(pages[name], query_params={key: str(to) for key, to in params.items() if key not in bound})
     st.rerun()
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, downloads, page, player, sheet
+from aat_explore.dashboard import choices, downloads, page, player, sheet, state
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames, gallery
@@ -134,14 +134,14 @@ def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: frames.
 
 def _brushed() -> None:
     """Give the range dragged across the histogram to the slider of p; a cleared one frees it."""
-    ends = st.session_state["histogram"]["selection"].get(charts.BRUSH, {}).get("p_low")
-    page.ask("p", frames.exponents(ends[0], ends[1], *EXPONENTS) if ends else EXPONENTS)
+    ends = state.selection("histogram").get(charts.BRUSH, {}).get("p_low")
+    choices.ask("p", frames.exponents(ends[0], ends[1], *EXPONENTS) if ends else EXPONENTS)
 
 
 def _clicked() -> None:
     """Give the classes whose bars were clicked to the class filter."""
-    points = st.session_state["classes"]["selection"].get(charts.CLICK, [])
-    page.ask("class", list(dict.fromkeys(point["class"] for point in points)))
+    points = state.selection("classes").get(charts.CLICK, [])
+    choices.ask("class", list(dict.fromkeys(point["class"] for point in points)))
 
 
 def _sheet(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -> None:

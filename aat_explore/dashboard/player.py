@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, page
+from aat_explore.dashboard import choices, state
 from aat_explore.store import Run
 
 PACE = 0.8  # seconds an epoch when playing: longer than a page of 200 images takes
@@ -11,13 +11,13 @@ PACE = 0.8  # seconds an epoch when playing: longer than a page of 200 images ta
 def choose_epoch(run: Run) -> int:
     """The epoch in the URL's `epoch`, else the last; beyond the run's end means the last."""
     if run.epoch == 1:
-        return choices.choose_epoch(run)
+        return choices.epoch_slider(run)
     buttons, slider = st.columns([3, 5], vertical_alignment="bottom")
     with slider:
-        epoch = choices.choose_epoch(run)
+        epoch = choices.epoch_slider(run)
     if epoch == run.epoch:
-        st.session_state["playing"] = None  # played to the end: a step back is no wish to play again
-    playing = st.session_state.get("playing") == run.id
+        state.PLAYING.set(None)  # played to the end: a step back is no wish to play again
+    playing = state.PLAYING.get() == run.id
     with buttons, st.container(horizontal=True, gap="xxsmall"):
         _button("arrow_back", "Previous epoch (Shift+←)", "Shift+Left", epoch == 1, epoch - 1)
         st.button(
@@ -41,16 +41,16 @@ def _button(icon: str, words: str, shortcut: str, disabled: bool, epoch: int) ->
         shortcut=shortcut,
         key=icon,
         disabled=disabled,
-        on_click=page.ask,
+        on_click=choices.ask,
         args=("epoch", epoch),
     )
 
 
 def _play(run: Run, epoch: int, playing: bool) -> None:
-    st.session_state["playing"] = None if playing else run.id
-    st.session_state["stepped from"] = None
+    state.PLAYING.set(None if playing else run.id)
+    state.STEPPED_FROM.set(None)
     if not playing and epoch == run.epoch:
-        page.ask("epoch", 1)
+        choices.ask("epoch", 1)
 
 
 def _next(epoch: int) -> None:
@@ -58,9 +58,9 @@ def _next(epoch: int) -> None:
 
     @st.fragment(run_every=PACE)
     def tick() -> None:
-        if st.session_state.get("stepped from") == epoch:
-            page.ask("epoch", epoch + 1)
+        if state.STEPPED_FROM.get() == epoch:
+            choices.ask("epoch", epoch + 1)
             st.rerun()
-        st.session_state["stepped from"] = epoch
+        state.STEPPED_FROM.set(epoch)
 
     tick()

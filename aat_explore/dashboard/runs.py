@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, downloads, page
+from aat_explore.dashboard import choices, downloads, page, state
 from aat_explore.errors import AATError
 from aat_explore.store import Run, Store
 from aat_explore.views import charts, frames
@@ -63,7 +63,7 @@ def show() -> None:
     opened = _table(_filtered(table), len(table))
     _in_training([run for run in runs if run.id in training])
     if opened is not None:
-        page.ask("run", opened)
+        choices.ask("run", opened)
     run = page.choose_run(runs)
     _one_run(run, training)
     followed = {followed.id: followed.revision for followed in runs if followed.id in training or followed is run}
@@ -105,7 +105,8 @@ def _table(table: frames.Frame, total: int) -> str | None:
         f"Showing {len(shown)} of {total} runs; {len(chosen)} picked: {word}. Click a cell to open its run below."
     )
     cells = [tuple(cell) for cell in answer["cells"]]
-    before, st.session_state["cell opened"] = st.session_state.get("cell opened"), (key, cells)
+    before = state.CELL_OPENED.get()
+    state.CELL_OPENED.set((key, cells))
     if not cells or before == (key, cells):
         return None
     return shown[int(cells[0][0])] if int(cells[0][0]) < len(shown) else None

@@ -68,7 +68,7 @@ def show() -> None:
     with middle:
         name = choices.choose("Step through", frames.list_names(matrix, drawn, dataset), "list")
     with right:
-        epoch = choices.choose_epoch(run)
+        epoch = choices.epoch_slider(run)
     pinned = _pinned(this)
     _steps(this, name, epoch)
     _portraits(this, pinned)
@@ -126,7 +126,9 @@ def _steps(this: Sample, name: str, epoch: int) -> None:
 
 def _step(label: str, to: int | None, keys: str, icon: str) -> None:
     shown = f":material/{icon}:"
-    st.button(label, disabled=to is None, on_click=page.ask, args=("image", to), shortcut=keys, icon=shown, key=label)
+    st.button(
+        label, disabled=to is None, on_click=choices.ask, args=("image", to), shortcut=keys, icon=shown, key=label
+    )
 
 
 def _buttons(this: Sample, pinned: Sample | None) -> None:
@@ -146,9 +148,9 @@ def _button(label: str, act: Callable[..., None], args: tuple[Any, ...], keys: s
 
 
 def _swap(this: Sample, pinned: Sample) -> None:
-    page.ask("run", pinned.run.id)
-    page.ask("image", pinned.image)
-    page.ask("pin", this.address)
+    choices.ask("run", pinned.run.id)
+    choices.ask("image", pinned.image)
+    choices.ask("pin", this.address)
 
 
 def _compared(this: Sample, pinned: Sample | None) -> dict[str, Sample]:
@@ -280,7 +282,7 @@ def _neighbours(this: Sample, epoch: int) -> None:
     clean = frames.clean_images(this.run, this.dataset, rows)
     clicked = sheet.show({"clean": clean}, captions, titles, "neighbours", scale=3)
     if clicked is not None:
-        page.ask("image", rows[clicked])
+        choices.ask("image", rows[clicked])
         st.rerun()
 
 

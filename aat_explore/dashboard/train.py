@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from aat_explore import datasets, training_job, training_queue
 from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, checked_config
-from aat_explore.dashboard import choices, page
+from aat_explore.dashboard import choices, page, state
 from aat_explore.errors import AATError
 from aat_explore.presets import PRESETS, flat
 from aat_explore.store import RunNotFoundError, Store
@@ -150,9 +150,9 @@ def _how_to_compute() -> Any:
 
 def _asked(preset: str) -> dict[str, Any]:
     """Values the form starts from, by name: the preset's, and what the URL's `fields` says differs from it."""
-    if st.session_state.get("train preset", preset) != preset:
+    if state.TRAIN_PRESET.get() not in (None, preset):
         choices.set_param("fields", None)
-    st.session_state["train preset"] = preset
+    state.TRAIN_PRESET.set(preset)
     usual = PRESETS[preset]
     said = choices.param("fields")
     if not said:
@@ -279,7 +279,7 @@ def _queue() -> None:
     cache = page.cache_dir()
     found = training_queue.listing(cache)
     st.subheader("Queue")
-    if refused := st.session_state.pop("train refused", None):
+    if refused := state.TRAIN_REFUSED.take():
         st.error(page.plain(refused))
     for reason in found.damaged.values():
         st.warning(page.plain(reason))
@@ -324,7 +324,7 @@ def _act(what: Callable[[Path, str], None], cache: Path, name: str) -> None:
     try:
         what(cache, name)
     except AATError as error:
-        st.session_state["train refused"] = str(error)
+        state.TRAIN_REFUSED.set(str(error))
 
 
 def _progress(job: Job) -> None:

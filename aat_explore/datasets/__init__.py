@@ -1,11 +1,11 @@
 """The images in the paper's splits: uint8 memory maps in, three splits with permanent row numbers out.
 
-    specs.py     what is known of each published set
     sources.py   finds the images, verifies, converts and downloads them
     splits.py    which rows go into which split, for ever
     layouts.py   reads and checks a user's images: image files, `.npy` files, arrays
     own.py       keeps a user's images in the cache, under a name made of their content
 
+`aat_explore.dataset_specs` says what is known of each published set.
 This module opens the splits. Importing it, and loading prepared arrays, never imports torch.
 """
 
@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from aat_explore.dataset_specs import FASHION_MINI, SPECS, STEMS, DatasetSpec, spec_of
 from aat_explore.datasets import own
 from aat_explore.datasets.own import add
 from aat_explore.datasets.sources import (
@@ -30,7 +31,6 @@ from aat_explore.datasets.sources import (
     named_if_damaged,
     roots,
 )
-from aat_explore.datasets.specs import FASHION_CLASSES, SPECS, STEMS, DatasetSpec
 from aat_explore.datasets.splits import RowArray, split_rows, stratified_sample
 from aat_explore.errors import AATError
 
@@ -42,7 +42,11 @@ __all__ = [
 Array = TypeVar("Array", bound=NDArray[np.generic])
 
 MINI_FILE = Path(__file__).parents[1] / "data" / "fashion_mini.npz"
-MINI_SIZES = {"train": 5_000, "validation": 1_000, "test": 2_000}
+MINI_SIZES = {
+    "train": FASHION_MINI.num_train - FASHION_MINI.num_validation,
+    "validation": FASHION_MINI.num_validation,
+    "test": FASHION_MINI.num_test,
+}
 MINI_SHA256 = "ee442d861799e209fea788beb50c8f334c54d158a69cdc34ed43d787233d03ef"  # all arrays, in order
 
 
@@ -93,21 +97,17 @@ class Dataset:
 
 def names(cache_dir: Path | str = "cache") -> tuple[str, ...]:
     """Every name that `load` knows: the embedded and the published sets, and those that were added."""
-    return ("fashion-mini", *SPECS, *own.names(_data_dir(cache_dir)))
+    return (FASHION_MINI.name, *SPECS, *own.names(_data_dir(cache_dir)))
 
 
 def num_train(name: str, *, cache_dir: Path | str = "cache") -> int:
     """T, the samples of a data set's training split, without opening it; raises as `load` does for an unknown name."""
-    if name == "fashion-mini":
-        return MINI_SIZES["train"]
     spec = _spec(name, cache_dir)
     return spec.num_train - spec.num_validation
 
 
 def num_test(name: str, *, cache_dir: Path | str = "cache") -> int:
     """The samples of a data set's test split, as `num_train` says those of the training split."""
-    if name == "fashion-mini":
-        return MINI_SIZES["test"]
     return _spec(name, cache_dir).num_test
 
 
@@ -120,7 +120,7 @@ def load(name: str, *, cache_dir: Path | str = "cache", prepare: bool = True, do
     nothing is written and torch is not imported. Each file is verified once a process. Raises DatasetNotFound,
     DatasetDamaged, and AATError for an unknown name.
     """
-    if name == "fashion-mini":
+    if name == FASHION_MINI.name:
         return _open_mini(MINI_FILE)
     if name in SPECS:
         spec = SPECS[name]
@@ -134,7 +134,7 @@ def load(name: str, *, cache_dir: Path | str = "cache", prepare: bool = True, do
 
 
 def _spec(name: str, cache_dir: Path | str) -> DatasetSpec:
-    return SPECS[name] if name in SPECS else _own(name, cache_dir)[0]
+    return spec_of(name) or _own(name, cache_dir)[0]
 
 
 def _own(name: str, cache_dir: Path | str) -> tuple[DatasetSpec, Path]:
@@ -185,7 +185,7 @@ def _open_mini(path: Path) -> Dataset:
     splits = {
         part: Split(arrays[f"{part}_labels"], arrays[f"{part}_rows"], arrays[f"{part}_images"]) for part in MINI_SIZES
     }
-    return Dataset(name="fashion-mini", class_names=FASHION_CLASSES, **splits)
+    return Dataset(name=FASHION_MINI.name, class_names=FASHION_MINI.class_names, **splits)
 
 
 def _frozen(array: Array) -> Array:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from aat_explore.datasets.specs import STEMS
+from aat_explore.dataset_specs import STEMS
 from aat_explore.errors import AATError, cause_of
 
 UInt8Array = NDArray[np.uint8]

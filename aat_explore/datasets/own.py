@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from aat_explore.dataset_specs import STEMS, DatasetSpec
 from aat_explore.datasets.layouts import OwnImages, UInt8Array, from_arrays, read_folder
 from aat_explore.datasets.sources import DatasetDamaged, digest, map_arrays, named_if_damaged, roots, write_prepared
-from aat_explore.datasets.specs import STEMS, DatasetSpec
 from aat_explore.datasets.splits import stratified_sample
 from aat_explore.errors import AATError
 
@@ -30,6 +30,11 @@ DESCRIPTION = "dataset.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,23}-[0-9a-f]{8}")  # short enough to be whole in a run's name
 TEST_SHARE = 6  # one image in so many is a test image, where no test part is given
 VALIDATION_SHARE = 10  # and one in so many of the others a validation image
+# What of a spec its name is made of; a field added to `DatasetSpec` leaves the names of older data sets as they are.
+NAMED_AFTER = (
+    *("num_train", "num_validation", "num_test", "image_shape", "class_names", "sha256"),
+    *("torchvision_class", "raw_folder"),
+)
 SPECS_AS_JSON = TypeAdapter(DatasetSpec)
 
 
@@ -123,9 +128,9 @@ def _describe(title: str, arrays: Mapping[str, UInt8Array], class_names: Sequenc
 
 
 def _content(spec: DatasetSpec) -> str:
-    """Eight hex digits of all that a spec says but its name."""
-    said = json.dumps(asdict(replace(spec, name="")), sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:8]
+    """Eight hex digits of what a spec says of the images."""
+    content: dict[str, Any] = {"name": "", **{field: getattr(spec, field) for field in NAMED_AFTER}}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _is_kept(spec: DatasetSpec, data_dir: Path) -> bool:

@@ -1,6 +1,6 @@
 """Find the images, verify them, and convert raw files once: everything that may fail happens here.
 
-    prepared arrays?  →  raw files (torchvision's folders, Debian's)?  →  torchvision's download
+    prepared arrays?  →  raw files (torchvision's folders, others)?  →  torchvision's download
     memory-mapped        converted once to prepared arrays in <cache_dir>/data/<name>/
 
 Prepared arrays are four plain files, {train,test}_{images,labels}.npy: images uint8 (N, C, H, W), labels uint8 (N,),
@@ -12,20 +12,19 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aat_explore.datasets.specs import STEMS, DatasetSpec
+from aat_explore.dataset_specs import STEMS, DatasetSpec
 from aat_explore.errors import AATError, cause_of
 
 UInt8Array = NDArray[np.uint8]
 
 SIDECAR = "sha256.json"  # beside converted arrays: {stem: digest of the array's bytes}; written last
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # apt install dataset-fashion-mnist
 
 
 class DatasetNotFound(AATError):  # noqa: N818 (the name states the fact)
@@ -49,9 +48,7 @@ def find_arrays(spec: DatasetSpec, data_dir: Path, *, prepare: bool, download: b
             f"{spec.name} has no prepared arrays in {', '.join(map(str, prepared))}; set AAT_DATA, or train on "
             f"{spec.name} once, which prepares them"
         )
-    raw = [root / spec.raw_folder for root in places]
-    if spec.name == "fashion-mnist":
-        raw.append(DEBIAN_FASHION_MNIST)
+    raw = [*(root / spec.raw_folder for root in places), *map(Path, spec.other_folders)]
     target = data_dir / spec.name
     for folder in raw:
         if (arrays := _read_raw(spec, folder)) is not None:
@@ -79,7 +76,7 @@ def roots(data_dir: Path) -> list[Path]:
 
 def _read_raw(spec: DatasetSpec, folder: Path) -> dict[str, UInt8Array] | None:
     """The four arrays from the published raw files in `folder`, verified; None if a file is missing."""
-    return _read_cifar_batches(spec, folder) if spec.name == "cifar10" else _read_idx_files(spec, folder)
+    return READERS[spec.file_format](spec, folder)
 
 
 def _read_idx_files(spec: DatasetSpec, folder: Path) -> dict[str, UInt8Array] | None:
@@ -128,6 +125,14 @@ def _read_cifar_batches(spec: DatasetSpec, folder: Path) -> dict[str, UInt8Array
     return arrays
 
 
+# By `DatasetSpec.file_format`: the four arrays of a folder's raw files, each passed through `_verify`; None if one is
+# missing.
+READERS: dict[str, Callable[[DatasetSpec, Path], dict[str, UInt8Array] | None]] = {
+    "idx": _read_idx_files,
+    "cifar-batches": _read_cifar_batches,
+}
+
+
 class _DownloadFailed(Exception):  # noqa: N818
     """Why torchvision could not download, in one line."""
 
@@ -139,7 +144,8 @@ def _download(spec: DatasetSpec, data_dir: Path) -> dict[str, UInt8Array]:
         try:
             import torchvision.datasets
 
-            getattr(torchvision.datasets, spec.torchvision_class)(scratch, download=True)
+            for arguments in spec.downloads:
+                getattr(torchvision.datasets, spec.torchvision_class)(scratch, download=True, **arguments)
         except Exception as error:  # URLError, RuntimeError, IncompleteRead, …: one line for all
             raise _DownloadFailed(f"download failed ({cause_of(error)[:200]})") from error
         arrays = _read_raw(spec, Path(scratch) / spec.raw_folder)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from aat_explore.datasets.specs import DatasetSpec
+from aat_explore.dataset_specs import DatasetSpec
 
 RowArray = NDArray[np.int64]
 

@@ -1,0 +1,86 @@
+"""Everything that a browser session remembers: each entry with its type, its meaning and who clears it.
+
+    entry            meaning                                      written by            cleared by
+    asked(name)      value asked for from elsewhere               choices.ask           the choice when it is drawn
+    kept(name)       last value of a choice, for the pages after  choices               never; None when removed
+    widget(key)      value of the widget `key`                    Streamlit, choices    Streamlit, on leaving the page
+    BOUND            choices of this page, bound to the URL       choices               page.know_pages, at each run
+    PAGES            the app's pages by the name in their address page.know_pages       never; written at each run
+    PLAYING          id of the run whose epochs are played        player                player, at the end or on Pause
+    STEPPED_FROM     epoch that playing waits to leave            player                player, on Play and Pause
+    CELL_OPENED      table of runs and cells last clicked in it   runs                  never
+    TRAIN_PRESET     preset that the form was last filled from    train                 never
+    TRAIN_REFUSED    why a button of a job did nothing            train                 train, once shown
+
+No other module of the dashboard touches `st.session_state`; widgets still have a `key` of their own.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import streamlit as st
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Value]):
+    """One entry of the session: `key` in Streamlit's state, and its value while nothing is there."""
+
+    key: str
+    empty: Value
+
+    @property
+    def there(self) -> bool:
+        """Whether it has been written, and not cleared since."""
+        return self.key in st.session_state
+
+    def get(self) -> Value:
+        """Its value, or `empty`."""
+        value: Value = st.session_state.get(self.key, self.empty)
+        return value
+
+    def set(self, value: Value) -> None:
+        """Write it; of a widget, before the widget is drawn."""
+        st.session_state[self.key] = value
+
+    def clear(self) -> None:
+        """Forget it."""
+        if self.there:
+            del st.session_state[self.key]
+
+    def take(self) -> Value:
+        """Its value, or `empty`; it is cleared."""
+        value = self.get()
+        self.clear()
+        return value
+
+
+BOUND: Entry[frozenset[str]] = Entry("state bound", frozenset())
+PAGES: Entry[dict[str, Any]] = Entry("state pages", {})  # of st.Page, which has no public type
+PLAYING: Entry[str | None] = Entry("state playing", None)
+STEPPED_FROM: Entry[int | None] = Entry("state stepped from", None)
+CELL_OPENED: Entry[tuple[str, list[tuple[Any, ...]]] | None] = Entry("state cell opened", None)
+TRAIN_PRESET: Entry[str | None] = Entry("state train preset", None)
+TRAIN_REFUSED: Entry[str | None] = Entry("state train refused", None)
+
+
+def asked(name: str) -> Entry[Any]:
+    """The value that the next choice `name` is to have, or None."""
+    return Entry(f"asked {name}", None)
+
+
+def kept(name: str) -> Entry[Any]:
+    """The last value of the choice `name`, or None; Streamlit forgets its widget from page to page."""
+    return Entry(f"kept {name}", None)
+
+
+def widget(key: str) -> Entry[Any]:
+    """The value of the widget `key`, or None."""
+    return Entry(key, None)
+
+
+def selection(key: str) -> dict[str, Any]:
+    """What is selected in the chart `key`, by the name of the selection; for its `on_select` callback."""
+    chosen: dict[str, Any] = st.session_state[key]["selection"]
+    return chosen
