@@ -10,7 +10,8 @@ import own_images
 import pytest
 
 from aat_explore.cli import main
-from aat_explore.cli.arguments import Demo, Train, parse
+from aat_explore.cli.arguments import parse
+from aat_explore.cli.commands.training import Demo, Train
 from aat_explore.config import checked_config
 from aat_explore.presets import PRESETS
 from aat_explore.records import EpochMetrics, Evaluation

@@ -1,4 +1,4 @@
-"""The command line, `aat`: train, list, show, evaluate, check, grid, report, copy, demo, app, bench, fidelity.
+"""The command line, `aat`: exit codes and one-line errors; the commands stand in `commands/`.
 
 Bad input ends with exit code 2 and one line that says what to do; Ctrl-C with 130, losing no
 more than the running epoch.
