@@ -9,6 +9,7 @@ from aat_explore.dashboard import (
     claims,
     compare,
     dynamics,
+    guide,
     page,
     picks,
     robustness,
@@ -34,6 +35,9 @@ PAGES = {
         st.Page(claims.show, title="Claims", icon=":material/gavel:", url_path="claims"),
         st.Page(checks.show, title="Checks", icon=":material/fact_check:", url_path="checks"),
         st.Page(attack.show, title="Attack lab", icon=":material/science:", url_path="attack"),
+    ],
+    "Help": [
+        st.Page(guide.show, title="Guide", icon=":material/menu_book:", url_path="guide"),
     ],
 }
 

@@ -1,6 +1,6 @@
 """Adaptive adversarial training: train it, cache every epoch's sampling distribution, and explore what it picks.
 
-All that a notebook needs is imported from here; README's section "From Python" has a line on each name. Each is loaded
+All that a notebook needs is imported from here; `docs/python.md` has a line on each name. Each is loaded
 when it is first asked for, so that importing the package imports neither torch nor pandas nor Altair.
 """
 

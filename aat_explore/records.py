@@ -135,7 +135,7 @@ Status = Literal["pass", "warn", "fail"]
 class Check(Values):
     """One question to a network's robustness, and what came of it; the name is that of the trouble looked for."""
 
-    name: str = Field(description="What is looked for; `views/checks.md` explains each.")
+    name: str = Field(description="What is looked for; `docs/checks.md` explains each.")
     status: Status = Field(description="pass, warn or fail.")
     reason: str = Field(description="What was found, in one sentence.")
     figures: dict[str, float] = Field(description="The numbers; accuracies and shares in [0, 1].")

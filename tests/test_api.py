@@ -16,10 +16,8 @@ from aat_explore.errors import AATError
 from aat_explore.store import RunNotFoundError, Store
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-ROWS = re.findall(
-    r"^\| `(\w+)(\(.*\))?`( \*)? \| .+ \|$", README.split("## From Python")[1].split("\n## ")[0], flags=re.MULTILINE
-)
+TABLE = (ROOT / "aat_explore/docs/python.md").read_text(encoding="utf-8").split("## Public names")[1].split("\n## ")[0]
+ROWS = re.findall(r"^\| `(\w+)(\(.*\))?`( \*)? \| .+ \|$", TABLE, flags=re.MULTILINE)
 HEAVY = {"torch", "pandas", "altair", "ipywidgets", "streamlit"}
 TORCH = sorted(name for name, _, star in ROWS if star)
 
@@ -31,7 +29,7 @@ def loaded_by(program: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_readmes_table_is_what_the_package_exports():
+def test_the_table_of_public_names_is_what_the_package_exports():
     assert sorted(name for name, _, _ in ROWS) == sorted(aat_explore.__all__)
     assert set(aat_explore.__all__) <= set(dir(aat_explore))
 
@@ -46,7 +44,7 @@ def test_each_name_is_there_and_documented(name):
 @pytest.mark.parametrize(
     ("name", "arguments"), [row[:2] for row in ROWS if row[1]], ids=[row[0] for row in ROWS if row[1]]
 )
-def test_readmes_arguments_are_the_functions(name, arguments):
+def test_the_tables_arguments_are_the_functions(name, arguments):
     taken = inspect.signature(getattr(aat_explore, name)).parameters
     call = ast.parse(f"f{arguments.replace('…', '...')}", mode="eval").body
     for argument in call.args:

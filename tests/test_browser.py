@@ -106,6 +106,25 @@ def test_a_click_on_an_image_opens_it_and_the_link_says_which(tab, chosen):
     assert tab.get_by_role("spinbutton", name="Training image").input_value() == image
 
 
+# --- Guide -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_in_the_guide_opens_the_other_page_in_the_same_tab_at_its_heading(tab):
+    tab.goto("/guide?guide=Architecture")
+    tab.get_by_role("heading", name="Architecture", exact=True).wait_for()
+    tab.locator("a[href$='#custom-images']").first.click()
+    tab.wait_for_url("**/guide?guide=Data*#custom-images")
+    tab.get_by_role("heading", name="Custom images", exact=True).wait_for()
+    assert len(tab.context.pages) == 1
+
+
+def test_the_guides_picture_is_drawn(tab):
+    tab.goto("/guide")
+    picture = tab.get_by_test_id("stImage").locator("img")
+    picture.wait_for()
+    assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth; }") > 1000
+
+
 # --- Links -----------------------------------------------------------------------------------------------------------
 
 

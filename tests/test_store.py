@@ -1,5 +1,6 @@
 """The cache: what a reader sees is one committed epoch, whole, whatever happens to the writer or to the files."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -279,6 +280,18 @@ def test_epochs_are_committed_in_order_and_once(tmp_path):
         with Store(tmp_path).writer(CONFIG) as writer, pytest.raises(AATError, match=f"epoch={epoch} cannot follow"):
             writer.commit(record(epoch))
     assert Store(tmp_path).open(CONFIG.run_id).epoch == 2
+
+
+def test_weights_are_read_back_as_they_were_whatever_their_order_in_memory(tmp_path):
+    table = np.arange(6, dtype=np.float32).reshape(2, 3)
+    given = {"C": table, "transposed": table.T, "every other": table[:, ::2], "scalar": np.array(5.0)}
+    made = record(1)
+    with Store(tmp_path).writer(CONFIG) as writer:
+        writer.commit(dataclasses.replace(made, weights=given, training_state=given))
+    run = Store(tmp_path).open(CONFIG.run_id)
+    for read in (run.weights(1), run.training_state()):
+        assert {name: array.shape for name, array in read.items()} == {name: one.shape for name, one in given.items()}
+        assert all(np.array_equal(read[name], given[name]) for name in given)
 
 
 def test_a_name_that_holds_another_config_is_not_written_to(tmp_path):

@@ -486,10 +486,24 @@ def test_captions_with_any_letters_do_not_break_the_sheet():
     assert gallery.contact_sheet(images, ["Σ 猫 " * 50]).startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("picture", [gallery.contact_sheet, gallery.strip])
 @pytest.mark.parametrize("shape", [(0, 1, 28, 28), (2, 2, 28, 28), (28, 28)])
-def test_what_is_no_image_is_refused(shape):
+def test_what_is_no_image_is_refused(shape, picture):
     with pytest.raises(AATError, match="make no sheet"):
-        gallery.contact_sheet({"clean": np.zeros(shape, dtype=np.uint8)})
+        picture({"clean": np.zeros(shape, dtype=np.uint8)})
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_strips_rows_are_the_images_side_by_side(channels):
+    rng = np.random.default_rng(0)
+    rows = {label: rng.integers(0, 256, (5, channels, 28, 28), dtype=np.uint8) for label in ("a", "longer")}
+    strip = np.asarray(Image.open(io.BytesIO(gallery.strip(rows, scale=2))))
+    assert strip.shape[0] == 2 * 56 + gallery.GAP
+    for row, images in enumerate(rows.values()):
+        for column, image in enumerate(images):
+            top, left = row * (56 + gallery.GAP), strip.shape[1] - (5 - column) * (56 + gallery.GAP) + gallery.GAP
+            seen = strip[top : top + 56 : 2, left : left + 56 : 2]
+            assert (seen == np.broadcast_to(image.transpose(1, 2, 0), (28, 28, 3))).all()
 
 
 def test_lines_told_apart_by_colour_and_dash_have_one_legend(store, dataset):

@@ -1,4 +1,13 @@
-"""The paper's equations as pure functions on tensors: no files, no config, no progress bars."""
+"""The paper's equations as pure functions on tensors: no files, no config, no progress bars.
+
+    gradients.py   input gradients and their norms
+    scores.py      what p may be made from besides gradient norms: loss, margin, custom scores
+    sampling.py    the distribution p, and the draw of K from it
+    attacks.py     FGSM and PGD
+    models.py      StdCNN and ResNet18
+
+Images are (B, C, H, W) in [0, 1] and labels int64 (B,), at every public function.
+"""
 
 from aat_explore.algorithm.attacks import fgsm, pgd, predicted_labels
 from aat_explore.algorithm.gradients import gradient_norms

@@ -1,4 +1,10 @@
-"""The command line, `aat`: exit codes and one-line errors; the commands stand in `commands/`.
+"""The command line, `aat`: exit codes and one-line errors.
+
+    arguments.py   from words to a command
+    commands/      a file a group of commands: their flags and what they do, together
+    flags.py       what commands are made of, and flags that several share
+    output.py      what commands print: tables, curves, JSON
+    progress.py    a bar on a terminal, lines elsewhere
 
 Bad input ends with exit code 2 and one line that says what to do; Ctrl-C with 130, losing no
 more than the running epoch.

@@ -18,6 +18,7 @@
     claims.py       the paper's five claims, and what n is enough
     checks.py       whether a run's robustness is real
     attack.py       one sample attacked live: the only page that loads torch
+    guide.py        the documentation that comes with the package
 
 Arithmetic, charts and pictures are made in `views`, for notebooks too; `app.py` is the table of pages.
 """

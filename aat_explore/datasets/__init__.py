@@ -1,8 +1,12 @@
 """The images in the paper's splits: uint8 memory maps in, three splits with permanent row numbers out.
 
-`specs.py` says what was published, `sources.py` finds and verifies it, `own.py` keeps what a user adds, read by
-`layouts.py`; `splits.py` draws the splits, this module opens them. Importing it, and loading prepared arrays, never
-imports torch.
+    specs.py     what is known of each published set
+    sources.py   finds the images, verifies, converts and downloads them
+    splits.py    which rows go into which split, for ever
+    layouts.py   reads and checks a user's images: image files, `.npy` files, arrays
+    own.py       keeps a user's images in the cache, under a name made of their content
+
+This module opens the splits. Importing it, and loading prepared arrays, never imports torch.
 """
 
 from dataclasses import dataclass

@@ -13,6 +13,12 @@
         .lock                                held while a trainer writes
     cache/showcase/runs/...                  the same, committed with the project, read only
 
+The files of this package; `Store` below lists, opens and locks runs:
+
+    run.py      reads one run, believing only what HEAD lists
+    writer.py   commits epochs, evaluations and checks, safe against crashes
+    copies.py   light copies of runs, without what each epoch drew
+
 A writer puts every file under a temporary name beside its target, syncs it, renames it, and renames HEAD last. A reader
 believes only HEAD: a file that HEAD does not list does not exist, and one whose size or digest differs is damage.
 """

@@ -14,7 +14,7 @@ from safetensors.numpy import save as save_safetensors
 
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
-from aat_explore.records import SCHEMA_VERSION, CheckReport, EpochMetrics, EpochRecord, Evaluation
+from aat_explore.records import SCHEMA_VERSION, Arrays, CheckReport, EpochMetrics, EpochRecord, Evaluation
 from aat_explore.store.run import WEIGHTS, Array, FileEntry, Head, Run, digest_of, part_file, rows_of, verdicts_file
 
 KEEP_LAST = 2  # checkpoints with optimiser state: the newest, and the one before it in case of a bad disk
@@ -73,8 +73,8 @@ class RunWriter:
         self._put(f"{folder}/x_adv.npy", _npy(record.x_adv))
         self._put(f"{folder}/losses.npy", _npy(record.recorded_losses.astype(np.float32)))
         self._put(f"{folder}/predicted.npy", _npy(record.recorded_classes.astype(np.int32)))
-        self._put(f"checkpoints/{epoch:04d}.safetensors", save_safetensors(dict(record.weights)))
-        self._put(f"checkpoints/{epoch:04d}.training.safetensors", save_safetensors(dict(record.training_state)))
+        self._put(f"checkpoints/{epoch:04d}.safetensors", _safetensors(record.weights))
+        self._put(f"checkpoints/{epoch:04d}.training.safetensors", _safetensors(record.training_state))
         self._rows.append(record.metrics)
         self.epoch = epoch
         dropped = self._outdated_checkpoints()
@@ -117,7 +117,7 @@ class RunWriter:
 
     def add_verdicts(self, key: str, number: int, part: dict[str, Array]) -> None:
         """Write part `number`, from 0, of the evaluation that `key` stands for, so that it can go on if cut off."""
-        self._put(part_file(key, number), save_safetensors(part))
+        self._put(part_file(key, number), _safetensors(part))
         self._commit_head(metrics=False)
 
     def _outdated_checkpoints(self) -> list[str]:
@@ -173,6 +173,11 @@ def _npy(array: Array) -> bytes:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
     return buffer.getvalue()
+
+
+def _safetensors(arrays: Arrays) -> bytes:
+    """Arrays as a file; safetensors would write the memory of a transposed one as if it were in C order."""
+    return save_safetensors({name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,22 +1,21 @@
 """Is a run's robustness real, by all that is on record: `aat check`, its epochs, its evaluations.
 
-What each check looks for stands in `checks.md` beside this file, a section each.
+What each check looks for stands in `docs/checks.md`, a section each.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from aat_explore.records import NOTABLE, SERIOUS, Check, CheckReport, Evaluation, Status, by_accuracy, by_excess
+from aat_explore.views.guide import DOCS
 from aat_explore.views.protocols import Run
 
 LEARNT = 0.5  # clean validation accuracy of a run in training, from which on it is judged
 FALL = 0.2  # of validation PGD accuracy from one epoch to the next
-EXPLANATIONS = Path(__file__).with_name("checks.md")
 RANK: dict[Status, int] = {"pass": 0, "warn": 1, "fail": 2}
 
 
@@ -95,13 +94,13 @@ def worst(checks: Sequence[Check]) -> Status:
 @cache
 def explanations() -> dict[str, str]:
     """What each check looks for, why, and what its thresholds are, in Markdown, by the name of the check."""
-    parts = re.split(r"^## (.+)$", EXPLANATIONS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    parts = re.split(r"^## (.+)$", (DOCS / "checks.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {name.strip(): text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def link(name: str) -> str:
     """Where a check is explained: file and heading, in the package."""
-    return f"aat_explore/views/checks.md#{re.sub(r'[^a-zε0-9-]', '', name.lower().replace(' ', '-'))}"
+    return f"aat_explore/docs/checks.md#{re.sub(r'[^a-zε0-9-]', '', name.lower().replace(' ', '-'))}"
 
 
 def _collapsed(metrics: pd.DataFrame) -> Check:

@@ -165,6 +165,26 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
     return buffer.getvalue()
 
 
+def strip(rows: Mapping[str, UInt8], *, scale: int = 2) -> bytes:
+    """One wide PNG on white: a row of images for each label, which stands to the left of it.
+
+    `rows`: label → uint8 (k, C, H, W), k > 0, C = 1 or 3, all of one shape; AATError otherwise.
+    """
+    k, _, height, width = common_shape(rows)
+    font = ImageFont.load_default(size=FONT_SIZE)
+    left = max(int(font.getlength(label)) for label in rows) + MARGIN
+    wide, high = width * scale + GAP, height * scale + GAP
+    picture = Image.new("RGB", (left + k * wide - GAP, len(rows) * high - GAP), "white")
+    draw = ImageDraw.Draw(picture)
+    for row, (label, images) in enumerate(rows.items()):
+        draw.text((0, row * high + height * scale // 2), label, fill=INK[False], font=font, anchor="lm")
+        for column, image in enumerate(images):
+            picture.paste(Image.fromarray(enlarged(image, scale)), (left + column * wide, row * high))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
 def _fitting(draw: ImageDraw.ImageDraw, line: str, width: float, font: Any) -> str:
     """`line` in ASCII (the font has no more), cut to `width` pixels."""
     text = line.replace("→", "->").replace("×", "x").encode("ascii", "replace").decode()

@@ -1,7 +1,8 @@
-"""What `aat bench` and `aat fidelity` measured, as tables: frames for the command line, Markdown for the README."""
+"""What `aat bench` and `aat fidelity` measured, as tables: frames for the command line, Markdown for speed.md."""
 
 import statistics
 import sys
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -120,7 +121,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def section(bench: Benchmark, report: ScoringReport) -> str:
-    """The tables of the README's section on speed."""
+    """The tables of `docs/speed.md`."""
     table = epochs(bench)[["epoch of", "seconds", "× standard", "scoring", "perturb", "train", "GFLOP", "MB"]]
     (record,) = (timing for timing in bench.timings if timing.kind == "record")
     milliseconds = 1000 * statistics.median(record.seconds)
@@ -131,14 +132,16 @@ def section(bench: Benchmark, report: ScoringReport) -> str:
     )
     return "\n\n".join(
         [
-            f"{setting(bench)}. Matrix products: {matrix:,.0f} GFLOP/s; copies: {copy:,.0f} GB/s. Seconds:",
+            _filled(f"{setting(bench)}. Matrix products: {matrix:,.0f} GFLOP/s; copies: {copy:,.0f} GB/s. Seconds:"),
             markdown(table),
             markdown(targets(bench)),
             f"A robustness curve of {bench.num_attacked:,} images, with the accuracy each way finds at each ε > 0:",
             markdown(curves(bench)),
             f"Writing a record takes {milliseconds:.2g} ms (T = {bench.num_train:,}), while the next epoch trains.",
-            f"`aat fidelity` ({compared}; means over seeds and epochs after the first, accuracies after the last on "
-            f"{report.num_test:,} test images, clean and under PGD-40 at that ε):",
+            _filled(
+                f"`aat fidelity` ({compared}; means over seeds and epochs after the first, accuracies after the last "
+                f"on {report.num_test:,} test images, clean and under PGD-40 at that ε):"
+            ),
             markdown(fidelity(report)),
         ]
     )
@@ -166,9 +169,13 @@ def setting(bench: Benchmark) -> str:
 
 
 def main() -> None:
-    """Print the README's section from two JSON files: `python -m aat_explore.views.speed SPEED SCORING`."""
+    """Print the tables of `docs/speed.md` from two JSON files: `python -m aat_explore.views.speed SPEED SCORING`."""
     bench, report = (Path(name).read_text(encoding="utf-8") for name in sys.argv[1:3])
     print(section(Benchmark.model_validate_json(bench), ScoringReport.model_validate_json(report)))
+
+
+def _filled(paragraph: str) -> str:
+    return textwrap.fill(paragraph, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _row(bench: Benchmark, start: str, scoring: str, place: int) -> str:

@@ -4,6 +4,7 @@
     runs.py     one run's metrics; what epochs cost
     epoch.py    one epoch: p and classes of all and of the drawn
     sample.py   one sample over the epochs, and its place among all
+    dynamics.py all epochs of a run
     attack.py   one sample under attack
     paper.py    the paper's figures
     compare.py  runs beside each other: curves, overlap of what they drew

@@ -2,10 +2,12 @@
 
     runs.py     one row a run, and one run's metrics over its epochs
     epoch.py    one epoch: what was picked, from which p, of which classes
-    recorded.py the recorded images: what the network said of them
+    recorded.py the recorded images: what the network predicted for them
     sample.py   one training image over all epochs
+    dynamics.py one run over all epochs: how uneven its p is, how far its picks move
     attack.py   one sample under attack, and the signs of gradient masking
     paper.py    many runs: the test accuracies behind the paper's figures
+    claims.py   the paper's claims, with intervals and verdicts
     cost.py     what a training will cost, from what others took
     compare.py  runs beside each other: settings, curves, what each drew, pairs by seed
 
