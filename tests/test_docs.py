@@ -301,7 +301,7 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [*PATHS, ROOT / "notebooks/README.md", ROOT / "cache/showcase/README.md"],
+    [*PATHS, *(ROOT / name for name in ("CONTRIBUTING.md", "notebooks/README.md", "cache/showcase/README.md"))],
     ids=lambda p: p.parent.name + p.name,
 )
 def test_links_and_pictures_lead_to_files_and_headings_that_exist(path):
