@@ -22,7 +22,7 @@ from aat_explore.config import EvaluationConfig, RunConfig, checked, checked_con
 from aat_explore.errors import AATError
 from aat_explore.presets import PRESETS, preset
 from aat_explore.records import Evaluation
-from aat_explore.store import KEEP_EVERY, Run, Store, light_copy, rows_of
+from aat_explore.store import KEEP_EVERY, Run, Store, light_copy
 from aat_explore.views import checks, frames
 from aat_explore.views.recipes import evaluation_name
 
@@ -137,7 +137,7 @@ def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
             "complete": run.complete,
             "training": run.training,
             "checkpoints": run.checkpoints(),
-            "metrics": [row.model_dump() for row in rows_of(metrics)],
+            "metrics": [row.model_dump() for row in run.metrics_file().rows],
             "evaluations": [_fields(evaluation) for evaluation in evaluations],
         }
         print(_json(shown))

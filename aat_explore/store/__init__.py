@@ -29,12 +29,12 @@ from filelock import FileLock, Timeout
 from aat_explore.config import RunConfig, checked_run_id
 from aat_explore.errors import AATError
 from aat_explore.store.copies import light_copy
-from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, locked, rows_of
+from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, locked
 from aat_explore.store.writer import KEEP_EVERY, RunWriter, make_folder, write_whole
 
 __all__ = [
     "KEEP_EVERY", "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError", "RunNotFoundError",
-    "RunWriter", "Store", "default_cache", "light_copy", "list_runs", "locked", "open_run", "rows_of", "showcase",
+    "RunWriter", "Store", "default_cache", "light_copy", "list_runs", "locked", "open_run", "showcase",
     "write_whole",
 ]  # fmt: skip
 
