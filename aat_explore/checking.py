@@ -21,7 +21,7 @@ from aat_explore.store import Store
 def check(
     run_id: str,
     *,
-    cache_dir: Path | str = "cache",
+    cache_dir: Path | str | None = None,
     epoch: int | None = None,
     images: int = 1000,
     epsilon: float | None = None,
