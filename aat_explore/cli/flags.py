@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import tyro
 
+from aat_explore.places import default_cache as default_cache
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -23,13 +25,6 @@ class Command:
     def run(self) -> int:
         """Do it and return the exit code."""
         raise NotImplementedError
-
-
-def default_cache() -> Path:
-    """Return `$AAT_CACHE`, or ./cache."""
-    from aat_explore import store  # pandas and pyarrow, which `--help` need not wait for
-
-    return store.default_cache()
 
 
 CacheDir = Annotated[Path, tyro.conf.arg(help="The cache folder (AAT_CACHE).")]

@@ -61,7 +61,7 @@ class Show(Command):
     def run(self) -> int:
         """Verify a run and print all that is known of it."""
         from aat_explore.cli.output import evaluation_fields, json_text
-        from aat_explore.store import Store, rows_of
+        from aat_explore.store import Store
 
         run = Store(self.cache_dir).open(self.run_id)
         run.verify()
@@ -76,7 +76,7 @@ class Show(Command):
             "complete": run.complete,
             "training": run.training,
             "checkpoints": run.checkpoints(),
-            "metrics": [row.model_dump() for row in rows_of(run.metrics())],
+            "metrics": [row.model_dump() for row in run.metrics_file().rows],
             "evaluations": [evaluation_fields(evaluation) for evaluation in run.evaluations()],
         }
         print(json_text(shown))
