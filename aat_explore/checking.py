@@ -14,14 +14,14 @@ from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.networks import digest_of_weights, placed, weights_of
 from aat_explore.errors import AATError
 from aat_explore.experiment import Listener, image_set, load_network, writable
-from aat_explore.records import CheckReport
+from aat_explore.records import CHECKS_VERSION, CheckReport
 from aat_explore.store import Store
 
 
 def check(
     run_id: str,
     *,
-    cache_dir: Path | str = "cache",
+    cache_dir: Path | str | None = None,
     epoch: int | None = None,
     images: int = 1000,
     epsilon: float | None = None,
@@ -33,8 +33,8 @@ def check(
     """Check a run's network after `epoch` (the last, if None), store the report with the run and return it.
 
     The first `images` of the test split are attacked at ε (the training ε, if None), and as many of the training split.
-    The same check is not made twice. Raises AATError as `experiment.evaluate` does, and for images < 1 or ε outside
-    (0, 1].
+    What was checked by the present rules is not checked again. Raises AATError as `experiment.evaluate` does, and for
+    images < 1 or ε outside (0, 1].
     """
     if images < 1:
         raise AATError(f"images={images} is less than 1; use e.g. 1000")
@@ -44,11 +44,12 @@ def check(
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
     with computing(device, threads) as place, Store(cache_dir).writer(run.config) as writer:
         network = placed(load_network(run, data, epoch), place)
-        digest, used = digest_of_weights(weights_of(network)), versions() | _library()
+        digest, library = digest_of_weights(weights_of(network)), _library()
         test, training = (image_set(split, place).first(images) for split in (data.test, data.train))
-        asked = (epoch, epsilon, len(test), seed, digest, used)
+        wanted = (epoch, epsilon, len(test), seed, digest, CHECKS_VERSION, library)
         for made in writer.read().checks():
-            if (made.epoch, made.epsilon, made.num_images, made.seed, made.model_digest, made.versions) == asked:
+            judged_by = made.rules, {name: made.versions.get(name) for name in library}
+            if (made.epoch, made.epsilon, made.num_images, made.seed, made.model_digest, *judged_by) == wanted:
                 return made
         began, hear = perf_counter(), listener or Listener()
         checks = check_robustness(
@@ -73,7 +74,8 @@ def check(
             model_digest=digest,
             device=describe(place),
             num_threads=torch.get_num_threads(),
-            versions=used,
+            versions=versions() | library,
+            rules=CHECKS_VERSION,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         writer.add_checks(report)

@@ -27,9 +27,18 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Values(BaseModel):
-    """A frozen value that rejects unknown fields."""
+    """A frozen value that rejects unknown fields; `store.reading` alone lets them pass, in files of the cache."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fields_by_todays_names(cls, fields: Any, info: ValidationInfo) -> Any:
+        """Take fields by the names they had; `store.reading` gives the old names, nobody else does."""
+        names = info.context[cls] if info.context and cls in info.context else {}
+        if not names or not isinstance(fields, dict):
+            return fields
+        return {names.get(name, name): value for name, value in fields.items() if names.get(name) not in fields}
 
     @field_validator("*", mode="after")
     @classmethod
@@ -96,8 +105,8 @@ class RunConfig(Values):
 
     dataset: str = Field(
         "fashion-mini",
-        description=f"[paper] fashion-mini (ours), {', '.join(SPECS)}; or a custom one (ours): a folder of images, or the "
-        "name it got.",
+        description=f"[paper] fashion-mini (ours), {', '.join(SPECS)}; or a custom one (ours): a folder of images, or "
+        "the name it got.",
     )
     model: str = Field(
         "StdCNN",
@@ -355,6 +364,8 @@ def one_line(error: ValidationError) -> str:
     for item in error.errors():
         if item["type"] == "value_error":
             said[str(item["ctx"]["error"])] = []
+        elif item["type"] == "missing":
+            said[f"{'.'.join(map(str, item['loc']))} is missing"] = []
         elif item["type"] == "extra_forbidden":
             where = ".".join(map(str, item["loc"]))
             said[f"{where}={item['input']!r} is not a field; correct its name or drop it"] = []

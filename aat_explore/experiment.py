@@ -43,7 +43,7 @@ class Listener:
 def train(
     config: RunConfig,
     *,
-    cache_dir: Path | str = "cache",
+    cache_dir: Path | str | None = None,
     device: str | None = None,
     threads: int | None = None,
     evaluate_with: EvaluationConfig | None = FULL_TEST,
@@ -88,7 +88,7 @@ def evaluate(
     run_id: str,
     config: EvaluationConfig,
     *,
-    cache_dir: Path | str = "cache",
+    cache_dir: Path | str | None = None,
     epoch: int | None = None,
     device: str | None = None,
     threads: int | None = None,
@@ -111,7 +111,7 @@ def evaluate_every(
     config: EvaluationConfig,
     every: int,
     *,
-    cache_dir: Path | str = "cache",
+    cache_dir: Path | str | None = None,
     device: str | None = None,
     threads: int | None = None,
     listener: Listener | None = None,
@@ -129,7 +129,7 @@ def evaluate_every(
     return [evaluate(run_id, config, epoch=epoch, **common) for epoch in epochs]
 
 
-def writable(run_id: str, cache_dir: Path | str) -> Run:
+def writable(run_id: str, cache_dir: Path | str | None) -> Run:
     """Open a run that may be added to; AATError for one of the showcase, or a renamed copy."""
     run = Store(cache_dir).open(run_id)
     if run.showcase:
@@ -139,7 +139,7 @@ def writable(run_id: str, cache_dir: Path | str) -> Run:
     return run
 
 
-def other_run(run_id: str, run: Run, cache_dir: Path | str) -> Run:
+def other_run(run_id: str, run: Run, cache_dir: Path | str | None) -> Run:
     """Open the run that x′ is made for; AATError if it is of another data set."""
     other = Store(cache_dir).open(run_id)
     if other.config.dataset != run.config.dataset:
@@ -193,7 +193,7 @@ def _evaluate(
     data: datasets.Dataset,
     device: torch.device,
     listener: Listener,
-    cache_dir: Path | str,
+    cache_dir: Path | str | None,
 ) -> Evaluation:
     run = writer.read()
     split: datasets.Split = getattr(data, config.split)

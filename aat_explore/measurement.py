@@ -19,6 +19,7 @@ from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.fidelity import WAYS, compare_scoring
 from aat_explore.errors import AATError
 from aat_explore.experiment import image_set
+from aat_explore.places import cache_folder
 from aat_explore.presets import PRESETS, preset_of
 from aat_explore.records import Benchmark, ScoringReport, Timing
 from aat_explore.store import Store
@@ -30,7 +31,7 @@ def bench(
     num_samples: int | None = None,
     num_images: int = 2000,
     rounds: int = 5,
-    cache_dir: Path | str = "cache",
+    cache_dir: Path | str | None = None,
     device: str | None = None,
     threads: int | None = None,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
@@ -49,15 +50,18 @@ def bench(
     return report.model_copy(update={"timings": (*report.timings, written)})
 
 
-def _time_commits(base: RunConfig, training: ImageSet, num_classes: int, cache_dir: Path | str, rounds: int) -> Timing:
+def _time_commits(
+    base: RunConfig, training: ImageSet, num_classes: int, cache_dir: Path | str | None, rounds: int
+) -> Timing:
     """Time what the writer does with an epoch's record, in a cache of its own on the same disk."""
     few = training.first(min(1000, len(training)))
     config = base.model_copy(update={"num_perturbed": min(100, len(few)), "val_attack_steps": 1})
     record = next(trainer.train(config, few, few.first(10), num_classes=num_classes))
     p = np.full(len(training), 1 / len(training), dtype=np.float32)
     seconds = []
-    Path(cache_dir).mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=cache_dir, prefix="bench-") as folder, Store(folder).writer(config) as writer:
+    cache = cache_folder(cache_dir)
+    cache.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=cache, prefix="bench-") as folder, Store(folder).writer(config) as writer:
         for epoch in range(1, 4 * rounds + 1):
             metrics = record.metrics.model_copy(update={"epoch": epoch})
             started = perf_counter()
@@ -76,7 +80,7 @@ def fidelity(
     epsilon: float,
     epochs: int,
     seeds: int,
-    cache_dir: Path | str = "cache",
+    cache_dir: Path | str | None = None,
     device: str | None = None,
     threads: int | None = None,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,

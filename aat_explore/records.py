@@ -1,6 +1,20 @@
 """What a run leaves behind: one `EpochRecord` an epoch and `Evaluation`s, as plain values and numpy arrays.
 
-This is the schema of the cache: `store` writes it, `views` reads it, and none of them needs torch.
+This is the schema of the cache: `store` writes it, `views` reads it, and none of them needs torch. How it may change:
+
+- A field or column is added with a default that is true of every run before it, usually None. Where a file lacks it, or
+  its cell is empty, it has its default. Only a missing *required* one, without a default, is damage.
+- Unknown fields and columns, of a newer version, are ignored on reading. A trainer that goes on with such a run writes
+  unknown columns again, empty in its own rows. HEAD may gain only fields that every writer may drop.
+- An unknown *setting* is ignored only where the run's name shows that it changes nothing: settings at their default do
+  not enter `RunConfig.digest`. Any other run is refused, and the setting named, because its figures would stand under
+  settings that it was not trained with.
+- A field or column is renamed by an entry in `RENAMED`. A setting goes by its old name in `RunConfig.digest` for ever.
+- `SCHEMA_VERSION` rises when a reader of the old version would be wrong: where a field or column changes its meaning,
+  unit or type, or a required one is left out. A reader refuses what is newer than itself.
+- `CHECKS_VERSION` rises when a check judges by another rule: `aat check` then makes stored checks again.
+
+`store.reading` is where this is done.
 """
 
 from collections.abc import Mapping
@@ -14,18 +28,29 @@ from pydantic import Field, model_validator
 from aat_explore.config import Values
 
 SCHEMA_VERSION = 1
+CHECKS_VERSION = 2  # 2: a clean accuracy near chance is a collapse, one below half a warning
+
+# By model, the name that a field or column had in files of older versions, and its name today.
+RENAMED: dict[type[Values], dict[str, str]] = {}
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
 class EpochMetrics(Values):
-    """One row of `metrics.parquet`. Accuracies are shares in [0, 1]; None where a figure does not exist."""
+    """One row of `metrics.parquet`. Accuracies are shares in [0, 1]; None where a figure does not exist.
+
+    Required is what readers calculate with: an epoch's checks, cost and best checkpoint would be wrong without it.
+    """
 
     epoch: int = Field(description="Epoch, counted from 1.")
     lr: float = Field(description="Learning rate during the epoch.")
     loss: float = Field(description="Mean training cross-entropy over all samples as trained on, in nats.")
-    loss_drawn: float | None = Field(description="The same over perturbed samples only, in nats; None if none was.")
-    loss_rest: float | None = Field(description="The same over unperturbed samples, in nats; None if none was left.")
+    loss_drawn: float | None = Field(
+        None, description="The same over perturbed samples only, in nats; None if none was."
+    )
+    loss_rest: float | None = Field(
+        None, description="The same over unperturbed samples, in nats; None if none was left."
+    )
     clean_accuracy_val: float = Field(description="Clean accuracy on the validation split, after the epoch.")
     clean_accuracy_attacked: float = Field(
         description="Clean accuracy on the quick validation images, those that FGSM and PGD attack."
@@ -35,9 +60,12 @@ class EpochMetrics(Values):
         description="Robust accuracy (PGD with `val_attack_steps` steps and random start, training ε) on the same."
     )
     num_drawn: int = Field(description="Distinct samples perturbed: |K|.")
-    shortfall: int = Field(description="How many fewer than n were drawn because too few had a non-zero probability.")
+    shortfall: int = Field(
+        0, description="How many fewer than n were drawn because too few had a non-zero probability."
+    )
     sum_gradient_norms: float | None = Field(
-        description="Σ of the scores over all T samples, by default ‖∇ₓJ‖₂, when last scored; None if never."
+        None,
+        description="Σ of the scores over all T samples, by default ‖∇ₓJ‖₂, when last scored; None if never.",
     )
     seconds_scoring: float = Field(description="Seconds in the pass that yields the gradient norms, or other scores.")
     seconds_draw: float = Field(description="Seconds for probabilities and draw.")
@@ -159,6 +187,11 @@ def by_accuracy(clean: float, num_classes: int = 10) -> Status:
     return "fail" if clean < max(low / 2, 1.1 / num_classes) else "warn" if clean < low else "pass"
 
 
+def _rules_of_old(fields: dict[str, Any]) -> int:
+    """Reports of 0.1.0 and 0.1.1 do not say by which rules; they were the first and the second."""
+    return 1 if fields.get("versions", {}).get("aat-explore") == "0.1.0" else 2
+
+
 class CheckReport(Values):
     """What `aat check` found of one checkpoint, with all that is needed to repeat it."""
 
@@ -172,6 +205,9 @@ class CheckReport(Values):
     device: str = Field(description="Device and its name.")
     num_threads: int = Field(description="CPU threads torch used.")
     versions: dict[str, str] = Field(description="Versions of aat-explore, torch, Python and pyautoattack.")
+    rules: int = Field(
+        default_factory=_rules_of_old, ge=1, description="`CHECKS_VERSION` of the rules that the checks were judged by."
+    )
     created: str = Field(description="UTC time the checks ended, ISO 8601.")
 
 

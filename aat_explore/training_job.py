@@ -33,7 +33,7 @@ class Job(Values):
     reason: str = Field("", max_length=2000, description="Why it failed, in one line.")
 
 
-def check_num_perturbed(config: RunConfig, cache_dir: Path | str) -> None:
+def check_num_perturbed(config: RunConfig, cache_dir: Path | str | None) -> None:
     """AATError if the run is to perturb more samples than its data set has, or the data set is unknown."""
     n, num = config.num_perturbed, datasets.num_train(config.dataset, cache_dir=cache_dir)
     if isinstance(n, int) and n > num:

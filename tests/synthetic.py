@@ -1,6 +1,11 @@
 """Small made-up records, for tests of the store and of what reads it; no torch."""
 
+import hashlib
+import io
+import json
+
 import numpy as np
+import pandas as pd
 
 from aat_explore.config import RunConfig
 from aat_explore.presets import preset
@@ -79,3 +84,18 @@ def make_run(
         if evaluated:
             writer.add_evaluation(make_evaluation(config, writer.epoch))
     return store.open(config.run_id)
+
+
+def rewrite(run: Run, name: str, content: bytes | pd.DataFrame | dict[str, object]) -> Run:
+    """Put another file, frame or JSON record in a file's place, listed by its true digest, as a writer might have."""
+    if isinstance(content, pd.DataFrame):
+        buffer = io.BytesIO()
+        content.to_parquet(buffer, index=False)
+        content = buffer.getvalue()
+    elif isinstance(content, dict):
+        content = json.dumps(content).encode()
+    (run.path / name).write_bytes(content)
+    head = json.loads((run.path / "HEAD.json").read_text())
+    head["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (run.path / "HEAD.json").write_text(json.dumps(head))
+    return Run(run.path)

@@ -7,7 +7,8 @@ import torch
 from networks import fresh, mini_set
 
 from aat_explore.cli import main
-from aat_explore.cli.arguments import Bench, Fidelity, parse
+from aat_explore.cli.arguments import parse
+from aat_explore.cli.commands.bench import Bench, Fidelity
 from aat_explore.engine import bench as engine_bench
 from aat_explore.engine import fidelity
 from aat_explore.engine.batches import ImageSet

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -70,7 +71,7 @@ def complaint(capsys) -> str:
 # --- Bad input -----------------------------------------------------------------------------------------------------
 
 BAD = [
-    ("", r"Expected one of {train, list, show, evaluate, check, grid, report, copy, .*fidelity}; see `aat --help`"),
+    ("", r"Expected one of {train, demo, list, show, copy, evaluate, check, grid, .*fidelity}; see `aat --help`"),
     ("bogus", r"bogus.*see `aat --help`"),
     ("list --cache-dri x", r"aat: Unrecognized options: --cache-dri, x; see `aat list --help`"),
     ("train --bogus 3", r"--bogus.*see `aat train --help`"),
@@ -117,8 +118,6 @@ BAD = [
 def test_bad_input_is_exit_code_2_one_line_that_names_it_and_no_trace_on_disk(
     words, said, tmp_path, capsys, monkeypatch
 ):
-    import re
-
     cache = tmp_path / "cache"
     where = ["--cache-dir", str(cache)] if words.split()[1:] and not words.endswith(("--epsilon", "--preset")) else []
     assert aat(*words.split(), *where) == 2
@@ -287,6 +286,75 @@ def test_help_lists_every_flag_with_what_it_means(capsys):
         assert f"--{name.replace('_', '-')}" in evaluate
     commands = help_of(capsys)
     assert all(f" {name} " in commands for name in ("train", "list", "show", "evaluate", "demo", "app"))
+
+
+def test_the_help_says_what_the_tool_does_and_not_how_the_package_is_imported(capsys):
+    text = help_of(capsys)
+    assert "adaptive adversarial training" in text
+    assert "aat demo" in text
+    assert "import" not in text
+
+
+NEW_COMMAND = """
+from dataclasses import dataclass
+from aat_explore.cli.flags import Command, Json
+
+@dataclass
+class Greet(Command):
+    \"""Say a name.\"""
+
+    name: str = "you"
+    json: Json = False
+
+    def run(self) -> int:
+        print(self.name)
+        return 3
+"""
+
+
+def test_a_command_is_one_class_in_one_file(tmp_path, monkeypatch, capsys):
+    from aat_explore.cli import arguments, commands
+
+    (tmp_path / "greeting.py").write_text(NEW_COMMAND)
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    arguments.entries.cache_clear()
+    try:
+        assert list(arguments.entries())[-1] == "greet"
+        assert "greet Say a name." in help_of(capsys)
+        assert "--json Print JSON." in help_of(capsys, "greet")
+        assert aat("greet", "--name", "x") == 3
+        assert capsys.readouterr().out == "x\n"
+        assert aat("greet", "--nam", "x") == 2
+        assert complaint(capsys).endswith("see `aat greet --help`\n")
+    finally:
+        arguments.entries.cache_clear()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_tab_completion_knows_every_flag_of_every_command(capsys, shell):
+    from aat_explore.cli.arguments import entries
+
+    with pytest.raises(SystemExit) as ended:
+        aat("--tyro-print-completion", shell)
+    assert ended.value.code in (0, None)
+    script = capsys.readouterr().out
+    for name in entries():
+        assert name in script
+        for flag in re.findall(r"--[a-z][a-z.-]+", help_of(capsys, name)):
+            assert flag in script
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--bogus"]])
+def test_the_help_waits_for_no_library_but_tyro(words):
+    source = (
+        "import sys; from aat_explore.cli.arguments import parse\n"
+        "try: parse(sys.argv[1:])\n"
+        "except BaseException as error: print(error)\n"
+        "print(sorted({'numpy', 'pandas', 'pyarrow', 'pydantic', 'rich', 'torch'} & sys.modules.keys()))"
+    )
+    done = in_a_process(*words, source=source)
+    assert done.stdout.endswith("[]\n")
+    assert done.stderr == ""
 
 
 def test_the_cache_is_the_one_of_the_environment_unless_told_otherwise(tmp_path, monkeypatch):
@@ -504,7 +572,7 @@ def test_free_text_of_a_run_does_not_steer_the_terminal(tmp_path, capsys):
 
 
 def test_a_full_device_is_one_line(tmp_path, capsys, monkeypatch):
-    from aat_explore.cli import commands
+    from aat_explore.cli.commands import training
 
     class OutOfMemoryError(RuntimeError):
         pass
@@ -512,10 +580,10 @@ def test_a_full_device_is_one_line(tmp_path, capsys, monkeypatch):
     def full(*_, kind=OutOfMemoryError, **__):
         raise kind("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
 
-    monkeypatch.setattr(commands, "_train", full)
+    monkeypatch.setattr(training, "train", full)
     assert aat(*TINY_RUN, "--cache-dir", tmp_path) == 2
     assert complaint(capsys) == "aat: the device's memory is full; lower batch_size, or use --device cpu\n"
-    monkeypatch.setattr(commands, "_train", lambda *_: full(kind=RuntimeError))
+    monkeypatch.setattr(training, "train", lambda *_, **__: full(kind=RuntimeError))
     with pytest.raises(RuntimeError, match="CUDA out of memory"):  # a bug is no bad input
         aat(*TINY_RUN, "--cache-dir", tmp_path)
 
@@ -541,10 +609,10 @@ def test_the_app_is_served_on_this_machine_only_and_told_which_cache(tmp_path, m
 
 
 def test_the_demo_trains_its_four_runs_once(tmp_path, monkeypatch, tiny_data, capsys):
-    from aat_explore.cli import commands
+    from aat_explore.cli.commands import training
 
     trained = []
-    monkeypatch.setattr(commands, "_train", lambda config, *rest, **options: trained.append(config))
+    monkeypatch.setattr(training, "train", lambda config, *rest, **options: trained.append(config))
     assert aat("demo", "--no-app", "--cache-dir", tmp_path) == 0
     assert [config.num_perturbed for config in trained] == [0, 100, 1000, "all"]
     assert len({config.run_id for config in trained}) == 4
@@ -559,3 +627,15 @@ def test_a_complaint_is_the_same_on_a_terminal_without_box_characters(monkeypatc
     assert aat("train", "--epsilon", "abc") == 2
     said = capsys.readouterr().err
     assert said == "aat: Error parsing --epsilon: could not convert string to float: 'abc'; see `aat train --help`\n"
+
+
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_a_complaint_breaks_no_word_on_a_narrow_terminal(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    word = "x" * 300
+    assert aat("train", "--epsilon", word) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"aat: Error parsing --epsilon: could not convert string to float: '{word}'; see `aat ")
+    assert aat("list", f"--{word}") == 2
+    assert capsys.readouterr().err == f"aat: Unrecognized options: --{word}; see `aat list --help`\n"
+    assert os.environ["COLUMNS"] == columns

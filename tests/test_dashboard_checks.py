@@ -5,6 +5,7 @@ import pytest
 from pages import HOSTILE, opened, said
 from synthetic import make_report, make_run
 
+from aat_explore import optional
 from aat_explore.dashboard import page
 from aat_explore.presets import preset
 from aat_explore.records import Check
@@ -45,7 +46,7 @@ def test_a_run_that_was_not_checked_says_what_to_type(store, failing):
 
 
 def test_a_checked_run_is_offered_autoattack_and_told_of_the_library(failing, monkeypatch):
-    monkeypatch.setattr(page, "installed", lambda library: library != "pyautoattack")
+    monkeypatch.setattr(optional, "installed", lambda library: library != "pyautoattack")
     words = said(opened("checks", run=failing.id))
     assert f"evaluate {failing.id} --attack autoattack" in words
     assert "pip install 'aat-explore[eval]'" in words

@@ -19,7 +19,8 @@ from PIL import Image
 
 from aat_explore import open_run, showcase
 from aat_explore.cli import main
-from aat_explore.cli.arguments import COMMANDS, Demo, Train, parse
+from aat_explore.cli.arguments import entries, parse
+from aat_explore.cli.commands.training import Demo, Train
 from aat_explore.config import checked_config
 from aat_explore.presets import PRESETS
 from aat_explore.records import EpochMetrics, Evaluation
@@ -110,7 +111,7 @@ def test_every_aat_command_is_one_that_aat_takes(words):
 @pytest.mark.parametrize("code", NAMED)
 def test_every_aat_command_named_in_a_sentence_is_one_that_aat_takes(code):
     words = shlex.split(code)[1:]
-    assert words[0] in COMMANDS
+    assert words[0] in entries()
     if len(words) > 1:
         parse(words)
 
@@ -304,7 +305,7 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [*PATHS, ROOT / "notebooks/README.md", ROOT / "cache/showcase/README.md"],
+    [*PATHS, *(ROOT / name for name in ("CONTRIBUTING.md", "notebooks/README.md", "cache/showcase/README.md"))],
     ids=lambda p: p.parent.name + p.name,
 )
 def test_links_and_pictures_lead_to_files_and_headings_that_exist(path):

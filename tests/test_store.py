@@ -381,7 +381,6 @@ GARBAGE_HEADS = {
     "a number of 5000 digits": b'{"schema_version": ' + b"9" * 5000 + b"}",
     "epoch 0": b'{"schema_version": 1, "epoch": 0, "files": {}}',
     "no files": b'{"schema_version": 1, "epoch": 1}',
-    "another field": b'{"schema_version": 1, "epoch": 1, "files": {}, "more": 1}',
     "an entry without a digest": b'{"schema_version": 1, "epoch": 1, "files": {"config.json": {"size": 1}}}',
 }
 

@@ -8,7 +8,7 @@ import pytest
 import tyro
 from synthetic import make_evaluation, make_run
 
-from aat_explore.cli.arguments import Train
+from aat_explore.cli.commands.training import Train
 from aat_explore.presets import preset
 from aat_explore.store import Store
 from aat_explore.views import charts, frames

@@ -1,10 +1,9 @@
-"""The command line, `aat`: train, list, show, evaluate, check, grid, report, copy, demo, app, bench, fidelity.
+"""The command line, `aat`: exit codes and one-line errors.
 
     arguments.py   from words to a command
-    commands.py    what each command does
-    grids.py       what `aat grid` prints while it works
-    bench.py       what `aat bench` and `aat fidelity` print
-    tables.py      frames as tables
+    commands/      a file a group of commands: their flags and what they do, together
+    flags.py       what commands are made of, and flags that several share
+    output.py      what commands print: tables, curves, JSON
     progress.py    a bar on a terminal, lines elsewhere
 
 Bad input ends with exit code 2 and one line that says what to do; Ctrl-C with 130, losing no

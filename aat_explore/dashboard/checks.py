@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from aat_explore import optional
 from aat_explore.dashboard import choices, downloads, page
 from aat_explore.views import checks
 
@@ -38,8 +39,8 @@ def show() -> None:
     elif "evaluations" not in found:
         st.caption("AutoAttack, the field's standard, has not been tried on this run. This tries it on 200 images:")
         st.code(page.command(f"evaluate {run.id} --attack autoattack --images 200"), language="bash")
-        if not page.installed("pyautoattack"):
-            st.caption("It needs `pip install 'aat-explore[eval]'`, which is not installed here.")
+        if not optional.installed("pyautoattack"):
+            st.caption(f"It needs `{optional.remedy('pyautoattack')}`, which is not installed here.")
     explained = checks.explanations()
     names = list(dict.fromkeys([*(name for name in table["check"] if name in explained), *explained]))
     st.subheader("What a check looks for")

@@ -1,7 +1,6 @@
 """Charts and tables that can be taken away: CSV, and with vl-convert PNG and SVG at print size."""
 
 import hashlib
-import importlib.util
 import io
 import pickle
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from aat_explore.optional import installed, remedy
 from aat_explore.views import charts
 from aat_explore.views.frames import Frame
 
@@ -40,8 +40,8 @@ def chart(
         )
     with st.popover("Download", icon=":material/download:", type="tertiary"):
         _button("Numbers, CSV", lambda: frame.to_csv(index=False).encode(), name, "csv", "text/csv")
-        if importlib.util.find_spec("vl_convert") is None:
-            st.caption("`pip install 'aat-explore[export]'` adds PNG and SVG.")
+        if not installed("vl_convert"):
+            st.caption(f"`{remedy('vl_convert')}` adds PNG and SVG.")
         else:
             _button("Picture, PNG", lambda: _picture(draw(), "png"), name, "png", "image/png")
             _button("Picture, SVG", lambda: _picture(draw(), "svg"), name, "svg", "image/svg+xml")

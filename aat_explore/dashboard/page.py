@@ -4,7 +4,6 @@ Text that comes out of files (data sets, class names, reasons of damage) goes th
 """
 
 import argparse
-import importlib.util
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -194,11 +193,6 @@ def open_page(name: str, **params: str | int) -> NoReturn:
         bound = state.BOUND.get()
         st.switch_page(pages[name], query_params={key: str(to) for key, to in params.items() if key not in bound})
     st.rerun()
-
-
-def installed(library: str) -> bool:
-    """Whether an optional library is there, without importing it."""
-    return importlib.util.find_spec(library) is not None
 
 
 def dark() -> bool:

@@ -33,6 +33,7 @@ from aat_explore.datasets.sources import (
 )
 from aat_explore.datasets.splits import RowArray, split_rows, stratified_sample
 from aat_explore.errors import AATError
+from aat_explore.places import cache_folder
 
 __all__ = [
     "Dataset", "DatasetDamaged", "DatasetNotFound", "Split", "add", "digest", "load", "names", "num_test", "num_train",
@@ -95,23 +96,23 @@ class Dataset:
         return channels, height, width
 
 
-def names(cache_dir: Path | str = "cache") -> tuple[str, ...]:
+def names(cache_dir: Path | str | None = None) -> tuple[str, ...]:
     """Every name that `load` knows: the embedded and the published sets, and those that were added."""
     return (FASHION_MINI.name, *SPECS, *own.names(_data_dir(cache_dir)))
 
 
-def num_train(name: str, *, cache_dir: Path | str = "cache") -> int:
+def num_train(name: str, *, cache_dir: Path | str | None = None) -> int:
     """T, the samples of a data set's training split, without opening it; raises as `load` does for an unknown name."""
     spec = _spec(name, cache_dir)
     return spec.num_train - spec.num_validation
 
 
-def num_test(name: str, *, cache_dir: Path | str = "cache") -> int:
+def num_test(name: str, *, cache_dir: Path | str | None = None) -> int:
     """The samples of a data set's test split, as `num_train` says those of the training split."""
     return _spec(name, cache_dir).num_test
 
 
-def load(name: str, *, cache_dir: Path | str = "cache", prepare: bool = True, download: bool = True) -> Dataset:
+def load(name: str, *, cache_dir: Path | str | None = None, prepare: bool = True, download: bool = True) -> Dataset:
     """The data set `name` in the paper's splits, from the first place that has it.
 
     In order: prepared arrays in $AAT_DATA/<name>, then <cache_dir>/data/<name>; torchvision's folders under the same
@@ -133,11 +134,11 @@ def load(name: str, *, cache_dir: Path | str = "cache", prepare: bool = True, do
     return _open_prepared(spec, folder, stamps)
 
 
-def _spec(name: str, cache_dir: Path | str) -> DatasetSpec:
+def _spec(name: str, cache_dir: Path | str | None) -> DatasetSpec:
     return spec_of(name) or _own(name, cache_dir)[0]
 
 
-def _own(name: str, cache_dir: Path | str) -> tuple[DatasetSpec, Path]:
+def _own(name: str, cache_dir: Path | str | None) -> tuple[DatasetSpec, Path]:
     if (found := own.find(name, _data_dir(cache_dir))) is not None:
         return found
     if own.NAME.fullmatch(name):
@@ -150,8 +151,8 @@ def _own(name: str, cache_dir: Path | str) -> tuple[DatasetSpec, Path]:
     )
 
 
-def _data_dir(cache_dir: Path | str) -> Path:
-    return Path(cache_dir).resolve() / "data"
+def _data_dir(cache_dir: Path | str | None) -> Path:
+    return cache_folder(cache_dir).resolve() / "data"
 
 
 @lru_cache(maxsize=8)

@@ -25,6 +25,7 @@ from aat_explore.datasets.layouts import OwnImages, UInt8Array, from_arrays, rea
 from aat_explore.datasets.sources import DatasetDamaged, digest, map_arrays, named_if_damaged, roots, write_prepared
 from aat_explore.datasets.splits import stratified_sample
 from aat_explore.errors import AATError
+from aat_explore.places import cache_folder
 
 DESCRIPTION = "dataset.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,23}-[0-9a-f]{8}")  # short enough to be whole in a run's name
@@ -43,7 +44,7 @@ def add(
     *,
     name: str | None = None,
     resize: int | None = None,
-    cache_dir: Path | str = "cache",
+    cache_dir: Path | str | None = None,
 ) -> str:
     """Keep one's own images in the cache and return the name of the data set: `name` (the folder's) and a digest.
 
@@ -61,7 +62,7 @@ def add(
         found, title = read_folder(folder, resize), name or folder.name
     arrays = _with_test_part(found)
     spec = _describe(title, arrays, found.class_names)
-    data_dir = Path(cache_dir).resolve() / "data"
+    data_dir = cache_folder(cache_dir).resolve() / "data"
     if not _is_kept(spec, data_dir):
         content = SPECS_AS_JSON.dump_json(spec, indent=2, exclude_defaults=True).decode()
         write_prepared(data_dir / spec.name, arrays, DESCRIPTION, content)

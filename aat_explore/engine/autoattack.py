@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from aat_explore.algorithm.attacks import predicted_labels
 from aat_explore.algorithm.gradients import attacked, pixels
-from aat_explore.engine.baseline_attacks import imported
 from aat_explore.engine.batches import ImageSet
 from aat_explore.errors import AATError
+from aat_explore.optional import imported
 
-LIBRARY, REMEDY = "pyautoattack", "pip install 'aat-explore[eval]'"
+LIBRARY = "pyautoattack"
 ATTACKS = {"APGD-CE": "apgd-ce", "APGD-T": "apgd-t", "FAB-T": "fab-t", "Square": "square"}  # in the standard's order
 LEAST_CLASSES = 4  # of APGD-T's loss, a ratio of differences of four logits
 
@@ -28,7 +28,7 @@ class AutoAttack:
     """
 
     def __init__(self, *, seed: int, num_classes: int = 10, square_queries: int = 5000) -> None:
-        self._library = imported(LIBRARY, REMEDY)
+        self._library = imported(LIBRARY)
         logging.getLogger("auto-attack").addHandler(logging.NullHandler())  # its warnings are what our checks look for
         self._seed, self._targets, self._queries = seed, min(9, num_classes - 1), square_queries
         self._num_classes = num_classes

@@ -1,15 +1,14 @@
 """The attacks of the baselines: written out as tutorials have them, or a library's."""
 
-import importlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from aat_explore.attacks import ResolvedAttack
 from aat_explore.errors import AATError
+from aat_explore.optional import imported
 
 Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """From a network in eval mode, images float32 (B, C, H, W) in [0, 1] and labels (B,) to x′ (B, C, H, W)."""
@@ -66,7 +65,7 @@ def textbook_attack(attack: ResolvedAttack) -> Attack:
 
 def foolbox_attack(attack: ResolvedAttack) -> Attack:
     """Return the attack by foolbox; its `__call__` spends one more forward pass to see which samples were fooled."""
-    foolbox = imported("foolbox", "pip install 'aat-explore[eval]'")
+    foolbox = imported("foolbox")
     if is_fgsm(attack):
         made = foolbox.attacks.LinfFastGradientAttack()
     else:
@@ -85,7 +84,7 @@ def foolbox_attack(attack: ResolvedAttack) -> Attack:
 
 def torchattacks_attack(attack: ResolvedAttack) -> Attack:
     """Return the attack by torchattacks, which asks for the gradient of the images alone."""
-    torchattacks = imported("torchattacks", "pip install --no-deps torchattacks")
+    torchattacks = imported("torchattacks")
 
     def perturb(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         if is_fgsm(attack):
@@ -102,14 +101,6 @@ def torchattacks_attack(attack: ResolvedAttack) -> Attack:
         return x_adv
 
     return perturb
-
-
-def imported(library: str, remedy: str) -> Any:
-    """Return an optional library; AATError says how to get it."""
-    try:
-        return importlib.import_module(library)
-    except ImportError as error:
-        raise AATError(f"{library} cannot be imported ({error}); {remedy}") from None
 
 
 def is_fgsm(attack: ResolvedAttack) -> bool:

@@ -25,7 +25,6 @@ from aat_explore.config import RunConfig
 from aat_explore.engine.baseline_attacks import (
     Attack,
     foolbox_attack,
-    imported,
     is_fgsm,
     textbook_attack,
     torchattacks_attack,
@@ -35,6 +34,7 @@ from aat_explore.engine.device import Stopwatch
 from aat_explore.engine.networks import starting_network
 from aat_explore.engine.trainer import check_num_perturbed
 from aat_explore.errors import AATError
+from aat_explore.optional import imported
 
 PLAIN = {
     "scoring": "epoch-start",
@@ -293,9 +293,8 @@ class ARTTrainer:
 
     def __init__(self, config: RunConfig, training: ImageSet, num_classes: int) -> None:
         check_plain(config, len(training))
-        remedy = "pip install 'aat-explore[eval]'"
-        attacks, defences = imported("art.attacks.evasion", remedy), imported("art.defences.trainer", remedy)
-        classification = imported("art.estimators.classification", remedy)
+        attacks, defences = imported("art.attacks.evasion"), imported("art.defences.trainer")
+        classification = imported("art.estimators.classification")
         self.config, self.device = config, training.images.device
         self.network = textbook_network(config, training, num_classes)
         optimizer = usual_optimizer(config, self.network)
@@ -335,7 +334,7 @@ class ARTTrainer:
             varied = PILImages(training, transforms.Compose([augmentation, transforms.ToTensor()]))
             collate = partial(one_hot_batch, num_classes=num_classes)
             loader = usual_loader(varied, config, self.device, shuffle=True, collate_fn=collate)
-            self.generator = imported("art.data_generators", remedy).PyTorchDataGenerator(
+            self.generator = imported("art.data_generators").PyTorchDataGenerator(
                 loader, size=len(training), batch_size=config.batch_size
             )
 

@@ -16,6 +16,7 @@
 The files of this package; `Store` below lists, opens and locks runs:
 
     run.py      reads one run, believing only what HEAD lists
+    reading.py  what files of older and newer versions may differ in, and how they are read
     writer.py   commits epochs, evaluations and checks, safe against crashes
     copies.py   light copies of runs, without what each epoch drew
 
@@ -23,7 +24,6 @@ A writer puts every file under a temporary name beside its target, syncs it, ren
 believes only HEAD: a file that HEAD does not list does not exist, and one whose size or digest differs is damage.
 """
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,20 +34,16 @@ from filelock import FileLock, Timeout
 
 from aat_explore.config import RunConfig, checked_run_id
 from aat_explore.errors import AATError
+from aat_explore.places import cache_folder, default_cache
 from aat_explore.store.copies import light_copy
-from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, locked, rows_of
+from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, locked
 from aat_explore.store.writer import KEEP_EVERY, RunWriter, make_folder, write_whole
 
 __all__ = [
     "KEEP_EVERY", "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError", "RunNotFoundError",
-    "RunWriter", "Store", "default_cache", "light_copy", "list_runs", "locked", "open_run", "rows_of", "showcase",
+    "RunWriter", "Store", "default_cache", "light_copy", "list_runs", "locked", "open_run", "showcase",
     "write_whole",
 ]  # fmt: skip
-
-
-def default_cache() -> Path:
-    """Return `$AAT_CACHE`, or ./cache."""
-    return Path(os.environ.get("AAT_CACHE") or "cache")
 
 
 @dataclass(frozen=True)
@@ -59,10 +55,10 @@ class Listing:
 
 
 class Store:
-    """A cache folder: `runs/` of its own, and the committed `showcase/` beside them, which is only read."""
+    """A cache folder (None: `default_cache`): its `runs/`, and the committed `showcase/`, which is only read."""
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = cache_folder(root)
 
     def run_ids(self) -> list[str]:
         """Names of all runs with a committed epoch, sorted."""
@@ -119,12 +115,12 @@ class Store:
         return found
 
 
-def open_run(run_id: str, cache_dir: Path | str = "cache") -> Run:
+def open_run(run_id: str, cache_dir: Path | str | None = None) -> Run:
     """Open a run of a cache or of its showcase; RunNotFoundError or RunDamagedError says what is wrong with it."""
     return Store(cache_dir).open(run_id)
 
 
-def list_runs(cache_dir: Path | str = "cache") -> list[Run]:
+def list_runs(cache_dir: Path | str | None = None) -> list[Run]:
     """Open all runs of a cache and of its showcase, by name; a warning says which do not open, and why."""
     listing = Store(cache_dir).list()
     for reason in listing.damaged.values():

@@ -17,7 +17,8 @@ from safetensors.numpy import load as load_safetensors
 
 from aat_explore.config import Model, RunConfig, Values, checked_run_id, one_line
 from aat_explore.errors import AATError
-from aat_explore.records import SCHEMA_VERSION, CheckReport, EpochMetrics, Evaluation
+from aat_explore.records import SCHEMA_VERSION, CheckReport, Evaluation
+from aat_explore.store.reading import TOLERANT, ColumnsMissingError, Metrics, metrics_of, recorded, unknown_fields
 
 Array = np.ndarray[Any, Any]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(/[a-z0-9_-]+)*(\.[a-z]+)*$")]  # cannot leave the run
@@ -85,14 +86,7 @@ def _head_of(content: bytes) -> Head:
     found = fields.get("schema_version") if isinstance(fields, dict) else None
     if isinstance(found, int | float) and found > SCHEMA_VERSION:
         raise _NewerSchemaError(found)
-    return Head.model_validate(fields)
-
-
-@lru_cache(maxsize=128)  # to check those of 100 epochs takes 10 ms on a Zen 5 core (median of 15)
-def _metrics_of(content: bytes) -> pd.DataFrame:
-    frame = pd.read_parquet(io.BytesIO(content), columns=list(EpochMetrics.model_fields))
-    rows_of(frame)
-    return frame
+    return Head.model_validate(fields, **TOLERANT)
 
 
 class Run:
@@ -128,17 +122,29 @@ class Run:
             f"run={self.id}: {name} {what}; move {self.path} away and train again, or restore it from a copy"
         )
 
+    def _unfit(self, name: str, error: ValidationError) -> RunDamagedError:
+        return RunDamagedError(
+            f"run={self.id}: {name} does not fit this version ({one_line(error)}); update aat-explore if a newer one "
+            "wrote it, or restore it from a copy"
+        )
+
     @property
     def config(self) -> RunConfig:
         """The run's settings."""
         if self._config is None:
             try:
-                self._config = RunConfig.model_validate_json(self._read("config.json"))
+                config = recorded(RunConfig, content := self._read("config.json"))
             except ValidationError as error:
-                raise self._damage("config.json", f"does not fit this version ({one_line(error)})") from None
-            if self.epoch > self._config.epochs:
-                epochs, self._config = self._config.epochs, None
-                raise self._damage("HEAD.json", f"has epoch={self.epoch}, but config.json only epochs={epochs}")
+                raise self._unfit("config.json", error) from None
+            if (unknown := unknown_fields(content, config)) and not self.id.endswith(config.digest()):
+                settings = ", ".join(f"{name}={value!r}" for name, value in unknown.items())
+                raise RunDamagedError(
+                    f"run={self.id} was trained with settings that this version does not know ({settings}); update "
+                    "aat-explore"
+                )
+            if self.epoch > config.epochs:
+                raise self._damage("HEAD.json", f"has epoch={self.epoch}, but config.json only epochs={config.epochs}")
+            self._config = config
         return self._config
 
     @property
@@ -162,21 +168,27 @@ class Run:
         return not self.showcase and locked(self.path / ".lock")
 
     def metrics(self) -> pd.DataFrame:
-        """One row an epoch with the columns of `EpochMetrics`, in order."""
+        """One row an epoch with the columns of `EpochMetrics`, in order; a missing one has its default."""
+        return self.metrics_file().frame.copy()
+
+    def metrics_file(self) -> Metrics:
+        """The metrics as a frame and as values, and the columns of a newer version; not to be changed."""
         try:
             content = self._read("metrics.parquet")
         except RunMovedOnError:  # the only file of a committed epoch that is ever replaced
-            return Run(self.path, showcase=self.showcase).metrics()
+            return Run(self.path, showcase=self.showcase).metrics_file()
         try:
-            frame = _metrics_of(content)
+            metrics = metrics_of(content)
+        except ColumnsMissingError as missing:
+            raise self._damage("metrics.parquet", f"lacks the required columns {missing}") from None
         except ValidationError as error:
-            raise self._damage("metrics.parquet", f"does not fit this version ({one_line(error)})") from None
+            raise self._unfit("metrics.parquet", error) from None
         except Exception:  # forged metadata ends in whatever pyarrow and pandas trip over
             raise self._damage("metrics.parquet", "is not a Parquet file with the columns of EpochMetrics") from None
-        epochs = frame["epoch"].tolist()
+        epochs = [row.epoch for row in metrics.rows]
         if len(epochs) != self.epoch or epochs != list(range(1, len(epochs) + 1)):
             raise self._damage("metrics.parquet", f"has not one row for each epoch from 1 to {self.epoch}")
-        return frame.copy()
+        return metrics
 
     def probabilities(self, epoch: int) -> Array | None:
         """p of one epoch: float32 (T,), or None when nothing was drawn from a distribution."""
@@ -242,9 +254,9 @@ class Run:
 
     def _value(self, model: type[Model], name: str) -> Model:
         try:
-            return model.model_validate_json(self._read(name))
+            return recorded(model, self._read(name))
         except ValidationError as error:
-            raise self._damage(name, f"does not fit this version ({one_line(error)})") from None
+            raise self._unfit(name, error) from None
 
     def verdicts(self, evaluation: Evaluation) -> Array | None:
         """Which images stayed correct after each attack of an evaluation and those before it: bool (attacks, ε, N).
@@ -347,9 +359,3 @@ def verdicts_file(digest: str) -> str:
 def part_file(key: str, number: int) -> str:
     """The file of one part of an evaluation that is under way."""
     return f"evaluations/{key}/{number:04d}.safetensors"
-
-
-def rows_of(frame: pd.DataFrame) -> list[EpochMetrics]:
-    """Return the rows of a metrics frame as values; ValidationError if a cell is of another type than documented."""
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [EpochMetrics.model_validate(row, strict=True) for row in rows]

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,8 @@ from safetensors.numpy import save as save_safetensors
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
 from aat_explore.records import SCHEMA_VERSION, Arrays, CheckReport, EpochMetrics, EpochRecord, Evaluation
-from aat_explore.store.run import WEIGHTS, Array, FileEntry, Head, Run, digest_of, part_file, rows_of, verdicts_file
+from aat_explore.store.reading import type_of
+from aat_explore.store.run import WEIGHTS, Array, FileEntry, Head, Run, digest_of, part_file, verdicts_file
 
 KEEP_LAST = 2  # checkpoints with optimiser state: the newest, and the one before it in case of a bad disk
 KEEP_EVERY = 10  # weights kept for good where nothing else is asked, for robust accuracy over epochs
@@ -32,6 +32,7 @@ class RunWriter:
         self._files: dict[str, FileEntry] = {}
         self._unsynced: set[Path] = set()  # folders of files written since the last commit
         self._rows: list[EpochMetrics] = []
+        self._unknown = pa.table({})  # columns of a newer version, kept as they are
         self.epoch = 0
         for partial in path.rglob(".*.partial"):  # of a writer that was killed
             partial.unlink()
@@ -40,7 +41,8 @@ class RunWriter:
             if run.config.digest() != config.digest():
                 raise AATError(f"run={run.id} holds another config under this name; change the seed or move it")
             self._files, self.epoch = dict(run.head.files), run.epoch
-            self._rows = rows_of(run.metrics())
+            metrics = run.metrics_file()
+            self._rows, self._unknown = list(metrics.rows), metrics.unknown
             self._tidy_after_crash()
         else:
             self._put("config.json", config.model_dump_json(indent=1).encode())
@@ -145,14 +147,7 @@ class RunWriter:
 
     def _commit_head(self, *, metrics: bool) -> None:
         if metrics:
-            kinds: dict[Any, pa.DataType] = {int: pa.int64(), str: pa.string()}
-            columns = {
-                name: pa.array([getattr(row, name) for row in self._rows], kinds.get(field.annotation, pa.float64()))
-                for name, field in EpochMetrics.model_fields.items()
-            }
-            buffer = io.BytesIO()
-            pq.write_table(pa.table(columns), buffer)
-            self._put("metrics.parquet", buffer.getvalue(), suffix=".next")
+            self._put("metrics.parquet", self._metrics(), suffix=".next")
         _sync_folders(self._unsynced)  # once each, and before HEAD lists what is in them
         self._unsynced.clear()
         head = Head(schema_version=SCHEMA_VERSION, epoch=self.epoch, files=self._files)
@@ -160,6 +155,19 @@ class RunWriter:
         _sync_folders([self.path])
         if metrics:
             (self.path / "metrics.parquet.next").replace(self.path / "metrics.parquet")
+
+    def _metrics(self) -> bytes:
+        """Every column of today, and those of a newer version that were there, empty in rows of this one."""
+        columns = {
+            name: pa.array([getattr(row, name) for row in self._rows], type_of(name))
+            for name in EpochMetrics.model_fields
+        }
+        for name, column in zip(self._unknown.column_names, self._unknown.columns, strict=True):
+            new = pa.nulls(len(self._rows) - len(column), column.type)
+            columns[name] = pa.chunked_array([*column.chunks, new], column.type)
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(columns), buffer)
+        return buffer.getvalue()
 
     def _put(self, name: str, content: bytes, *, suffix: str = "") -> None:
         """Write a file that the next HEAD will list; `suffix` keeps a mutable file apart until then."""

@@ -1,12 +1,12 @@
 """Charts outside of the dashboard: in notebooks without a network, and as files."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 
 from aat_explore.errors import AATError
+from aat_explore.optional import installed, remedy
 from aat_explore.views.charts.style import Chart
 
 PICTURES = (".svg", ".png", ".html")
@@ -33,25 +33,21 @@ def _bundle(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _picture(spec: dict[str, Any]) -> dict[str, Any]:
-    return {"image/svg+xml": _drawn(spec)} if _can_draw() else {}
+    return {"image/svg+xml": _drawn(spec)} if installed("vl_convert") else {}
 
 
 def check_picture(path: Path) -> None:
     """Raise AATError unless a chart can be saved under this name."""
     if path.suffix not in PICTURES:
         raise AATError(f"plot={path} is no picture; end its name in {', '.join(PICTURES)}")
-    if not _can_draw():
-        raise AATError("charts are drawn to files by vl-convert; pip install 'aat-explore[export]'")
+    if not installed("vl_convert"):
+        raise AATError(f"charts are drawn to files by vl-convert; {remedy('vl_convert')}")
 
 
 def svg(chart: Chart) -> str:
     """The chart as SVG text, to stand in a page; AATError where vl-convert is missing."""
     check_picture(Path("chart.svg"))
     return _drawn(chart.to_dict())
-
-
-def _can_draw() -> bool:
-    return importlib.util.find_spec("vl_convert") is not None
 
 
 def _drawn(spec: dict[str, Any]) -> str:

@@ -1,37 +1,75 @@
 """`aat bench` and `aat fidelity`: what it costs, and how near the cheap ways come; torch is imported when they run."""
 
-from __future__ import annotations
-
+import dataclasses
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-import pandas as pd
-from pydantic import BaseModel
+import tyro
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from aat_explore.cli.tables import print_frame
+from aat_explore.cli.flags import CacheDir, Command, Device, Threads, default_cache
 from aat_explore.errors import AATError
-from aat_explore.views import speed
 
 if TYPE_CHECKING:
-    from aat_explore.cli.arguments import Bench, Fidelity
+    import pandas as pd
+    from pydantic import BaseModel
 
 QUICK: dict[str, Any] = {"dataset": "fashion-mini", "samples": 600, "images": 60, "rounds": 5}
+
+
+@dataclasses.dataclass
+class Bench(Command):
+    """Time an epoch of ours against what one would write or install instead, and write table and JSON."""
+
+    dataset: Annotated[str, tyro.conf.arg(help="Whose training images an epoch has.")] = "fashion-mnist"
+    samples: Annotated[int | None, tyro.conf.arg(help="T, its first samples; None = all.")] = None
+    images: Annotated[int, tyro.conf.arg(help="Test images of the robustness curves.")] = 2000
+    rounds: Annotated[int, tyro.conf.arg(help="Timed rounds; medians are of these.")] = 5
+    quick: Annotated[
+        bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="fashion-mini, 600 samples: under a minute.")
+    ] = False
+    out: Annotated[Path | None, tyro.conf.arg(help="The JSON file; None = bench/ in the cache.")] = None
+    plot: Annotated[Path | None, tyro.conf.arg(help="Draw a chart into this .svg, .png or .html file.")] = None
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+
+    def run(self) -> int:
+        """Measure."""
+        return bench(self)
+
+
+@dataclasses.dataclass
+class Fidelity(Command):
+    """Compare what cheap ways of scoring draw from with the paper's scores, over epochs, attacks and seeds."""
+
+    dataset: Annotated[str, tyro.conf.arg(help="Data set.")] = "fashion-mini"
+    num_perturbed: Annotated[int, tyro.conf.arg(help="n.")] = 1000
+    epsilon: Annotated[float, tyro.conf.arg(help="Of training and of the final PGD-40.")] = 0.1
+    epochs: Annotated[int, tyro.conf.arg(help="Epochs of each run.")] = 15
+    seeds: Annotated[int, tyro.conf.arg(help="Runs of each kind.")] = 3
+    out: Annotated[Path | None, tyro.conf.arg(help="The JSON file; None = bench/ in the cache.")] = None
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+
+    def run(self) -> int:
+        """Compare."""
+        return fidelity(self)
 
 
 def bench(asked: Bench) -> int:
     """Measure, print the tables, write the JSON and, if asked for, the chart."""
     from aat_explore import measurement  # torch, and for charts Altair, which other commands need not wait for
-    from aat_explore.views import charts
+    from aat_explore.views import charts, speed
 
     if asked.plot is not None:
         charts.check_picture(asked.plot)
     if asked.quick:
-        asked = replace(asked, **QUICK)
+        asked = dataclasses.replace(asked, **QUICK)
 
     with _Steps() as steps:
         report = measurement.bench(
@@ -61,6 +99,7 @@ def bench(asked: Bench) -> int:
 def fidelity(asked: Fidelity) -> int:
     """Train, compare, print the table and write the JSON."""
     from aat_explore import measurement
+    from aat_explore.views import speed
 
     with _Steps() as steps:
         report = measurement.fidelity(
@@ -93,7 +132,7 @@ class _Steps:
         )  # fmt: skip
         self._task = self._progress.add_task("starting", total=None)
 
-    def __enter__(self) -> _Steps:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -111,7 +150,7 @@ def _place(cache_dir: Path, what: str) -> Path:
     return cache_dir / "bench" / f"{what}-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
 
 
-def _write(report: BaseModel, path: Path) -> Path:
+def _write(report: "BaseModel", path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -120,6 +159,11 @@ def _write(report: BaseModel, path: Path) -> Path:
     return path
 
 
-def _print(frame: pd.DataFrame) -> None:
+def _print(frame: "pd.DataFrame") -> None:
+    import pandas as pd
+
+    from aat_explore.cli.output import print_frame
+    from aat_explore.views import speed
+
     texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
     print_frame(frame, lambda name, value: speed.cell(value), left=texts)

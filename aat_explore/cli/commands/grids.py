@@ -1,14 +1,14 @@
-"""`aat grid`: a table that moves on a terminal, a line a run elsewhere."""
+"""`aat grid`, a table that moves on a terminal, a line a run elsewhere; and `aat report` on what it trained."""
 
-from __future__ import annotations
-
+import dataclasses
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Literal
 
 import pandas as pd
+import tyro
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -16,12 +16,46 @@ from rich.table import Table
 from aat_explore import grid as grids
 from aat_explore import readings
 from aat_explore.cli import printable
+from aat_explore.cli.flags import CacheDir, Command, Device, Threads, default_cache
 from aat_explore.config import EvaluationConfig, checked
 from aat_explore.errors import AATError
 from aat_explore.store import Store
 
-if TYPE_CHECKING:
-    from aat_explore.cli.arguments import Grid
+
+@dataclasses.dataclass
+class Grid(Command):
+    """Train, test and check all runs of the paper's figures under one reading; what is done is not done again."""
+
+    name: Annotated[Literal[*readings.names()], tyro.conf.Positional, tyro.conf.arg(help="Which runs.")]  # type: ignore[valid-type]
+    epochs: Annotated[int | None, tyro.conf.arg(help="Epochs of each run; None = the preset's.")] = None
+    seeds: Annotated[int, tyro.conf.arg(help="Runs of each kind.")] = 3
+    n: Annotated[tuple[int | Literal["all"], ...] | None, tyro.conf.arg(help="n; None = the grid's own.")] = None
+    norm_powers: Annotated[tuple[float, ...] | None, tyro.conf.arg(help="Powers of p; None = the grid's own.")] = None
+    num_recorded: Annotated[int | None, tyro.conf.arg(help="x′ kept of each epoch; None = the preset's.")] = None
+    jobs: Annotated[int, tyro.conf.arg(help="Runs at a time, the cores divided among them.")] = 1
+    images: Annotated[int | None, tyro.conf.arg(help="Test images of PGD-40; None = all.")] = None
+    check_images: Annotated[int, tyro.conf.arg(help="Images of `aat check`; 0 = no checks.")] = 1000
+    dry: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Only say what would be done.")] = False
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+
+    def run(self) -> int:
+        """Train them."""
+        return grid(self)
+
+
+@dataclasses.dataclass
+class Report(Command):
+    """Write what the paper's claims and figures come to, by the runs in the cache, into one HTML file."""
+
+    name: Annotated[Literal[*readings.names()], tyro.conf.Positional, tyro.conf.arg(help="Which runs.")]  # type: ignore[valid-type]
+    out: Annotated[Path | None, tyro.conf.arg(help="The HTML file; None = report-NAME.html in the cache.")] = None
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+
+    def run(self) -> int:
+        """Write it."""
+        return report(self.name, self.out, self.cache_dir)
 
 
 def grid(asked: Grid) -> int:

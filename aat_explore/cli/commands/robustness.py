@@ -1,0 +1,104 @@
+"""`aat evaluate` and `aat check`: is a run robust, and is that real?"""
+
+import dataclasses
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from aat_explore.cli.flags import CacheDir, Command, Device, Json, RunId, Threads, default_cache, flags_of, place_of
+from aat_explore.config import EvaluationConfig, checked
+from aat_explore.errors import AATError
+
+EvaluationFlags: Any = flags_of(EvaluationConfig)
+
+
+@dataclasses.dataclass
+class Evaluate(Command):
+    """Attack a run's network over a grid of ε and store the result with the run."""
+
+    run_id: RunId
+    flags: Annotated[EvaluationFlags, tyro.conf.arg(name="")] = dataclasses.field(default_factory=EvaluationFlags)
+    epoch: Annotated[int | None, tyro.conf.arg(help="Epoch whose weights are attacked; None = the last.")] = None
+    every: Annotated[int | None, tyro.conf.arg(help="Attack the kept weights of every k-th epoch, and the last.")] = (
+        None
+    )
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> int:
+        """Evaluate a run, or its checkpoints one after another, and print each curve."""
+        from aat_explore.cli.output import evaluation_fields, json_text, print_evaluation
+        from aat_explore.store import Store
+
+        config = checked(EvaluationConfig, dataclasses.asdict(self.flags))
+        if self.epoch is not None and self.every is not None:
+            raise AATError(f"epoch={self.epoch} names one checkpoint and every={self.every} many; drop one of them")
+        Store(self.cache_dir).open(self.run_id)  # a wrong name must not wait for torch
+        from aat_explore import experiment
+        from aat_explore.cli.progress import Display
+
+        console = Console(stderr=self.json)
+        with Display(console) as display:
+            options: dict[str, Any] = {**place_of(self), "listener": display}
+            if self.every is None:
+                made = [experiment.evaluate(self.run_id, config, epoch=self.epoch, **options)]
+            else:
+                made = experiment.evaluate_every(self.run_id, config, self.every, **options)
+        if self.json:
+            shown = [evaluation_fields(evaluation) for evaluation in made]
+            print(json_text(shown[0] if self.every is None else shown))
+        else:
+            for evaluation in made:
+                print_evaluation(console, evaluation)
+        return 0
+
+
+@dataclasses.dataclass
+class Check(Command):
+    """Look for signs that a run's robustness is not real, and store what is found; exit code 1 if a check fails."""
+
+    run_id: RunId
+    images: Annotated[int, tyro.conf.arg(help="First images of the test split, and as many to train.")] = 1000
+    epsilon: Annotated[float | None, tyro.conf.arg(help="ε of the attacks; None = the training ε.")] = None
+    epoch: Annotated[int | None, tyro.conf.arg(help="Epoch whose weights are checked; None = the last.")] = None
+    seed: Annotated[int, tyro.conf.arg(help="Seed of all that the attacks draw.")] = 0
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> int:
+        """Check a run, print the checks and all else that is on record; 1 if anything fails."""
+        from aat_explore.cli.output import cell, json_text, print_frame
+        from aat_explore.store import Store
+        from aat_explore.views import checks
+
+        Store(self.cache_dir).open(self.run_id)  # a wrong name must not wait for torch
+        from aat_explore import checking
+        from aat_explore.cli.progress import Display
+
+        console = Console(stderr=self.json)
+        with Display(console) as display:
+            report = checking.check(
+                self.run_id,
+                images=self.images,
+                epsilon=self.epsilon,
+                epoch=self.epoch,
+                seed=self.seed,
+                **place_of(self),
+                listener=display,
+            )
+        recorded = checks.of_run(Store(self.cache_dir).open(self.run_id)) | checks.of_report(report)
+        if self.json:
+            print(json_text({where: [check.model_dump(mode="json") for check in of] for where, of in recorded.items()}))
+        else:
+            title = f"{self.run_id}, epoch {report.epoch}, ε = {report.epsilon:g}, {report.seconds:.0f} s"
+            console.print(title, highlight=False, markup=False, soft_wrap=True)
+            table = checks.table(recorded)
+            print_frame(table, cell, left=list(table.columns))
+            for name in table.loc[table["status"] != "pass", "check"].unique():
+                console.print(f"{name}: see {checks.link(name)}", highlight=False, markup=False, soft_wrap=True)
+        return int(checks.worst([check for of in recorded.values() for check in of]) == "fail")

@@ -1,0 +1,135 @@
+"""`aat train` and `aat demo`: configs become runs of the cache."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+
+from aat_explore.cli.commands.app import check_port, serve
+from aat_explore.cli.flags import CacheDir, Command, Device, Threads, default_cache, flags_of, place_of
+from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked_config
+from aat_explore.errors import AATError
+from aat_explore.presets import PRESETS, preset, preset_of
+
+DEMO_EPOCHS = 8
+DEMO_NUM_PERTURBED = (0, 100, 1000, "all")
+
+RunFlags: Any = flags_of(RunConfig)
+
+
+@dataclasses.dataclass
+class Train(Command):
+    """Train one run into the cache and evaluate it; go on where it was cut off, and do nothing if it is complete."""
+
+    flags: Annotated[RunFlags, tyro.conf.arg(name="")]
+    preset: Annotated[
+        Literal[*PRESETS] | None,  # type: ignore[valid-type]
+        tyro.conf.arg(help="Defaults of all other flags; None = the preset of --dataset."),
+    ] = None
+    resize: Annotated[int | None, tyro.conf.arg(help="Crop and resize a --dataset folder's images to this side.")] = (
+        None
+    )
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+    evaluate: Annotated[bool, tyro.conf.arg(help="Attack the test set with PGD-40 over a grid of ε at the end.")] = True
+    keep_every: Annotated[int, tyro.conf.arg(help="Keep the weights of every k-th epoch, besides best and last.")] = 10
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print only the run id.")] = False
+
+    @classmethod
+    def implied_by(cls, words: Sequence[str]) -> "Train":
+        """The preset that the words name, or that suits the data set they name."""
+        config = PRESETS[_preset_asked_for(words)]
+        attack = flags_of(AttackConfig)(**dict(config.attack))
+        return cls(RunFlags(**dict(config) | {"attack": attack}))
+
+    def run(self) -> int:
+        """Train one run and print its id, or its course; images in a folder become a data set of the cache first."""
+        config = checked_config(dataclasses.asdict(self.flags))
+        if _names_folder(config.dataset, self.cache_dir):
+            name = _added(config.dataset, self.resize, self.cache_dir, self.quiet)
+            config = config.model_copy(update={"dataset": name})
+        elif self.resize is not None:
+            raise AATError(
+                f"resize={self.resize} has no meaning for dataset={config.dataset}; give it with a folder of images"
+            )
+        train(config, place_of(self), evaluate=self.evaluate, quiet=self.quiet, keep_every=self.keep_every)
+        if self.quiet:
+            print(config.run_id)
+        return 0
+
+
+@dataclasses.dataclass
+class Demo(Command):
+    """Train n = 0, 100, 1000 and all on the embedded data set, then serve the dashboard on these runs."""
+
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
+    app: Annotated[bool, tyro.conf.arg(help="Serve the dashboard afterwards.")] = True
+    port: Annotated[int, tyro.conf.arg(help="The dashboard's port, on this machine only.")] = 8501
+
+    def run(self) -> int:
+        """Train the demo's runs and serve them."""
+        check_port(self.port)
+        for num_perturbed in DEMO_NUM_PERTURBED:
+            config = preset("mini", num_perturbed=num_perturbed, epochs=DEMO_EPOCHS)
+            train(config, place_of(self), evaluate=True, quiet=False)
+        return serve(self.cache_dir, self.port) if self.app else 0
+
+
+def train(config: RunConfig, place: dict[str, Any], *, evaluate: bool, quiet: bool, **options: Any) -> None:
+    """Train a run and say how it goes; `options` are those of `experiment.train`."""
+    from aat_explore import experiment
+    from aat_explore.cli.output import print_evaluation
+    from aat_explore.cli.progress import Display
+
+    console = Console(quiet=quiet)
+    with Display(console) as display:
+        run = experiment.train(
+            config,
+            **place,
+            **options,
+            evaluate_with=EvaluationConfig() if evaluate else None,
+            listener=display,
+        )
+    for evaluation in run.evaluations()[-1:]:
+        print_evaluation(console, evaluation)
+    console.print(f"in {run.path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _preset_asked_for(words: Sequence[str]) -> str:
+    """Find --preset among the words, or else the preset of --dataset; what is wrong with them is tyro's to say."""
+    values = {}
+    for name in ("preset", "dataset"):
+        for position, word in enumerate(words):
+            if match := re.fullmatch(rf"--{name}(?:=(.*))?", word):
+                values[name] = match[1] or "".join(words[position + 1 : position + 2])
+    chosen = values.get("preset")
+    return chosen if chosen in PRESETS else preset_of(values.get("dataset", ""))
+
+
+def _names_folder(dataset: str, cache_dir: Path) -> bool:
+    """Whether a data set is given as a path: one with a separator, or a folder that is no data set's name."""
+    from aat_explore import datasets
+
+    known = dataset in datasets.names(cache_dir)
+    return any(mark in dataset for mark in (os.sep, "~")) or (Path(dataset).is_dir() and not known)
+
+
+def _added(folder: str, resize: int | None, cache_dir: Path, quiet: bool) -> str:
+    """Add a folder's images to the cache and say under which name."""
+    from aat_explore import datasets
+
+    name = datasets.add(folder, resize=resize, cache_dir=cache_dir)
+    data = datasets.load(name, cache_dir=cache_dir)
+    channels, height, width = data.image_shape
+    sizes = " / ".join(f"{len(split):,}" for split in (data.train, data.validation, data.test))
+    text = f"data set {name}: {sizes} images to train / validate / test, {data.num_classes} classes, "
+    Console(quiet=quiet).print(text + f"{channels}×{height}×{width}", highlight=False, markup=False, soft_wrap=True)
+    return name

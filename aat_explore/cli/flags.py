@@ -1,0 +1,71 @@
+"""What commands are made of: their base, flags that several share, and flags made from a pydantic model."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+import tyro
+
+from aat_explore.places import default_cache as default_cache
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+ALIASES = {"AttackConfig.kind": ["--attack"]}
+
+
+class Command:
+    """A command: its fields are its flags, its docstring is its help, `run` does it."""
+
+    @classmethod
+    def implied_by(cls, words: Sequence[str]) -> Any:
+        """Return the command whose fields are the defaults where the words say nothing else; by default the class's."""
+        return tyro.MISSING_NONPROP
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        raise NotImplementedError
+
+
+CacheDir = Annotated[Path, tyro.conf.arg(help="The cache folder (AAT_CACHE).")]
+Device = Annotated[
+    Literal["cuda", "mps", "cpu"] | None, tyro.conf.arg(help="Where to compute; None = the best there is.")
+]
+Threads = Annotated[int | None, tyro.conf.arg(help="CPU threads, part of what repeats bit for bit; None = all cores.")]
+RunId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run's name, from `aat list`.")]
+Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print JSON.")]
+
+
+class Computes(Protocol):
+    """A command that trains or attacks."""
+
+    cache_dir: Path
+    device: Literal["cuda", "mps", "cpu"] | None
+    threads: int | None
+
+
+def place_of(command: Computes) -> dict[str, Any]:
+    """Which cache, and on what to compute, as the arguments of `experiment`'s functions."""
+    return {"cache_dir": command.cache_dir, "device": command.device, "threads": command.threads}
+
+
+@cache
+def flags_of(model: "type[BaseModel]") -> Any:
+    """Return a dataclass with the fields, types and help of a pydantic model, for tyro to fill.
+
+    Values are checked once, by the model itself, so that the command line and Python give the same message.
+    """
+    defaults = model()
+    fields: list[Any] = []
+    for name, info in model.model_fields.items():
+        kind: Any = info.annotation
+        default = getattr(defaults, name)
+        if hasattr(kind, "model_fields"):
+            kind = flags_of(kind)
+            default = dataclasses.field(default_factory=kind)
+        argument = tyro.conf.arg(help=info.description, aliases=ALIASES.get(f"{model.__name__}.{name}"))
+        fields.append((name, Annotated[kind, argument], default))
+    return dataclasses.make_dataclass(f"{model.__name__}Flags", fields)

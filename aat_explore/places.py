@@ -1,0 +1,14 @@
+"""Where the cache is, if nobody says: one answer for Python, the command line and the dashboard."""
+
+import os
+from pathlib import Path
+
+
+def default_cache() -> Path:
+    """Return `$AAT_CACHE`, or ./cache."""
+    return Path(os.environ.get("AAT_CACHE") or "cache")
+
+
+def cache_folder(cache_dir: Path | str | None) -> Path:
+    """Return the cache folder that a function was given, or for None `default_cache` as it is now."""
+    return default_cache() if cache_dir is None else Path(cache_dir)
