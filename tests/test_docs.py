@@ -136,7 +136,7 @@ def test_the_train_list_show_evaluate_and_check_commands_run(tmp_path, monkeypat
     monkeypatch.setattr(checks, "SQUARE_QUERIES", 50)
     monkeypatch.setenv("AAT_CACHE", str(tmp_path))
     trains = [words for words in AAT if words[0] == "train" and not {"--preset", "--dataset"} & set(words)]
-    assert len(trains) == 4
+    assert len(trains) == 6
     for words in trains:
         assert main([*words, "--epochs", "1", "--no-evaluate", "--quiet"]) == 0
     run_id = capsys.readouterr().out.split()[-1]
