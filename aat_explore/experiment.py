@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from aat_explore import datasets
-from aat_explore.config import EvaluationConfig, RunConfig
+from aat_explore.config import EvaluationConfig, RunConfig, check_num_perturbed
 from aat_explore.engine import admission, evaluation, own, trainer
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import computing, describe, versions
@@ -61,7 +61,7 @@ def train(
     store = Store(cache_dir)
     with computing(device, threads) as place:
         data = datasets.load(config.dataset, cache_dir=cache_dir)
-        trainer.check_num_perturbed(config, len(data.train))
+        check_num_perturbed(config, len(data.train))
         few = slice(0, admission.FEW)
         tried = ImageSet.from_numpy(data.train.images(few), data.train.labels[few], place)
         admission.admit(config, tried, data.num_classes)

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import IO, Literal
 
 from aat_explore import datasets
-from aat_explore.config import EvaluationConfig, RunConfig, Values
+from aat_explore.config import EvaluationConfig, RunConfig, Values, check_num_perturbed
 from aat_explore.errors import AATError
 from aat_explore.store import Run, RunNotFoundError, Store
-from aat_explore.training_job import check_num_perturbed
 from aat_explore.views import frames
 
 # Python ignores SIGINT if whoever started it did, as a shell does with `aat grid &`: a worker must hear the end of it.
@@ -73,7 +72,7 @@ def run(
     if jobs < 1:
         raise AATError(f"jobs={jobs} is less than 1; use 1, or as many as there are cores")
     for config in configs:
-        check_num_perturbed(config, work.cache_dir)
+        check_num_perturbed(config, datasets.num_train(config.dataset, cache_dir=work.cache_dir))
     work = work.model_copy(update={"threads": work.threads or max(1, (os.cpu_count() or 1) // jobs)})
     todo = [config for config in configs if not finished(_opened(config, work), work)]
     running: list[Worker] = []

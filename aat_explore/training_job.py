@@ -7,10 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from aat_explore import datasets
+from aat_explore import command_lines
 from aat_explore.config import RunConfig, Values
-from aat_explore.errors import AATError
-from aat_explore.presets import preset_of, train_flags
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 # Python ignores SIGINT if whoever started it did, as a shell does with `app &`: the trainer must hear the stop button.
@@ -33,30 +31,11 @@ class Job(Values):
     reason: str = Field("", max_length=2000, description="Why it failed, in one line.")
 
 
-def check_num_perturbed(config: RunConfig, cache_dir: Path | str) -> None:
-    """AATError if the run is to perturb more samples than its data set has, or the data set is unknown."""
-    n, num = config.num_perturbed, datasets.num_train(config.dataset, cache_dir=cache_dir)
-    if isinstance(n, int) and n > num:
-        raise AATError(f'num_perturbed={n} exceeds num_train={num}; use "all" for full adversarial training')
-
-
-def command_line(job: Job) -> str:
-    """The words after `aat` as they are typed into a shell."""
-    return shlex.join(train_words(job))
-
-
-def train_words(job: Job) -> list[str]:
-    """The words after `aat` that train this job: the preset of its data set, and each field that differs from it."""
-    words = ["train", f"--preset={preset_of(job.config.dataset)}"]
-    for flag, values in train_flags(job.config):
-        words += [f"{flag}={values[0]}"] if len(values) == 1 else [flag, *values]
-    if job.device is not None:
-        words.append(f"--device={job.device}")
-    if job.threads is not None:
-        words.append(f"--threads={job.threads}")
-    return words if job.evaluate else [*words, "--no-evaluate"]
+def train_words(job: Job) -> str:
+    """The words after `aat` that train this job."""
+    return command_lines.train(job.config, device=job.device, threads=job.threads, evaluate=job.evaluate)
 
 
 def trainer_command(job: Job, cache: Path) -> list[str]:
     """The process that trains this job."""
-    return [sys.executable, "-c", TRAINER, *train_words(job), f"--cache-dir={cache}"]
+    return [sys.executable, "-c", TRAINER, *shlex.split(train_words(job)), f"--cache-dir={cache}"]

@@ -27,11 +27,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from aat_explore import processes
-from aat_explore.config import one_line
+from aat_explore import datasets, processes
+from aat_explore.config import check_num_perturbed, one_line
 from aat_explore.errors import AATError
 from aat_explore.store import RunNotFoundError, Store, locked, write_whole
-from aat_explore.training_job import Job, check_num_perturbed, trainer_command
+from aat_explore.training_job import Job, trainer_command
 
 JOB_FILE = re.compile(r"[0-9]{6}\.json")
 MOST_BYTES = 65_536  # of a job file, and of the end of a log that is looked at
@@ -86,7 +86,7 @@ def listing(cache: Path) -> Listing:
 def enqueue(cache: Path, job: Job) -> Entry:
     """Add a job to the end of the queue; AATError if its run waits, runs, is trained elsewhere, or nothing is left."""
     run_id = job.config.run_id
-    check_num_perturbed(job.config, cache)
+    check_num_perturbed(job.config, datasets.num_train(job.config.dataset, cache_dir=cache))
     refuse_if_trained(cache, job)
     with _changing(cache) as folder:
         for entry in listing(cache).entries:

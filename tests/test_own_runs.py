@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 
 import pages
@@ -73,7 +74,7 @@ def test_the_queue_trains_own_images_by_the_words_of_the_command_line(tmp_path):
     name = datasets.add(GIVEN, name="photos", cache_dir=tmp_path)
     config = preset("mini", dataset=name, num_perturbed=33, epsilon=0.03)
     entry = training_queue.enqueue(tmp_path, Job(config=config))
-    command = parse(training_job.train_words(entry.job))
+    command = parse(shlex.split(training_job.train_words(entry.job)))
     assert checked_config({field: getattr(command.flags, field) for field in ("dataset", "epsilon")}).dataset == name
     with pytest.raises(AATError, match="num_perturbed=34 exceeds num_train=33"):
         training_queue.enqueue(tmp_path, Job(config=config.model_copy(update={"num_perturbed": 34})))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def sleeping_worker(tmp_path, monkeypatch):
     ],
 )
 def test_the_command_line_means_the_config_it_was_made_from(config):
-    command = parse(training_job.train_words(Job(config=config, evaluate=False, threads=1, device="cpu")))
+    command = parse(shlex.split(training_job.train_words(Job(config=config, evaluate=False, threads=1, device="cpu"))))
     fields = {name: getattr(command.flags, name) for name in RunConfig.model_fields}
     assert checked_config(fields | {"attack": vars(fields["attack"])}) == config
     assert (command.evaluate, command.threads, command.device) == (False, 1, "cpu")

@@ -10,7 +10,7 @@ import streamlit as st
 from pydantic import BaseModel
 
 from aat_explore import datasets, training_job, training_queue
-from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, checked_config
+from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, check_num_perturbed, checked_config
 from aat_explore.dashboard import choices, page
 from aat_explore.errors import AATError
 from aat_explore.presets import PRESETS, flat
@@ -194,13 +194,13 @@ def _offer(configs: list[RunConfig], how: Job) -> None:
     jobs = [how.model_copy(update={"config": config}) for config in configs]
     try:
         t = datasets.num_train(configs[0].dataset, cache_dir=cache)
-        training_job.check_num_perturbed(configs[0], cache)
+        check_num_perturbed(configs[0], t)
     except AATError as error:
         st.error(page.plain(str(error)))
         return
     for job in jobs:
         st.markdown(f"**{page.plain(job.config.run_id)}**: {_standing(job)}")
-    st.code("\n".join(page.command(training_job.command_line(job)) for job in jobs), language="bash", wrap_lines=True)
+    st.code("\n".join(page.command(training_job.train_words(job)) for job in jobs), language="bash", wrap_lines=True)
     _cost(configs, t)
     if not training_queue.writable(cache):
         st.info(f"{page.plain(str(cache))} can only be read: nothing can be trained into it. Use another --cache-dir.")
