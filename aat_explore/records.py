@@ -17,6 +17,8 @@ SCHEMA_VERSION = 1
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
+COST_PHASES = ("seconds_scoring", "seconds_draw", "seconds_perturb", "seconds_train")  # of what an epoch costs
+
 
 class EpochMetrics(Values):
     """One row of `metrics.parquet`. Accuracies are shares in [0, 1]; None where a figure does not exist."""

@@ -22,6 +22,7 @@ from aat_explore.config import EvaluationConfig, RunConfig, checked, checked_con
 from aat_explore.errors import AATError
 from aat_explore.presets import PRESETS, preset
 from aat_explore.records import Evaluation
+from aat_explore.states import standing
 from aat_explore.store import KEEP_EVERY, Run, Store, light_copy, rows_of
 from aat_explore.views import checks, frames
 from aat_explore.views.recipes import evaluation_name
@@ -144,7 +145,8 @@ def show(run_id: str, cache_dir: Path, *, as_json: bool) -> int:
         return 0
     console = Console()
     console.print(
-        f"{run.id}: epoch {run.epoch} of {run.config.epochs}, {frames.status(run, run.training)}", soft_wrap=True
+        f"{run.id}: epoch {run.epoch} of {run.config.epochs}, {standing(run.config, run, busy=run.training).status}",
+        soft_wrap=True,
     )
     verified = f"in {run.path}, all {len(run.head.files)} files verified"
     console.print(verified, highlight=False, markup=False, soft_wrap=True)

@@ -6,7 +6,6 @@
     sample.py   one training image over all epochs
     attack.py   one sample under attack, and the signs of gradient masking
     paper.py    many runs: the test accuracies behind the paper's figures
-    cost.py     what a training will cost, from what others took
     compare.py  runs beside each other: settings, curves, what each drew, pairs by seed
 
 Columns are plain words; accuracies and shares are in [0, 1], ε in pixel units, times in seconds, losses in nats.
@@ -47,7 +46,6 @@ from aat_explore.views.frames.compare import (
     repetitions,
     tested_alike,
 )
-from aat_explore.views.frames.cost import Cost, Pace, cost, pace, passes, total_passes
 from aat_explore.views.frames.dynamics import (
     chance_overlap,
     draw_counts,
@@ -112,7 +110,6 @@ from aat_explore.views.frames.runs import (
     progress,
     robustness_over_epochs,
     runs_table,
-    status,
     summary,
     values,
 )
@@ -161,11 +158,9 @@ __all__ = [
     "Array",
     "Attacked",
     "Attempt",
-    "Cost",
     "DrawStatistics",
     "Frame",
     "PMatrix",
-    "Pace",
     "PlaceInList",
     "SampleFacts",
     "SampleMap",
@@ -181,7 +176,6 @@ __all__ = [
     "class_of",
     "clean_images",
     "config_differences",
-    "cost",
     "count_captions",
     "curves",
     "datasets",
@@ -228,10 +222,8 @@ __all__ = [
     "overlaps",
     "p_histogram",
     "p_matrix",
-    "pace",
     "paired_by_seed",
     "pairs",
-    "passes",
     "pgd_on_all",
     "picked",
     "place_in_list",
@@ -251,7 +243,6 @@ __all__ = [
     "sample_places",
     "sample_versions",
     "selected",
-    "status",
     "strong_tests",
     "summary",
     "tested_alike",
@@ -261,7 +252,6 @@ __all__ = [
     "times_drawn",
     "titles",
     "together",
-    "total_passes",
     "unevenness",
     "unfinished",
     "untested",

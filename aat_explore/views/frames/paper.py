@@ -9,8 +9,8 @@ import pandas as pd
 
 from aat_explore import command_lines
 from aat_explore.errors import AATError
+from aat_explore.records import COST_PHASES
 from aat_explore.views import checks, evaluations
-from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import TEST_NAMES, WEAK_TESTS, Recipe, norm_name, recipe
 
