@@ -375,6 +375,13 @@ def one_line(error: ValidationError) -> str:
     return "; ".join(start + " or ".join(reasons) for start, reasons in said.items())
 
 
+def check_num_perturbed(config: RunConfig, num_train: int) -> None:
+    """Raise AATError if a run is to perturb more samples than its data set has to train on."""
+    n = config.num_perturbed
+    if n != "all" and n > num_train:
+        raise AATError(f'num_perturbed={n} exceeds num_train={num_train}; use "all" for full adversarial training')
+
+
 def checked_run_id(run_id: str) -> str:
     """Return `run_id` if it can be a folder's name (`^[a-z0-9][a-z0-9._-]{0,63}$`); the one place that decides."""
     if not RUN_ID_PATTERN.fullmatch(run_id):

@@ -12,7 +12,7 @@ from torch import nn
 
 from aat_explore import datasets
 from aat_explore.attacks import is_place
-from aat_explore.config import EvaluationConfig, RunConfig
+from aat_explore.config import EvaluationConfig, RunConfig, check_num_perturbed
 from aat_explore.engine import admission, attempts, evaluation, own, trainer
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import computing, describe, versions
@@ -62,7 +62,7 @@ def train(
     store = Store(cache_dir)
     with computing(device, threads) as place:
         data = datasets.load(config.dataset, cache_dir=cache_dir)
-        trainer.check_num_perturbed(config, len(data.train))
+        check_num_perturbed(config, len(data.train))
         few = slice(0, admission.FEW)
         tried = ImageSet.from_numpy(data.train.images(few), data.train.labels[few], place)
         admission.admit(config, tried, data.num_classes)

@@ -61,22 +61,3 @@ def flat(config: RunConfig) -> dict[str, Any]:
     for name, value in config:
         fields |= {f"attack.{part}": of_attack for part, of_attack in value} if name == "attack" else {name: value}
     return fields
-
-
-def train_flags(config: RunConfig) -> list[tuple[str, list[str]]]:
-    """Flags of `aat train` and their values for each field that differs from the preset of the data set."""
-    usual = flat(PRESETS[preset_of(config.dataset)])
-    flags: list[tuple[str, list[str]]] = []
-    for field, value in flat(config).items():
-        if value != usual[field]:
-            name = field.replace("_", "-")
-            if isinstance(value, bool) and isinstance(usual[field], bool):
-                flags.append((f"--{name}" if value else f"--no-{name}", []))
-            else:
-                flags.append((f"--{name}", _words(value)))
-    return flags
-
-
-def _words(value: Any) -> list[str]:
-    """A value as the words that follow its flag, pairs one after another."""
-    return [word for part in value for word in _words(part)] if isinstance(value, tuple) else [str(value)]

@@ -35,6 +35,8 @@ RENAMED: dict[type[Values], dict[str, str]] = {}
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
+COST_PHASES = ("seconds_scoring", "seconds_draw", "seconds_perturb", "seconds_train")  # of what an epoch costs
+
 
 class EpochMetrics(Values):
     """One row of `metrics.parquet`. Accuracies are shares in [0, 1]; None where a figure does not exist.

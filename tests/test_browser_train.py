@@ -8,11 +8,11 @@ import psutil
 import pytest
 from waiting import wait_for
 
-from aat_explore import training_queue
 from aat_explore.config import RunConfig
+from aat_explore.jobs import queue as training_queue
+from aat_explore.jobs.queue import Entry
 from aat_explore.presets import preset
 from aat_explore.store import Store
-from aat_explore.training_queue import Entry
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

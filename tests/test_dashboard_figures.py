@@ -58,7 +58,7 @@ def test_without_n_0_the_page_says_what_to_train_and_gives_no_verdict(store):
     run_tested(store, 0.9, num_perturbed=100, lr=0.02, seed=3)
     app = opened("accuracy")
     assert app.dataframe[1].value["within"].tolist() == ["not known"]
-    words = "aat train --preset mini --num-perturbed 0 --epochs 1 --lr 0.02 --seed 3"
+    words = "aat train --preset=mini --num-perturbed=0 --epochs=1 --lr=0.02 --seed=3"
     assert any(code.value.startswith(words) for code in app.code)
 
 

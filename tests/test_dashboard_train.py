@@ -10,11 +10,11 @@ from pages import said, sound
 from streamlit.testing.v1 import AppTest
 from synthetic import make_record, make_run
 
-from aat_explore import training_queue
 from aat_explore.config import RunConfig
+from aat_explore.jobs import cost
+from aat_explore.jobs import queue as training_queue
+from aat_explore.jobs.job import Job
 from aat_explore.presets import preset
-from aat_explore.training_job import Job
-from aat_explore.views import frames
 
 opened = partial(pages.opened, "train")
 
@@ -162,14 +162,14 @@ def test_a_cache_that_can_only_be_read_offers_no_start(store):
     ],
 )
 def test_passes_are_those_of_the_design(fields, passes):
-    assert frames.passes(preset("mini", **fields), 5000) == pytest.approx(passes)
+    assert cost.passes(preset("mini", **fields), 5000) == pytest.approx(passes)
 
 
 def test_the_estimate_scales_measured_seconds_by_passes(store):
     run = make_run(store, epochs=2, num_perturbed=1000)  # 1.7 s an epoch for 5 passes, 0.21 s besides
     metrics = make_record(run.config, 1).metrics
     assert metrics.seconds_validate + metrics.seconds_record == pytest.approx(0.21)
-    cost = frames.cost(preset("mini", num_perturbed=0, epochs=10), 5000, [frames.pace(run)])
-    assert cost.seconds == pytest.approx(1.7 / 5 * 3 + 0.21)
-    assert cost.total_seconds == pytest.approx(10 * (1.7 / 5 * 3 + 0.21))
-    assert frames.cost(preset("letter-mnist"), 55_000, [frames.pace(run)]).seconds is None
+    estimate = cost.cost(preset("mini", num_perturbed=0, epochs=10), 5000, [cost.pace(run)])
+    assert estimate.seconds == pytest.approx(1.7 / 5 * 3 + 0.21)
+    assert estimate.total_seconds == pytest.approx(10 * (1.7 / 5 * 3 + 0.21))
+    assert cost.cost(preset("letter-mnist"), 55_000, [cost.pace(run)]).seconds is None

@@ -2,10 +2,11 @@
 
 import pytest
 
-from aat_explore import grid, readings
+from aat_explore import readings
 from aat_explore.cli import main
 from aat_explore.config import EvaluationConfig
 from aat_explore.errors import AATError
+from aat_explore.jobs import grid
 from aat_explore.presets import PRESETS, preset
 from aat_explore.store import Store
 

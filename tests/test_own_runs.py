@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 
 import pages
@@ -10,14 +11,15 @@ from own_images import CLASSES, make_images, write_image_folder
 from pages import said
 from synthetic import make_evaluation, make_record
 
-from aat_explore import checking, datasets, experiment, training_job, training_queue
+from aat_explore import checking, command_lines, datasets, experiment
 from aat_explore.cli import main
 from aat_explore.cli.arguments import parse
 from aat_explore.config import EvaluationConfig, checked_config
 from aat_explore.errors import AATError
+from aat_explore.jobs import queue as training_queue
+from aat_explore.jobs.job import Job
 from aat_explore.presets import preset
 from aat_explore.store import Store
-from aat_explore.training_job import Job
 
 pytestmark = pytest.mark.usefixtures("no_other_data")
 
@@ -73,7 +75,7 @@ def test_the_queue_trains_own_images_by_the_words_of_the_command_line(tmp_path):
     name = datasets.add(GIVEN, name="photos", cache_dir=tmp_path)
     config = preset("mini", dataset=name, num_perturbed=33, epsilon=0.03)
     entry = training_queue.enqueue(tmp_path, Job(config=config))
-    command = parse(training_job.train_words(entry.job))
+    command = parse(shlex.split(command_lines.train(entry.job.config)))
     assert checked_config({field: getattr(command.flags, field) for field in ("dataset", "epsilon")}).dataset == name
     with pytest.raises(AATError, match="num_perturbed=34 exceeds num_train=33"):
         training_queue.enqueue(tmp_path, Job(config=config.model_copy(update={"num_perturbed": 34})))

@@ -19,8 +19,8 @@ from aat_explore.engine.device import Stopwatch
 from aat_explore.engine.streams import stream
 from aat_explore.engine.trainer import Resume, Trainer, train
 from aat_explore.errors import AATError
+from aat_explore.jobs import cost
 from aat_explore.presets import preset
-from aat_explore.views import frames
 from aat_explore.views.recipes import norm_name, recipe
 
 T = 300
@@ -230,7 +230,7 @@ def test_an_own_score_that_takes_chances_is_resumed_as_if_it_had_not_been_cut_of
     ],
 )
 def test_scoring_without_a_gradient_costs_one_pass_and_spares_fgsm_none(fields, passes):
-    assert frames.passes(preset("mini", **fields), 5000) == pytest.approx(passes)
+    assert cost.passes(preset("mini", **fields), 5000) == pytest.approx(passes)
 
 
 def test_a_score_and_its_power_name_what_p_is_made_from():

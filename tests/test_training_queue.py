@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,13 +12,15 @@ import pytest
 from synthetic import make_run
 from waiting import wait_for
 
-from aat_explore import processes, training_job, training_queue
+from aat_explore import command_lines
 from aat_explore.cli.arguments import parse
 from aat_explore.config import AttackConfig, RunConfig, checked_config
 from aat_explore.errors import AATError
+from aat_explore.jobs import processes, worker
+from aat_explore.jobs import queue as training_queue
+from aat_explore.jobs.job import Job
 from aat_explore.presets import preset
 from aat_explore.store import Store
-from aat_explore.training_job import Job
 
 SLEEPER = "import time; print('at work', flush=True); time.sleep(60)"
 
@@ -32,9 +35,7 @@ def states(cache: Path) -> list[str]:
 
 def pretend(monkeypatch, code: str) -> None:
     """Let a small program stand in for the trainer; it gets the seed as its last word."""
-    monkeypatch.setattr(
-        training_queue, "trainer_command", lambda job, cache: [sys.executable, "-c", code, str(job.config.seed)]
-    )
+    monkeypatch.setattr(worker, "command", lambda task, cache: [sys.executable, "-c", code, str(task.config.seed)])
 
 
 @pytest.fixture
@@ -42,9 +43,9 @@ def sleeping_worker(tmp_path, monkeypatch):
     """A worker process whose trainer sleeps; both are ended after the test."""
     pretend(monkeypatch, SLEEPER)
     code = (
-        "import sys; from pathlib import Path; from aat_explore import training_queue as q\n"
-        f"q.trainer_command = lambda job, cache: [sys.executable, '-c', {SLEEPER!r}, str(job.config.seed)]\n"
-        "q.work(Path(sys.argv[1]))"
+        "import sys; from pathlib import Path; from aat_explore.jobs import queue, worker\n"
+        f"worker.command = lambda task, cache: [sys.executable, '-c', {SLEEPER!r}, str(task.config.seed)]\n"
+        "queue.work(Path(sys.argv[1]))"
     )
     workers = []
 
@@ -56,9 +57,9 @@ def sleeping_worker(tmp_path, monkeypatch):
     for entry in training_queue.listing(tmp_path).entries:
         if training_queue.alive(entry, tmp_path):
             os.killpg(entry.job.pid, signal.SIGKILL)
-    for worker in workers:
-        worker.kill()
-        worker.wait()
+    for process in workers:
+        process.kill()
+        process.wait()
 
 
 # --- Commands --------------------------------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ def sleeping_worker(tmp_path, monkeypatch):
     ],
 )
 def test_the_command_line_means_the_config_it_was_made_from(config):
-    command = parse(training_job.train_words(Job(config=config, evaluate=False, threads=1, device="cpu")))
+    command = parse(shlex.split(command_lines.train(config, evaluate=False, threads=1, device="cpu")))
     fields = {name: getattr(command.flags, name) for name in RunConfig.model_fields}
     assert checked_config(fields | {"attack": vars(fields["attack"])}) == config
     assert (command.evaluate, command.threads, command.device) == (False, 1, "cpu")
@@ -146,11 +147,11 @@ def test_stopping_interrupts_the_trainer_and_the_next_job_begins(tmp_path, sleep
 
 def test_a_job_whose_worker_and_trainer_died_failed(tmp_path, sleeping_worker):
     training_queue.enqueue(tmp_path, job())
-    worker = sleeping_worker()
+    keeper = sleeping_worker()
     wait_for(lambda: training_queue.listing(tmp_path).entries[0].log_lines() == ["at work"])
     [entry] = training_queue.listing(tmp_path).entries
-    worker.kill()
-    worker.wait()
+    keeper.kill()
+    keeper.wait()
     assert training_queue.alive(entry, tmp_path), "the trainer outlives its worker"
     os.killpg(entry.job.pid, signal.SIGKILL)
     wait_for(lambda: not training_queue.alive(entry, tmp_path))

@@ -239,7 +239,7 @@ def test_the_page_gives_each_claim_and_what_it_is_judged_by(store):
     assert said(app).count("**does not hold**") == 2  # all costs nothing, and is not robust
     assert "1\\. AAT" not in said(app)
     assert "n = 100 less n = 0, clean" in set(app.dataframe[0].value["what"])
-    assert "aat train --preset mini --num-perturbed 100 --norm-power 0.0 --epochs" in said(app)
+    assert "aat train --preset=mini --num-perturbed=100 --norm-power=0.0 --epochs" in said(app)
 
 
 def test_without_runs_that_sample_the_page_says_what_to_type(store):

@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from aat_explore.errors import AATError
+from aat_explore.errors import in_one_line
 
 __all__ = ["main", "printable"]
 
@@ -31,17 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = parse(sys.argv[1:] if argv is None else list(argv)).run()
         sys.stdout.flush()  # what cannot be written is to be known here, not when Python ends
         return code
-    except AATError as error:
-        return _complain(str(error))
     except BrokenPipeError:  # the reader of `aat list | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        return _complain(f"{error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions")
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's; `aat list` has no torch to compare with
+    except Exception as error:
+        if (message := in_one_line(error)) is None:
             raise
-        return _complain("the device's memory is full; lower batch_size, or use --device cpu")
+        return _complain(message)
     except KeyboardInterrupt:
         print("aat: stopped; the same command goes on after the last finished epoch", file=sys.stderr)
         return 130

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from aat_explore import command_lines
 from aat_explore.dashboard import choices, downloads, figures, page
 from aat_explore.store import Run
 from aat_explore.views import frames
@@ -87,7 +88,7 @@ def _what_works(runs: Sequence[Run], measured: frames.Frame, chosen: dict[str, R
     losses = claims.against_all(measured, dataset, chosen[dataset], test)
     if losses.empty:
         st.info("There is no run with n = all beside these, with the same seed. This trains one:")
-        st.code(page.command(frames.train_words(one, num_perturbed="all")), language="bash")
+        st.code(page.command(command_lines.train_like(one, num_perturbed="all")), language="bash")
     else:
         st.write(
             f"The smallest n that loses at most {claims.NEARLY:g} points of robust accuracy to n = all. "
@@ -98,6 +99,6 @@ def _what_works(runs: Sequence[Run], measured: frames.Frame, chosen: dict[str, R
     pairs = claims.against_uniform(measured, dataset, chosen[dataset], test)
     if pairs.empty:
         st.info("There is no run that picks at random beside these, with the same n and seed. This trains one:")
-        st.code(page.command(frames.train_words(one, norm_power=0.0)), language="bash")
+        st.code(page.command(command_lines.train_like(one, norm_power=0.0)), language="bash")
         return
     downloads.table(pairs, alt="Robust accuracy by norm less that at random", column_config=WORKS)

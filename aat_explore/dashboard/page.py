@@ -4,7 +4,6 @@ Text that comes out of files (data sets, class names, reasons of damage) goes th
 """
 
 import argparse
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import streamlit as st
 
-from aat_explore import datasets
+from aat_explore import command_lines, datasets
 from aat_explore.dashboard import choices, state
 from aat_explore.dashboard.text import plain as plain
 from aat_explore.errors import AATError
@@ -37,8 +36,7 @@ def cache_dir() -> Path:
 
 def command(words: str) -> str:
     """A command line that works on this cache, e.g. `aat demo --cache-dir X`."""
-    root = cache_dir()
-    return f"aat {words}" if root == Path("cache") else f"aat {words} --cache-dir {shlex.quote(str(root))}"
+    return command_lines.aat(words, cache_dir())
 
 
 def readable_runs() -> list[Run]:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from aat_explore.dashboard import choices, downloads, page, state
 from aat_explore.errors import AATError
+from aat_explore.states import standing
 from aat_explore.store import Run, Store
 from aat_explore.views import charts, frames
 
@@ -120,7 +121,7 @@ def _in_training(runs: list[Run]) -> None:
 
 
 def _one_run(run: Run, training: list[str]) -> None:
-    status = frames.status(run, run.id in training)
+    status = standing(run.config, run, busy=run.id in training).status
     losses = ", ".join(f"{name} {loss:.3f}" for name, loss in page.remembered(frames.last_losses, run).items())
     done = f"{run.epoch} of {run.config.epochs} epochs, {status}; last training loss in nats: {losses}"
     st.progress(run.epoch / run.config.epochs, done)

@@ -9,15 +9,18 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 from pydantic import BaseModel
 
-from aat_explore import datasets, training_job, training_queue
+from aat_explore import command_lines, datasets
 from aat_explore.attacks import REGISTRY as ATTACKS
-from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, checked_config
+from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, check_num_perturbed, checked_config
 from aat_explore.dashboard import choices, page, state
 from aat_explore.errors import AATError
+from aat_explore.jobs import queue
+from aat_explore.jobs.cost import cost, pace
+from aat_explore.jobs.job import Job
+from aat_explore.jobs.queue import Entry
+from aat_explore.jobs.standing import standing
 from aat_explore.presets import PRESETS, flat
 from aat_explore.store import RunNotFoundError, Store
-from aat_explore.training_job import Job
-from aat_explore.training_queue import Entry
 from aat_explore.views import frames
 
 IN_FRONT = ("dataset", "num_perturbed", "norm_power", "epsilon", "attack.kind", "epochs", "seed")
@@ -198,15 +201,15 @@ def _offer(configs: list[RunConfig], how: Job) -> None:
     jobs = [how.model_copy(update={"config": config}) for config in configs]
     try:
         t = datasets.num_train(configs[0].dataset, cache_dir=cache)
-        training_job.check_num_perturbed(configs[0], cache)
+        check_num_perturbed(configs[0], t)
     except AATError as error:
         st.error(page.plain(str(error)))
         return
     for job in jobs:
         st.markdown(f"**{page.plain(job.config.run_id)}**: {_standing(job)}")
-    st.code("\n".join(page.command(training_job.command_line(job)) for job in jobs), language="bash", wrap_lines=True)
+    st.code("\n".join(_command(job) for job in jobs), language="bash", wrap_lines=True)
     _cost(configs, t)
-    if not training_queue.writable(cache):
+    if not queue.writable(cache):
         st.info(f"{page.plain(str(cache))} can only be read: nothing can be trained into it. Use another --cache-dir.")
         return
     words = "Start" if len(jobs) == 1 else f"Start {len(jobs)} trainings"
@@ -214,41 +217,51 @@ def _offer(configs: list[RunConfig], how: Job) -> None:
         _start(jobs)
 
 
+def _command(job: Job) -> str:
+    words = command_lines.train(job.config, device=job.device, threads=job.threads, evaluate=job.evaluate)
+    return page.command(words)
+
+
 def _standing(job: Job) -> str:
     """What training this would do, given what the cache holds."""
     try:
-        run = Store(page.cache_dir()).open(job.config.run_id)
-        if run.training:
-            return f"is being trained, {run.epoch} of {run.config.epochs} epochs done"
-        if run.complete:
-            rest = job.evaluate and not run.showcase and not run.evaluations()
-            return "is trained already; only its evaluation is missing" if rest else "complete: nothing to do"
-        if run.showcase:
-            return f"the showcase has {run.epoch} of its {run.config.epochs} epochs; it would be trained anew"
-        return f"was cut off: goes on from epoch {run.epoch + 1} of {run.config.epochs}"
-    except RunNotFoundError:
-        return f"new, {job.config.epochs} epochs"
+        present, epochs = standing(job.task, page.cache_dir()), job.config.epochs
     except AATError as error:
         return page.plain(str(error))
+    if present.busy:
+        return f"is being trained, {present.epoch} of {epochs} epochs done"
+    if present.settled:
+        return "complete: nothing to do"
+    if present.showcase:
+        return f"the showcase has {present.epoch} of its {epochs} epochs; it would be trained anew"
+    if present.trained:
+        return "is trained already; only its evaluation is missing"
+    return (
+        f"was cut off: goes on from epoch {present.epoch + 1} of {epochs}" if present.epoch else f"new, {epochs} epochs"
+    )
 
 
 def _cost(configs: list[RunConfig], num_train: int) -> None:
     paces = []
     for run in Store(page.cache_dir()).list().runs:
         try:
-            paces.append(page.remembered(frames.pace, run))
+            paces.append(page.remembered(pace, run))
         except AATError:  # damaged, or just growing: the Runs page says so
             continue
-    cost = frames.cost(configs[0], num_train, paces)
-    if cost.seconds is None or cost.total_seconds is None:
-        st.markdown(f"Cost: {cost.passes:.3g} passes over T = {num_train:,} an epoch; {cost.source}.")
+    estimate = cost(configs[0], num_train, paces)
+    if estimate.seconds is None or estimate.total_seconds is None:
+        st.markdown(f"Cost: {estimate.passes:.3g} passes over T = {num_train:,} an epoch; {estimate.source}.")
         return
-    runs = "" if len(configs) == 1 else f" a run, {_duration(cost.total_seconds * len(configs))} for all {len(configs)}"
-    st.markdown(
-        f"Cost: {cost.passes:.3g} passes over T = {num_train:,} an epoch, about **{_duration(cost.seconds)}**; "
-        f"{configs[0].epochs} epochs about **{_duration(cost.total_seconds)}**{runs}, before the final evaluation."
+    runs = (
+        ""
+        if len(configs) == 1
+        else f" a run, {_duration(estimate.total_seconds * len(configs))} for all {len(configs)}"
     )
-    st.caption(f"Estimated from {page.plain(cost.source)}.")
+    st.markdown(
+        f"Cost: {estimate.passes:.3g} passes over T = {num_train:,} an epoch, about **{_duration(estimate.seconds)}**; "
+        f"{configs[0].epochs} epochs about **{_duration(estimate.total_seconds)}**{runs}, before the final evaluation."
+    )
+    st.caption(f"Estimated from {page.plain(estimate.source)}.")
 
 
 def _duration(seconds: float) -> str:
@@ -262,12 +275,12 @@ def _start(jobs: list[Job]) -> None:
     cache, queued = page.cache_dir(), 0
     for job in jobs:
         try:
-            training_queue.enqueue(cache, job)
+            queue.enqueue(cache, job)
             queued += 1
         except AATError as error:
             st.error(page.plain(str(error)))
     if queued:
-        training_queue.start_worker(cache)
+        queue.start_worker(cache)
         st.success(f"{queued} of {len(jobs)} queued.")
 
 
@@ -277,7 +290,7 @@ def _start(jobs: list[Job]) -> None:
 def _queue() -> None:
     """Every job with its progress, log and button; the page is drawn again when something of this changes."""
     cache = page.cache_dir()
-    found = training_queue.listing(cache)
+    found = queue.listing(cache)
     st.subheader("Queue")
     if refused := state.TRAIN_REFUSED.take():
         st.error(page.plain(refused))
@@ -287,10 +300,10 @@ def _queue() -> None:
     ended = [entry for entry in reversed(found.entries) if not entry.active]
     shown = [*active, *ended[:ENDED]]
     st.caption(f"Showing {len(shown)} of {len(found.entries)} trainings started here; one runs at a time.")
-    if active and not training_queue.working(cache):
+    if active and not queue.working(cache):
         st.info("Nobody works at this queue now: its worker was ended, or is just starting.")
         if st.button("Go on with the queue", key="train go on"):
-            training_queue.start_worker(cache)
+            queue.start_worker(cache)
     for entry in shown:
         _entry(entry)
     _follow(_state(), found.damaged)
@@ -307,12 +320,12 @@ def _entry(entry: Entry) -> None:
             _progress(job)
             button.button(
                 "Stop", icon=":material/stop:", key=f"train stop {entry.name}", on_click=_act,
-                args=(training_queue.stop, cache, entry.name), help="The epochs finished so far are kept.",
+                args=(queue.stop, cache, entry.name), help="The epochs finished so far are kept.",
             )  # fmt: skip
         else:
             button.button(
                 "Remove", key=f"train remove {entry.name}", on_click=_act,
-                args=(training_queue.remove, cache, entry.name), help="From this list; the run stays.",
+                args=(queue.remove, cache, entry.name), help="From this list; the run stays.",
             )  # fmt: skip
         lines = entry.log_lines()
         if lines and job.state in ("running", "failed"):
@@ -345,8 +358,8 @@ def _progress(job: Job) -> None:
 def _state() -> tuple[object, ...]:
     """All that the queue shows, to tell whether it changed."""
     cache = page.cache_dir()
-    state: list[object] = [training_queue.working(cache)]
-    for entry in training_queue.listing(cache).entries:
+    state: list[object] = [queue.working(cache)]
+    for entry in queue.listing(cache).entries:
         state.append((entry.name, entry.job.state, entry.job.pid))
         if entry.job.state == "running":
             state.append(tuple(entry.log_lines()))
@@ -360,5 +373,5 @@ def _state() -> tuple[object, ...]:
 @st.fragment(run_every=2)
 def _follow(state: tuple[object, ...], damaged: dict[str, str]) -> None:
     """Draw the page again if what the queue shows has changed; else nothing."""
-    if _state() != state or training_queue.listing(page.cache_dir()).damaged != damaged:
+    if _state() != state or queue.listing(page.cache_dir()).damaged != damaged:
         st.rerun()

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 
 from aat_explore.algorithm.models import StdCNN
-from aat_explore.config import RunConfig
+from aat_explore.config import RunConfig, check_num_perturbed
 from aat_explore.engine.baseline_attacks import (
     Attack,
     foolbox_attack,
@@ -32,7 +32,6 @@ from aat_explore.engine.baseline_attacks import (
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch
 from aat_explore.engine.networks import starting_network
-from aat_explore.engine.trainer import check_num_perturbed
 from aat_explore.errors import AATError
 from aat_explore.optional import imported
 

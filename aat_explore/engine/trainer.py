@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aat_explore.algorithm.attacks import move
 from aat_explore.algorithm.sampling import draw, probabilities
-from aat_explore.config import AttackConfig, RunConfig
+from aat_explore.config import AttackConfig, RunConfig, check_num_perturbed
 from aat_explore.engine.batches import ImageSet, clean_pixels
 from aat_explore.engine.counting import clean_correct, fgsm_correct, robust_correct
 from aat_explore.engine.device import Stopwatch, chunk_size, describe
@@ -19,7 +19,6 @@ from aat_explore.engine.perturb import perturb
 from aat_explore.engine.scoring import Scorer
 from aat_explore.engine.steps import Trained, TrainingPass
 from aat_explore.engine.streams import stream
-from aat_explore.errors import AATError
 from aat_explore.records import Arrays, EpochMetrics, EpochRecord
 
 
@@ -57,13 +56,6 @@ def train(
     trainer = Trainer(config, training, validation, num_classes, resume)
     for epoch in range(1 + (resume.epoch if resume else 0), config.epochs + 1):
         yield trainer.run_epoch(epoch)
-
-
-def check_num_perturbed(config: RunConfig, num_train: int) -> None:
-    """Raise AATError if a run asks for more samples than there are."""
-    n = config.num_perturbed
-    if n != "all" and n > num_train:
-        raise AATError(f'num_perturbed={n} exceeds num_train={num_train}; use "all" for full adversarial training')
 
 
 class Trainer:

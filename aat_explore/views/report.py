@@ -6,11 +6,10 @@ from html import escape
 
 import pandas as pd
 
-from aat_explore import readings
+from aat_explore import command_lines, readings
 from aat_explore.errors import AATError
 from aat_explore.views import charts, frames
 from aat_explore.views.frames import claims
-from aat_explore.views.frames.paper import train_words
 from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import Recipe
 
@@ -155,7 +154,7 @@ def _runs(runs: Sequence[Run], frame: pd.DataFrame) -> list[str]:
     dates = sorted(one.created[:10] for one in made)
     parts.append(_table(table))
     parts.append(f"<p>On {escape('; '.join(where))}; {escape('; '.join(versions))}; {dates[0]} to {dates[-1]}.</p>")
-    return [*parts, _commands("Made by:", [f"aat {train_words(run.config)}" for run in runs])]
+    return [*parts, _commands("Made by:", [f"aat {command_lines.train_like(run.config)}" for run in runs])]
 
 
 def _commands(said: str, lines: Sequence[str]) -> str:

@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from aat_explore import grid as grids
 from aat_explore import readings
 from aat_explore.cli import printable
 from aat_explore.cli.flags import CacheDir, Command, Device, Threads, default_cache
 from aat_explore.config import EvaluationConfig, checked
 from aat_explore.errors import AATError
+from aat_explore.jobs import grid as grids
+from aat_explore.states import Standing
 from aat_explore.store import Store
 
 
@@ -59,7 +60,7 @@ class Report(Command):
 
 
 def grid(asked: Grid) -> int:
-    """Do what is left of a grid; 1 if a run failed."""
+    """Do what is left of a grid; 1 if a run failed or was stopped."""
     configs = readings.configs(
         asked.name,
         seeds=asked.seeds,
@@ -79,26 +80,30 @@ def grid(asked: Grid) -> int:
     )
     console = Console()
     if asked.dry:
-        console.print(_table(grids.standings(configs, work, {}), asked.jobs))
+        console.print(_table(grids.standings(configs, work), asked.jobs))
         return 0
     live = Live(console=console, refresh_per_second=2) if console.is_terminal else nullcontext()
     said: set[str] = set()
     with live as table:
 
-        def hear(found: list[grids.Standing]) -> None:
+        def hear(found: list[Standing]) -> None:
             if table is not None:
                 table.update(_table(found, asked.jobs))
                 return
             for one in found:
-                if one.state in ("done", "failed") and one.config.run_id not in said:
+                if one.state in ("done", "failed", "stopped") and one.config.run_id not in said:
                     said.add(one.config.run_id)
                     console.print(_line(one, found, asked.jobs), highlight=False, markup=False, soft_wrap=True)
 
         found = grids.run(configs, work, jobs=asked.jobs, hear=hear)
         hear(found)
-    for run_id, reason in grids.failures(found):
-        console.print(printable(f"{run_id} failed: {reason}"), highlight=False, markup=False, soft_wrap=True)
-    return int(any(grids.failures(found)))
+    unfinished = [one for one in found if one.state in ("failed", "stopped")]
+    for one in unfinished:
+        reason = f": {one.reason}" if one.reason else ""
+        console.print(
+            printable(f"{one.config.run_id} {one.state}{reason}"), highlight=False, markup=False, soft_wrap=True
+        )
+    return int(bool(unfinished))
 
 
 def report(name: str, out: Path | None, cache_dir: Path) -> int:
@@ -116,18 +121,20 @@ def report(name: str, out: Path | None, cache_dir: Path) -> int:
     return 0
 
 
-def _table(found: Sequence[grids.Standing], jobs: int) -> Table:
+def _table(found: Sequence[Standing], jobs: int) -> Table:
     done = sum(one.state == "done" for one in found)
     table = Table(title=f"{done} of {len(found)} done, {_left(grids.seconds_left(found, jobs))}")
     for name in ("run", "epoch", "state", "left"):
         table.add_column(name, justify="left" if name in ("run", "state") else "right")
     for one in found:
         epochs = f"{one.epoch}/{one.config.epochs}"
-        table.add_row(one.config.run_id, epochs, one.state, "" if one.state == "done" else _duration(one.seconds_left))
+        table.add_row(
+            one.config.run_id, epochs, one.activity, "" if one.state == "done" else _duration(one.seconds_left)
+        )
     return table
 
 
-def _line(one: grids.Standing, found: Sequence[grids.Standing], jobs: int) -> str:
+def _line(one: Standing, found: Sequence[Standing], jobs: int) -> str:
     done = sum(standing.state == "done" for standing in found)
     return f"{one.config.run_id} {one.state}; {done} of {len(found)} done, {_left(grids.seconds_left(found, jobs))}"
 

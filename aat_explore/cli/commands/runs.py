@@ -125,11 +125,12 @@ def _print(run: "Run") -> None:
 
     from aat_explore.cli.output import cell, print_evaluation, print_frame
     from aat_explore.presets import PRESETS
-    from aat_explore.views import frames
+    from aat_explore.states import standing
 
     console = Console()
     console.print(
-        f"{run.id}: epoch {run.epoch} of {run.config.epochs}, {frames.status(run, run.training)}", soft_wrap=True
+        f"{run.id}: epoch {run.epoch} of {run.config.epochs}, {standing(run.config, run, busy=run.training).status}",
+        soft_wrap=True,
     )
     verified = f"in {run.path}, all {len(run.head.files)} files verified"
     console.print(verified, highlight=False, markup=False, soft_wrap=True)

@@ -8,7 +8,6 @@
     attack.py   one sample under attack, and the signs of gradient masking
     paper.py    many runs: the test accuracies behind the paper's figures
     claims.py   the paper's claims, with intervals and verdicts
-    cost.py     what a training will cost, from what others took
     compare.py  runs beside each other: settings, curves, what each drew, pairs by seed
 
 Columns are plain words; accuracies and shares are in [0, 1], ε in pixel units, times in seconds, losses in nats.
@@ -50,7 +49,6 @@ from aat_explore.views.frames.compare import (
     repetitions,
     tested_alike,
 )
-from aat_explore.views.frames.cost import Cost, Pace, cost, pace, passes, total_passes
 from aat_explore.views.frames.dynamics import (
     chance_overlap,
     draw_counts,
@@ -94,7 +92,6 @@ from aat_explore.views.frames.paper import (
     strong_tests,
     tested_with,
     tests,
-    train_words,
     unfinished,
     untested,
     usual_choices,
@@ -116,7 +113,6 @@ from aat_explore.views.frames.runs import (
     progress,
     robustness_over_epochs,
     runs_table,
-    status,
     summary,
     values,
 )
@@ -165,11 +161,9 @@ __all__ = [
     "Array",
     "Attacked",
     "Attempt",
-    "Cost",
     "DrawStatistics",
     "Frame",
     "PMatrix",
-    "Pace",
     "PlaceInList",
     "SampleFacts",
     "SampleMap",
@@ -186,7 +180,6 @@ __all__ = [
     "class_of",
     "clean_images",
     "config_differences",
-    "cost",
     "count_captions",
     "curves",
     "datasets",
@@ -233,10 +226,8 @@ __all__ = [
     "overlaps",
     "p_histogram",
     "p_matrix",
-    "pace",
     "paired_by_seed",
     "pairs",
-    "passes",
     "pgd_on_all",
     "picked",
     "place_in_list",
@@ -256,7 +247,6 @@ __all__ = [
     "sample_places",
     "sample_versions",
     "selected",
-    "status",
     "strong_tests",
     "summary",
     "tested_alike",
@@ -266,8 +256,6 @@ __all__ = [
     "times_drawn",
     "titles",
     "together",
-    "total_passes",
-    "train_words",
     "unevenness",
     "unfinished",
     "untested",

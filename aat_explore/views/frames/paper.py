@@ -1,6 +1,5 @@
 """Many runs: the test accuracies behind the paper's figures."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
@@ -8,11 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aat_explore.config import RunConfig
+from aat_explore import command_lines
 from aat_explore.errors import AATError
-from aat_explore.presets import preset_of, train_flags
+from aat_explore.records import COST_PHASES
 from aat_explore.views import checks, evaluations
-from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import Recipe, norm_name, recipe, stands_alone
 
@@ -260,11 +258,7 @@ def baselines_to_train(frame: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
     """
     lacking = [name for name, part in frame.groupby("dataset") if not (part["n"] == "0").any()]
     by_id = {run.id: run.config for run in runs}
-    return [train_words(by_id[frame.loc[frame["dataset"] == name, "run"].iloc[0]], num_perturbed=0) for name in lacking]
-
-
-def train_words(config: RunConfig, **changes: Any) -> str:
-    """Words of `aat` that train a run like `config` but for these `changes`: `train --preset mini --seed 1`."""
-    wanted = config.model_copy(update=changes).canonical()
-    changed = [word for flag, values in train_flags(wanted) for word in (flag, *values)]
-    return shlex.join(["train", "--preset", preset_of(wanted.dataset), *changed])
+    return [
+        command_lines.train_like(by_id[frame.loc[frame["dataset"] == name, "run"].iloc[0]], num_perturbed=0)
+        for name in lacking
+    ]

@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 
 from aat_explore.config import RunConfig
+from aat_explore.records import COST_PHASES
+from aat_explore.states import standing
 from aat_explore.views import checks, evaluations
 from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import PAPERS_SCORE, evaluation_name
 
-COST_PHASES = ("seconds_scoring", "seconds_draw", "seconds_perturb", "seconds_train")
 MEASURES = {
     "loss": ("loss", "all"),
     "loss_drawn": ("loss", "perturbed"),
@@ -33,7 +34,7 @@ def summary(run: Run, training: bool = False) -> dict[str, Any]:
         "robust accuracy": robust,
         "flag": ", ".join(checks.flags(run)),
         "tested with": tested_with,
-        "status": status(run, training),
+        "status": standing(config, run, busy=training).status,
         "epochs": f"{run.epoch}/{config.epochs}",
         "dataset": config.dataset,
         "attack": f"{config.resolved_attack.name}, ε {config.epsilon:g}" if config.num_perturbed != 0 else "",
@@ -47,15 +48,6 @@ def _power(config: RunConfig) -> str:
     """The norm power of a run that samples, and whose power if it is not the gradient norm's."""
     score = config.canonical().score
     return "" if not config.samples else f"{config.norm_power:g}" + ("" if score == PAPERS_SCORE else f" of {score}")
-
-
-def status(run: Run, training: bool) -> str:
-    """`training`, `showcase`, `complete` or `cut off`."""
-    if training:
-        return "training"
-    if run.showcase:
-        return "showcase" if run.complete else "showcase, cut off"
-    return "complete" if run.complete else "cut off"
 
 
 def runs_table(runs: Sequence[Run], training: Collection[str] = ()) -> pd.DataFrame:

@@ -3,11 +3,11 @@
     cache/queue/
         000001.json    one `Job`: the config, its state, the trainer's process
         000001.log     what its trainer printed
-        worker.log     what went wrong in the worker itself
+        worker.log     what went wrong in the process that works the queue off
         .lock          held for an instant while a job file is changed
-        .worker        held by the worker as long as it lives
+        .worker        held by that process as long as it lives
 
-`python -m aat_explore.training_queue CACHE` is the worker: it trains one waiting job after the other and ends when none
+`python -m aat_explore.jobs.queue CACHE` works it off: it has one waiting job after the other trained and ends when none
 waits. A job file is only believed if it is a valid `Job`; the command is built from its config, never read from a file.
 """
 
@@ -27,15 +27,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from aat_explore import processes
-from aat_explore.config import one_line
+from aat_explore import datasets
+from aat_explore.config import check_num_perturbed, one_line
 from aat_explore.errors import AATError
-from aat_explore.store import RunNotFoundError, Store, locked, write_whole
-from aat_explore.training_job import Job, check_num_perturbed, trainer_command
+from aat_explore.jobs import processes, worker
+from aat_explore.jobs.job import Job
+from aat_explore.jobs.standing import standing
+from aat_explore.store import locked, write_whole
 
 JOB_FILE = re.compile(r"[0-9]{6}\.json")
-MOST_BYTES = 65_536  # of a job file, and of the end of a log that is looked at
-PATIENCE = 5.0  # seconds in which a worker about to end has given its lock back
+MOST_BYTES = 65_536  # of a job file
+PATIENCE = 5.0  # seconds in which a process about to end has given its lock back
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,11 @@ class Entry:
 
     def log_lines(self, most: int = 12) -> list[str]:
         """The last lines that the trainer printed, without control characters."""
-        return _last_lines(self.folder / f"{self.name}.log", most)
+        path = self.folder / f"{self.name}.log"
+        if path.is_symlink() or not path.is_file():
+            return []
+        with path.open("rb") as log:
+            return worker.last_lines(log, most)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def listing(cache: Path) -> Listing:
 def enqueue(cache: Path, job: Job) -> Entry:
     """Add a job to the end of the queue; AATError if its run waits, runs, is trained elsewhere, or nothing is left."""
     run_id = job.config.run_id
-    check_num_perturbed(job.config, cache)
+    check_num_perturbed(job.config, datasets.num_train(job.config.dataset, cache_dir=cache))
     refuse_if_trained(cache, job)
     with _changing(cache) as folder:
         for entry in listing(cache).entries:
@@ -105,15 +111,12 @@ def writable(cache: Path) -> bool:
 
 
 def refuse_if_trained(cache: Path, job: Job) -> None:
-    """AATError if the run of `job` is complete and evaluated, or in training by whomever."""
-    try:
-        run = Store(cache).open(job.config.run_id)
-    except RunNotFoundError:
-        return
-    if run.training:
-        raise AATError(f"run={run.id} is being trained by another process; wait for it or stop it")
-    if run.complete and (run.showcase or run.evaluations() or not job.evaluate):
-        raise AATError(f"run={run.id} is complete: there is nothing to do")
+    """AATError if all that `job` wants is there, or its run is in training by whomever."""
+    present, run_id = standing(job.task, cache), job.config.run_id
+    if present.busy:
+        raise AATError(f"run={run_id} is being trained by another process; wait for it or stop it")
+    if present.settled:
+        raise AATError(f"run={run_id} is complete: there is nothing to do")
 
 
 def remove(cache: Path, name: str) -> None:
@@ -148,17 +151,17 @@ def alive(entry: Entry, cache: Path) -> bool:
         return False
     process = processes.seen(entry.job.pid)
     # The interpreter may go by another path; what it was told to run may not differ.
-    words = trainer_command(entry.job, cache.resolve())[1:]
+    words = worker.command(entry.job.task, cache)[1:]
     return process is not None and process[0] == entry.job.began and process[1].endswith(" ".join(words))
 
 
 def working(cache: Path) -> bool:
-    """Whether a worker is alive."""
+    """Whether the process that works the queue off is alive."""
     return locked(_folder(cache) / ".worker")
 
 
 def start_worker(cache: Path) -> None:
-    """Start the worker as a process of its own, which survives this one; it ends at once if there is one already."""
+    """Work the queue off in another process, which survives this one; it ends at once if there is one already."""
     cache = cache.resolve()
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
@@ -166,22 +169,22 @@ def start_worker(cache: Path) -> None:
     except OSError as error:
         raise _unwritable(_folder(cache), error) from None
     try:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "aat_explore.training_queue", str(cache)],
+        process = subprocess.Popen(
+            [sys.executable, "-m", "aat_explore.jobs.queue", str(cache)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     finally:
         os.close(log)
-    threading.Thread(target=worker.wait, daemon=True).start()  # or it would stay a zombie as long as the server lives
+    threading.Thread(target=process.wait, daemon=True).start()  # or it would stay a zombie as long as the server lives
 
 
-# --- The worker ------------------------------------------------------------------------------------------------------
+# --- The process that works it off -----------------------------------------------------------------------------------
 
 
 def work(cache: Path) -> None:
-    """Train one waiting job after the other; returns when none waits, or at once if another worker is alive.
+    """Have one waiting job after the other trained; returns when none waits, or at once if another process does so.
 
-    What a worker that died left behind comes first: a trainer that still runs is waited for, one that is gone failed.
+    What one that died left behind comes first: a trainer that still runs is waited for, one that is gone failed.
     """
     cache = cache.resolve()
     folder = _folder(cache)
@@ -209,8 +212,7 @@ def _clean_up(cache: Path) -> None:
 
 def _complete(job: Job, cache: Path) -> bool:
     try:
-        run = Store(cache).open(job.config.run_id)
-        return run.complete and (not job.evaluate or bool(run.evaluations()))
+        return standing(job.task, cache).settled
     except AATError:
         return False
 
@@ -228,25 +230,14 @@ def _take(cache: Path) -> Entry | None:
 
 def _train(entry: Entry, cache: Path) -> None:
     try:
-        with (entry.folder / f"{entry.name}.log").open("xb") as log:  # x: follows no link, overwrites nothing
-            trainer = subprocess.Popen(
-                trainer_command(entry.job, cache),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            )  # fmt: skip
+        with (entry.folder / f"{entry.name}.log").open("x+b") as log:  # x: follows no link, overwrites nothing
+            trainer = worker.Worker(entry.job.task, cache, log)
+            process = processes.seen(trainer.pid)
+            _change(entry, cache, pid=trainer.pid, began=process[0] if process else "")
+            state, reason = trainer.outcome()
     except OSError as error:
-        _change(entry, cache, state="failed", reason=f"could not be started: {error}")
-        return
-    process = processes.seen(trainer.pid)
-    _change(entry, cache, pid=trainer.pid, began=process[0] if process else "")
-    code = trainer.wait()
-    if code == 0:
-        _change(entry, cache, state="done")
-    elif code in (130, -signal.SIGINT):
-        _change(entry, cache, state="stopped")
-    else:
-        said = entry.log_lines(1)
-        _change(entry, cache, state="failed", reason=said[0][:1000] if said else f"ended with code {code}")
+        state, reason = "failed", f"could not be started: {error}"
+    _change(entry, cache, state=state, reason=reason)
 
 
 # --- Files -----------------------------------------------------------------------------------------------------------
@@ -300,16 +291,6 @@ def _read(path: Path) -> Job:
 
 def _write(entry: Entry) -> None:
     write_whole(entry.folder / f"{entry.name}.json", entry.job.model_dump_json(indent=1).encode())
-
-
-def _last_lines(path: Path, most: int) -> list[str]:
-    if path.is_symlink() or not path.is_file():
-        return []
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - MOST_BYTES))
-        text = file.read(MOST_BYTES).decode(errors="replace")
-    lines = ["".join(filter(str.isprintable, line))[:500].rstrip() for line in text.splitlines()]
-    return [line for line in lines if line][-most:]
 
 
 def _unwritable(path: Path, error: OSError) -> AATError:

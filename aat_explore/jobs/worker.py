@@ -1,0 +1,149 @@
+"""The one way a training process is started, and what it does.
+
+`python -m aat_explore.jobs.worker --cache-dir=CACHE TASK` does one `Task`, given as JSON, as far as it is not done, and
+ends: with 0; with 2 and a last line that says what to mend; or with 130 after SIGINT, having kept every finished epoch.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from aat_explore.errors import in_one_line
+from aat_explore.jobs.job import Task
+from aat_explore.states import State
+
+INTERRUPTED = 130
+MOST_BYTES = 65_536  # of the end of a log that is looked at
+
+
+# --- Who starts one --------------------------------------------------------------------------------------------------
+
+
+def command(task: Task, cache: Path) -> list[str]:
+    """The words of the process that does a task; the same for the same task, so that it is known by them."""
+    fields = json.dumps(task.model_dump(mode="json", exclude_defaults=True))
+    return [sys.executable, "-m", "aat_explore.jobs.worker", f"--cache-dir={cache.resolve()}", fields]
+
+
+class Worker:
+    """A process that does one task and ends; what it prints goes to `log`, which is open for writing and reading.
+
+    It leads a session of its own: Ctrl-C in a terminal reaches it only through whoever started it, once, and not at all
+    if they ignore it. Raises OSError if it cannot be started.
+    """
+
+    def __init__(self, task: Task, cache: Path, log: IO[bytes]) -> None:
+        self.run_id = task.config.run_id
+        self._log = log
+        threads = {} if task.threads is None else {"OMP_NUM_THREADS": str(task.threads)}
+        self._process = subprocess.Popen(
+            command(task, cache),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | threads | {"PYTHONUNBUFFERED": "1"},
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    def outcome(self) -> tuple[State, str]:
+        """Wait for its end; return `done`, `stopped`, or `failed` and why, in one line."""
+        code = self._process.wait()
+        if code == 0:
+            return "done", ""
+        if code in (INTERRUPTED, -signal.SIGINT):
+            return "stopped", ""
+        if code < 0:
+            return "failed", f"was ended by {signal.Signals(-code).name}"
+        lines = last_lines(self._log, 1)
+        return "failed", lines[0] if lines else f"ended with code {code}"
+
+    def interrupt(self) -> None:
+        """Tell it to stop, as Ctrl-C does; nothing if it has ended."""
+        self._process.send_signal(signal.SIGINT)
+
+    def end(self, patience: float) -> None:
+        """Wait so many seconds for its end, and then end it; what it had committed stays."""
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def last_lines(log: IO[bytes], most: int) -> list[str]:
+    """The last lines of a log that are not empty, without control characters."""
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(0, size - MOST_BYTES))
+    text = log.read(MOST_BYTES).decode(errors="replace")
+    lines = ["".join(filter(str.isprintable, line))[:500].rstrip() for line in text.splitlines()]
+    return [line for line in lines if line][-most:]
+
+
+# --- What it does ----------------------------------------------------------------------------------------------------
+
+
+def do(task: Task, cache: Path) -> None:
+    """Train one run, test it and check it, as far as that is not done; raises what these raise."""
+    from aat_explore import checking, experiment  # torch, which whoever starts a worker need not load
+    from aat_explore.jobs.log import Log
+
+    log = Log()
+    run = experiment.train(
+        task.config,
+        cache_dir=cache,
+        device=task.device,
+        threads=task.threads,
+        evaluate_with=task.test,
+        listener=log,
+    )
+    if task.check_images:
+        checking.check(
+            run.id,
+            cache_dir=cache,
+            device=task.device,
+            threads=task.threads,
+            images=task.check_images,
+            listener=log,
+        )
+    print(f"in {run.path}")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do the task that the words give, and return the exit code."""
+    # `aat grid &` in a script has SIGINT ignored, and its children inherit that; a worker must hear it all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    parser = argparse.ArgumentParser(prog="aat_explore.jobs.worker", description=__doc__)
+    parser.add_argument("--cache-dir", type=Path, required=True, help="the cache folder")
+    parser.add_argument("task", type=Task.model_validate_json, help="a Task as JSON")
+    asked = parser.parse_args(words)
+    try:
+        do(asked.task, asked.cache_dir)
+    except KeyboardInterrupt:
+        print("stopped; the same task goes on after the last finished epoch", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if (reason := in_one_line(error)) is None:
+            raise
+        print(reason, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
