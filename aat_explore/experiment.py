@@ -77,7 +77,7 @@ def train(
                     resume=_resume(writer),
                 )
                 _keep(records, writer, listener)
-            elif own.places(config) and writer.read().recorded:
+            elif own.places(config) and writer.read().resumable:
                 own.check_code(config, writer.read().training_state())
             if evaluate_with is not None:
                 _evaluate(writer, evaluate_with, config.epochs, data, place, listener, cache_dir)

@@ -25,6 +25,7 @@ from aat_explore.errors import AATError
 from aat_explore.presets import preset
 from aat_explore.records import SCHEMA_VERSION, EpochMetrics, EpochRecord
 from aat_explore.store import (
+    Contents,
     RunBusyError,
     RunDamagedError,
     RunMovedOnError,
@@ -930,6 +931,35 @@ def test_a_light_copy_has_all_that_figures_are_made_of_and_is_sound(tmp_path):
     with Store(tmp_path / "b").writer(run.config) as writer:  # and it can be tested further
         writer.add_evaluation(make_evaluation(run.config, 3, seed=7, created="2027-02-01"))
     assert len(Store(tmp_path / "b").open(run.id).evaluations()) == 3
+
+
+@pytest.mark.parametrize("images", [None, 0, 3])
+def test_a_copy_with_picks_has_p_picks_and_the_first_images_of_each_epoch(tmp_path, images):
+    run = make_run(Store(tmp_path / "a"), epochs=3)
+    copy = light_copy(run, tmp_path / "b", Contents(picks=True, images=images))
+    copy.verify()
+    assert copy.recorded
+    for epoch in (1, 2, 3):
+        assert np.array_equal(copy.probabilities(epoch), run.probabilities(epoch))
+        assert np.array_equal(copy.drawn(epoch), run.drawn(epoch))
+        for array in ("x_adv", "recorded_losses", "recorded_classes"):
+            assert np.array_equal(getattr(copy, array)(epoch), getattr(run, array)(epoch)[:images])
+    assert copy.checkpoints() == [3]
+    assert not [name for name in copy.head.files if "training" in name]
+
+
+def test_a_copy_without_weights_says_so_when_it_is_asked_for_them(tmp_path):
+    run = make_run(Store(tmp_path / "a"), epochs=2)
+    copy = light_copy(run, tmp_path / "b", Contents(weights=False))
+    copy.verify()
+    assert copy.evaluations() == run.evaluations()
+    with pytest.raises(AATError, match=r"epoch=2 of run=.* has no kept checkpoint; the run has none"):
+        copy.weights(2)
+
+
+def test_a_negative_number_of_images_is_an_error(tmp_path):
+    with pytest.raises(AATError, match=r"images=-1 is negative"):
+        light_copy(make_run(Store(tmp_path / "a"), epochs=1), tmp_path / "b", Contents(picks=True, images=-1))
 
 
 def test_what_is_there_is_not_copied_over_and_what_is_not_complete_not_at_all(tmp_path):

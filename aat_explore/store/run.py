@@ -158,6 +158,11 @@ class Run:
         return self.epoch >= self.config.epochs
 
     @property
+    def resumable(self) -> bool:
+        """Whether the optimiser's state is here, with which training goes on; no copy has it."""
+        return f"checkpoints/{self.epoch:04d}.training.safetensors" in self.head.files
+
+    @property
     def recorded(self) -> bool:
         """Whether what each epoch drew is here; a light copy has it not."""
         return f"epochs/{self.epoch:04d}/drawn.npy" in self.head.files
@@ -291,7 +296,8 @@ class Run:
         name = f"checkpoints/{epoch:04d}.safetensors"
         if name not in self.head.files:
             kept = ", ".join(map(str, self.checkpoints()))
-            raise AATError(f"epoch={epoch} of run={self.id} has no kept checkpoint; choose one of {kept}")
+            remedy = f"choose one of {kept}" if kept else "the run has none, as copies made with --no-weights"
+            raise AATError(f"epoch={epoch} of run={self.id} has no kept checkpoint; {remedy}")
         return self._tensors(name)
 
     def training_state(self) -> dict[str, Array]:

@@ -85,20 +85,26 @@ class Show(Command):
 
 @dataclasses.dataclass
 class Copy(Command):
-    """Copy complete runs into another cache, without what each epoch drew: small enough to be committed."""
+    """Copy complete runs into another cache without optimiser states and early weights: small enough to be sent."""
 
     run_ids: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Runs' names.")]
     to: Annotated[Path, tyro.conf.arg(help="The other cache folder.")]
+    picks: Annotated[bool, tyro.conf.arg(help="Copy p, the picks and the recorded x′ of every epoch as well.")] = False
+    images: Annotated[int | None, tyro.conf.arg(help="With picks: the first x′ of each epoch; None = all.")] = None
+    weights: Annotated[bool, tyro.conf.arg(help="Copy the weights after the last epoch.")] = True
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
 
     def run(self) -> int:
         """Make light copies of runs and say where they are."""
-        from aat_explore.store import Store, light_copy
+        from aat_explore.store import Contents, Store, light_copy
 
         if not self.run_ids:
             raise AATError("no run is named; `aat list` shows them")
+        if self.images is not None and not self.picks:
+            raise AATError(f"images={self.images} has no meaning without picks; add --picks, or drop it")
+        contents = Contents(weights=self.weights, picks=self.picks, images=self.images)
         for run in [Store(self.cache_dir).open(run_id) for run_id in self.run_ids]:
-            print(f"in {light_copy(run, self.to).path}")
+            print(f"in {light_copy(run, self.to, contents).path}")
         return 0
 
 
