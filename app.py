@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import (
+from aat_explore.dashboard import page
+from aat_explore.dashboard.pages import (
     accuracy,
     attack,
     checks,
@@ -10,7 +11,6 @@ from aat_explore.dashboard import (
     compare,
     dynamics,
     guide,
-    page,
     picks,
     robustness,
     runs,

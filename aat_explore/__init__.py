@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from aat_explore.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from aat_explore import attack_lab
     from aat_explore.config import EvaluationConfig, RunConfig
     from aat_explore.datasets import add as add_dataset
     from aat_explore.datasets import load as load_dataset
-    from aat_explore.engine.checks import check_robustness
-    from aat_explore.experiment import evaluate, train
+    from aat_explore.experiments import lab as attack_lab
+    from aat_explore.experiments import run as experiment
+    from aat_explore.experiments.run import evaluate, train
     from aat_explore.presets import preset
+    from aat_explore.robustness.checks import check_robustness
     from aat_explore.store import list_runs, open_run, showcase
     from aat_explore.views import charts, frames, gallery, widgets
 
@@ -28,6 +29,7 @@ __all__ = [
     "charts",
     "check_robustness",
     "evaluate",
+    "experiment",
     "frames",
     "gallery",
     "list_runs",
@@ -43,10 +45,11 @@ _HOMES = {
     "EvaluationConfig": "aat_explore.config:EvaluationConfig",
     "RunConfig": "aat_explore.config:RunConfig",
     "add_dataset": "aat_explore.datasets:add",
-    "attack_lab": "aat_explore.attack_lab",
+    "attack_lab": "aat_explore.experiments.lab",
     "charts": "aat_explore.views.charts",
-    "check_robustness": "aat_explore.engine.checks:check_robustness",
-    "evaluate": "aat_explore.experiment:evaluate",
+    "check_robustness": "aat_explore.robustness.checks:check_robustness",
+    "evaluate": "aat_explore.experiments.run:evaluate",
+    "experiment": "aat_explore.experiments.run",
     "frames": "aat_explore.views.frames",
     "gallery": "aat_explore.views.gallery",
     "list_runs": "aat_explore.store:list_runs",
@@ -54,7 +57,7 @@ _HOMES = {
     "open_run": "aat_explore.store:open_run",
     "preset": "aat_explore.presets:preset",
     "showcase": "aat_explore.store:showcase",
-    "train": "aat_explore.experiment:train",
+    "train": "aat_explore.experiments.run:train",
     "widgets": "aat_explore.views.widgets",
 }
 

@@ -21,7 +21,7 @@ from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 NETWORKS = ("StdCNN", "ResNet18")  # the paper's; a config names any other as package.module:Name
-SCORES = ("gradient-norm", "loss", "margin")  # built in; any other is package.module:function
+SCORES = {"gradient-norm": 2, "loss": 1, "margin": 1}  # built in, and their passes; others are package.module:function
 
 Precision = Literal["float32", "bfloat16"]
 

@@ -115,7 +115,8 @@ def wander(page: Page, names: list[str], run: str, clicks: int) -> None:
 
 def attacks(kind: str, rounds: int) -> list[float]:
     """Seconds of an attack on one image by StdCNN, on the CPU, as the Attack lab makes it."""
-    from aat_explore import attack_lab, datasets
+    from aat_explore import datasets
+    from aat_explore.experiments import lab as attack_lab
     from aat_explore.views import frames
 
     store = Store(ROOT / "cache")
@@ -123,7 +124,7 @@ def attacks(kind: str, rounds: int) -> list[float]:
     data = datasets.load(run.config.dataset)
     network = attack_lab.load_network(run, data, run.epoch)
     image, label = data.test.images(slice(0, 1))[0], int(data.test.labels[0])
-    attempts = [frames.Attempt(kind, 0.3, 20, 2.5, True, seed) for seed in range(rounds)]
+    attempts = [frames.attack.Attempt(kind, 0.3, 20, 2.5, True, seed) for seed in range(rounds)]
     return [timed(partial(attack_lab.attack, network, image, label, one), lambda: None) for one in attempts]
 
 

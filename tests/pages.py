@@ -6,7 +6,8 @@ from streamlit.testing.v1 import AppTest
 
 HOSTILE = "**bold** `x` $y$ :red[z] [a](http://b) <img src=c> # _d_ | ~e~"
 SCRIPT = """
-from aat_explore.dashboard import page, {name}
+from aat_explore.dashboard import page
+from aat_explore.dashboard.pages import {name}
 
 with page.messages():
     {name}.show()

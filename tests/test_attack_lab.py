@@ -11,16 +11,17 @@ from PIL import Image
 from synthetic import make_run
 from torch import Tensor, nn
 
-from aat_explore import attack_lab, datasets
+from aat_explore import datasets
 from aat_explore.algorithm import attacks
 from aat_explore.config import EvaluationConfig
-from aat_explore.engine import evaluation
 from aat_explore.engine import networks as engine_networks
 from aat_explore.errors import AATError
+from aat_explore.experiments import lab as attack_lab
 from aat_explore.presets import preset
+from aat_explore.robustness import evaluation
 from aat_explore.store import Store
 from aat_explore.views import frames
-from aat_explore.views.frames import Attempt
+from aat_explore.views.frames.attack import Attempt
 
 LINEAR_IMAGE = np.array([[[0, 128, 255], [10, 100, 200], [3, 250, 77]]], dtype=np.uint8)
 SIGNS = {
@@ -40,7 +41,7 @@ def loss(network: nn.Module, x: Tensor, label: int) -> float:
 
 
 def seen(network: nn.Module, image: np.ndarray, attempt: Attempt, label: int = 0) -> set[str]:
-    return {s.name for s in frames.masking_signs(attack_lab.attack(network, image, label, attempt)) if s.seen}
+    return {s.name for s in frames.attack.masking_signs(attack_lab.attack(network, image, label, attempt)) if s.seen}
 
 
 # --- The attack is the algorithm's -----------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ def test_signs_say_the_numbers_and_the_gradients_l1_norm_is_that_of_closed_form(
     p = network(floats(LINEAR_IMAGE)).double().softmax(1)[0]
     gradient = network.W.double().T @ (p - F.one_hot(torch.tensor(1), 4))
     assert found.gradient_l1 == pytest.approx(float(gradient.abs().sum().detach()), rel=1e-5)
-    assert f"{0.2 * found.gradient_l1:.3g}" in frames.masking_signs(found)[2].finding
+    assert f"{0.2 * found.gradient_l1:.3g}" in frames.attack.masking_signs(found)[2].finding
 
 
 # --- Frames ----------------------------------------------------------------------------------------------------------
@@ -216,17 +217,17 @@ def test_signs_say_the_numbers_and_the_gradients_l1_norm_is_that_of_closed_form(
 
 def test_frames_hold_what_the_attack_found():
     found = attack_lab.attack(networks.Linear(), LINEAR_IMAGE, 1, Attempt("pgd", 0.25, 3))
-    classes = frames.attacked_classes(found, "abcd")
+    classes = frames.attack.attacked_classes(found, "abcd")
     assert classes.groupby("image")["probability"].sum().to_dict() == pytest.approx({"clean": 1, "adversarial": 1})
-    name, confidence = frames.predictions(found, "abcd")["adversarial"]
+    name, confidence = frames.attack.predictions(found, "abcd")["adversarial"]
     assert (name, confidence) == ("abcd"[int(found.after.argmax())], found.after.max())
-    along = frames.loss_along_epsilon(found)
+    along = frames.attack.loss_along_epsilon(found)
     assert along.groupby("attack")["loss"].apply(list).to_dict() == {
         "FGSM": list(found.fgsm_losses), "PGD": list(found.pgd_losses),
     }  # fmt: skip
-    assert list(frames.loss_along_steps(found)["loss"]) == list(found.step_losses)
-    assert set(frames.loss_along_steps(found)["fgsm"]) == {found.fgsm_losses[8]}
-    difference, factor = frames.amplified_difference(found)
+    assert list(frames.attack.loss_along_steps(found)["loss"]) == list(found.step_losses)
+    assert set(frames.attack.loss_along_steps(found)["fgsm"]) == {found.fgsm_losses[8]}
+    difference, factor = frames.attack.amplified_difference(found)
     assert factor == 4
     assert difference == pytest.approx(4 * np.abs(found.x_adv - found.clean), abs=1e-6)
     assert difference.max() <= 1 + 1e-5
@@ -234,7 +235,7 @@ def test_frames_hold_what_the_attack_found():
 
 def test_an_enlarged_image_has_the_pixels_of_the_small_one():
     image = np.arange(3 * 32 * 32, dtype=np.float32).reshape(3, 32, 32) % 256 / 255
-    large = frames.enlarged(image)
+    large = frames.attack.enlarged(image)
     scale = large.shape[0] // 32
     assert large.shape == (32 * scale, 32 * scale, 3)
     for corner in (0, scale - 1):
@@ -243,7 +244,7 @@ def test_an_enlarged_image_has_the_pixels_of_the_small_one():
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.02, 8 / 255, 0.3, 0.5, 0.8, 1.0])
 def test_the_slider_reaches_the_training_epsilon(epsilon):
-    low, high, usual, step = frames.epsilon_range(preset("mini", epsilon=epsilon))
+    low, high, usual, step = frames.attack.epsilon_range(preset("mini", epsilon=epsilon))
     assert 0 < low <= usual <= high <= 1
     assert usual == (epsilon or step)
 
@@ -259,7 +260,7 @@ def file_of(image: Image.Image, kind: str = "PNG") -> bytes:
 
 def test_an_image_twice_as_large_is_averaged_over_its_blocks():
     small = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
-    image, done = frames.uploaded(file_of(Image.fromarray(small.repeat(2, 0).repeat(2, 1))), (1, 28, 28))
+    image, done = frames.attack.uploaded(file_of(Image.fromarray(small.repeat(2, 0).repeat(2, 1))), (1, 28, 28))
     assert np.array_equal(image, small[None])
     assert done == "56 × 56 pixels, resized to 28 × 28"
 
@@ -267,41 +268,43 @@ def test_an_image_twice_as_large_is_averaged_over_its_blocks():
 def test_the_middle_square_is_cut_out():
     wide = np.zeros((28, 48), dtype=np.uint8)
     wide[:, 10:38] = 200
-    image, done = frames.uploaded(file_of(Image.fromarray(wide)), (1, 28, 28))
+    image, done = frames.attack.uploaded(file_of(Image.fromarray(wide)), (1, 28, 28))
     assert (image == 200).all()
     assert "the middle 28 × 28 cut out" in done
 
 
 def test_colours_are_kept_or_turned_to_grey_as_the_data_set_wants():
     red = file_of(Image.new("RGB", (32, 32), (255, 0, 0)))
-    image, done = frames.uploaded(red, (3, 32, 32))
+    image, done = frames.attack.uploaded(red, (3, 32, 32))
     assert image.reshape(3, -1).T.tolist() == [[255, 0, 0]] * 1024
     assert "grey" not in done
-    grey, done = frames.uploaded(red, (1, 32, 32))
+    grey, done = frames.attack.uploaded(red, (1, 32, 32))
     assert set(grey.ravel()) == {76}  # 0.299 · 255
     assert "turned to grey" in done
-    colours, _ = frames.uploaded(file_of(Image.new("L", (32, 32), 9)), (3, 32, 32))
+    colours, _ = frames.attack.uploaded(file_of(Image.new("L", (32, 32), 9)), (3, 32, 32))
     assert colours.shape == (3, 32, 32)
     assert set(colours.ravel()) == {9}
 
 
 def test_transparency_becomes_black_and_inverting_turns_it_white():
     clear = file_of(Image.new("RGBA", (28, 28), (255, 255, 255, 0)))
-    image, done = frames.uploaded(clear, (1, 28, 28))
+    image, done = frames.attack.uploaded(clear, (1, 28, 28))
     assert not image.any()
     assert "transparency laid on black" in done
-    image, done = frames.uploaded(clear, (1, 28, 28), invert=True)
+    image, done = frames.attack.uploaded(clear, (1, 28, 28), invert=True)
     assert (image == 255).all()
     assert "inverted" in done
 
 
 def test_sixteen_bits_are_scaled_and_not_cut_off():
-    image, _ = frames.uploaded(file_of(Image.fromarray(np.full((28, 28), 257 * 40, dtype=np.uint16))), (1, 28, 28))
+    image, _ = frames.attack.uploaded(
+        file_of(Image.fromarray(np.full((28, 28), 257 * 40, dtype=np.uint16))), (1, 28, 28)
+    )
     assert set(image.ravel()) == {40}
 
 
 def test_a_jpeg_is_read_near_to_what_it_was():
-    image, _ = frames.uploaded(file_of(Image.new("L", (40, 40), 120), "JPEG"), (1, 28, 28))
+    image, _ = frames.attack.uploaded(file_of(Image.new("L", (40, 40), 120), "JPEG"), (1, 28, 28))
     assert np.abs(image.astype(int) - 120).max() <= 2
 
 
@@ -314,14 +317,14 @@ GOOD = file_of(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64
 )
 def test_a_bad_file_is_a_message(content):
     with pytest.raises(AATError, match="not a PNG or JPEG that can be read"):
-        frames.uploaded(content, (1, 28, 28))
+        frames.attack.uploaded(content, (1, 28, 28))
 
 
 def test_what_is_too_large_is_a_message():
     with pytest.raises(AATError, match="at most 25,000,000"):
-        frames.uploaded(file_of(Image.new("1", (6000, 5000))), (1, 28, 28))
+        frames.attack.uploaded(file_of(Image.new("1", (6000, 5000))), (1, 28, 28))
     with pytest.raises(AATError, match="at most 5,000,000"):
-        frames.uploaded(b"x" * 5_000_001, (1, 28, 28))
+        frames.attack.uploaded(b"x" * 5_000_001, (1, 28, 28))
 
 
 # --- Several networks, several attacks -------------------------------------------------------------------------------

@@ -18,16 +18,16 @@ from aat_explore.algorithm.attacks import uniform_start
 from aat_explore.attacks import checked_options
 from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked_config
 from aat_explore.engine import perturb as perturbing
-from aat_explore.engine.attempts import described
-from aat_explore.engine.evaluation import correct_at
 from aat_explore.engine.perturb import perturb
 from aat_explore.errors import AATError
-from aat_explore.experiment import evaluate, train
+from aat_explore.experiments.run import evaluate, train
+from aat_explore.jobs.cost import passes
 from aat_explore.presets import preset
+from aat_explore.robustness.attempts import described
+from aat_explore.robustness.evaluation import correct_at
 from aat_explore.store import open_run
 from aat_explore.views import frames
 from aat_explore.views.evaluations import counting, headline
-from aat_explore.views.frames.cost import passes
 
 KINDS = tuple(attacks.REGISTRY)
 SETTINGS = st.fixed_dictionaries(
@@ -116,7 +116,7 @@ def test_every_attack_can_train_and_test_a_run_under_its_own_name(kind, tmp_path
     assert name.startswith(config.resolved_attack.spec.title)
     alone = headline(run, 0.1)[1]
     assert (alone is not None) == (kind == "pgd")
-    assert frames.runs_table([run])["attack"].item().startswith(config.resolved_attack.spec.title)
+    assert frames.runs.runs_table([run])["attack"].item().startswith(config.resolved_attack.spec.title)
 
 
 # --- What each is ----------------------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ def test_a_new_attack_is_a_function_and_an_entry_in_the_registry(tmp_path, monke
     moved = np.abs(x_adv - datasets.load("fashion-mini").train.images(rows) / 255)
     assert moved.max() == pytest.approx(0.5 * config.epsilon, abs=1 / 255)
     assert passes(config, 1000) == 3 + 2 + 2 * 3 * 0.04
-    assert "Random signs" in frames.attacks_offered(config)
+    assert "Random signs" in frames.attack.attacks_offered(config)
     run = open_run(run.id, tmp_path)
     assert list(counting(run)) == ["Random signs-3, 30 test images"]
     assert headline(run, 0.2)[1] is None  # nobody knows how strong it is

@@ -11,15 +11,15 @@ from networks import mini_set
 from torch.utils.data import DataLoader
 
 from aat_explore.algorithm import fgsm, gradient_norms, pgd
-from aat_explore.config import AttackConfig, RunConfig
-from aat_explore.engine.baseline_attacks import foolbox_attack, textbook_attack, torchattacks_attack
-from aat_explore.engine.baselines import (
+from aat_explore.bench.baseline_attacks import foolbox_attack, textbook_attack, torchattacks_attack
+from aat_explore.bench.baselines import (
     BASELINES,
     ARTTrainer,
     Baseline,
     TextbookAAT,
     textbook_network,
 )
+from aat_explore.config import AttackConfig, RunConfig
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.networks import weights_of
 from aat_explore.engine.trainer import Trainer

@@ -6,18 +6,19 @@ import pytest
 import torch
 from networks import fresh, mini_set
 
+from aat_explore.bench import contenders as engine_bench
+from aat_explore.bench import fidelity
+from aat_explore.bench import tables as speed
+from aat_explore.bench.contenders import Contender, our_rows
+from aat_explore.bench.machine import Operations, copy_rate, counted, matrix_rate, processor
 from aat_explore.cli import main
 from aat_explore.cli.arguments import parse
 from aat_explore.cli.commands.bench import Bench, Fidelity
-from aat_explore.engine import bench as engine_bench
-from aat_explore.engine import fidelity
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.bench import Contender, our_rows
-from aat_explore.engine.measures import Operations, copy_rate, counted, matrix_rate, processor
 from aat_explore.errors import AATError
 from aat_explore.presets import preset
 from aat_explore.records import Benchmark, ScoringReport, Timing
-from aat_explore.views import charts, speed
+from aat_explore.views import charts
 
 CPU = torch.device("cpu")
 
@@ -180,7 +181,7 @@ def test_markdown_has_a_line_a_row_and_a_dash_for_what_is_missing():
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".html"])
 def test_the_chart_is_drawn_into_a_file_that_needs_no_network(tmp_path, suffix):
     path = tmp_path / f"speed{suffix}"
-    charts.save(charts.speed(speed.epochs(made_up(timing("standard", (1.0, 1.0, 1.0)), *AATS))), path)
+    charts.files.save(charts.runs.speed(speed.epochs(made_up(timing("standard", (1.0, 1.0, 1.0)), *AATS))), path)
     assert path.stat().st_size > 1000
     if suffix == ".html":
         assert 'src="http' not in path.read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from synthetic import make_evaluation, make_record, make_report, make_run, rewri
 
 from aat_explore.config import AttackConfig, RunConfig, Values
 from aat_explore.errors import AATError
-from aat_explore.experiment import writable
+from aat_explore.experiments.run import writable
 from aat_explore.presets import preset
 from aat_explore.records import RENAMED, Check, CheckReport, EpochMetrics, Evaluation
 from aat_explore.store import Run, RunDamagedError, Store, reading, writer

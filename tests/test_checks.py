@@ -7,14 +7,15 @@ import torch
 from networks import Linear, confident, fresh, mini, mini_set
 from torch import nn
 
-from aat_explore import checking, experiment
 from aat_explore.algorithm import fgsm, pgd
 from aat_explore.cli import main
-from aat_explore.engine import checks
-from aat_explore.engine.checks import Trial, check_robustness, training_against_test
 from aat_explore.errors import AATError
+from aat_explore.experiments import checking
+from aat_explore.experiments import run as experiment
 from aat_explore.presets import preset
 from aat_explore.records import by_accuracy, by_excess
+from aat_explore.robustness import checks
+from aat_explore.robustness.checks import Trial, check_robustness, training_against_test
 from aat_explore.store import Store
 from aat_explore.views import checks as views
 

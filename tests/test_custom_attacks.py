@@ -7,7 +7,7 @@ import pytest
 from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, checked_config
 from aat_explore.errors import AATError
-from aat_explore.experiment import evaluate, train
+from aat_explore.experiments.run import evaluate, train
 from aat_explore.presets import preset
 from aat_explore.store import open_run
 

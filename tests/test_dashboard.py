@@ -282,7 +282,7 @@ def test_escaped_text_keeps_its_words_and_loses_its_marks(text):
 
 def test_other_results_do_not_crowd_out_the_runs_summaries(store, monkeypatch):
     run, read = make_run(store, epochs=1), []
-    monkeypatch.setattr(page.frames, "summary", lambda run: read.append(run.id))
+    monkeypatch.setattr(page.frames.runs, "summary", lambda run: read.append(run.id))
     page.readable_runs()
     for key in range(200):
         page._remembered(("other", key), lambda: None)
@@ -318,7 +318,8 @@ app = AppTest.from_file(sys.argv[1], default_timeout=60).run()
 assert not app.exception, app.exception
 assert app.title[0].value == "Runs"
 for name in sys.argv[2:]:
-    shown = AppTest.from_string(f"from aat_explore.dashboard import {name}; {name}.show()", default_timeout=60).run()
+    script = f"from aat_explore.dashboard.pages import {name}; {name}.show()"
+    shown = AppTest.from_string(script, default_timeout=60).run()
     assert not shown.exception, shown.exception
     assert shown.title, name
 assert "torch" not in sys.modules, "torch was imported"

@@ -66,11 +66,11 @@ def test_a_sample_is_attacked_and_everything_is_shown(store):
 
 
 def test_the_numbers_shown_are_those_of_the_lab(store):
-    from aat_explore import attack_lab
+    from aat_explore.experiments import lab as attack_lab
 
     run, data = make_network_run(store), datasets.load("fashion-mini")
     app = opened(sample="test image", test_image="5", attack="PGD", eps="0.2", steps="3", checkpoint="1", alpha="2.0")
-    attempt = frames.Attempt("pgd", 0.2, 3, 2.0)
+    attempt = frames.attack.Attempt("pgd", 0.2, 3, 2.0)
     network = attack_lab.load_network(run, data, 1)
     found = attack_lab.attack(network, data.test.images(slice(5, 6))[0], int(data.test.labels[5]), attempt)
     shown = numbers(app)
@@ -242,8 +242,8 @@ def test_torch_is_loaded_by_an_attack_and_not_before(tmp_path, monkeypatch):
     script = """
 import sys
 from streamlit.testing.v1 import AppTest
-import aat_explore.dashboard.attack
-body = "from aat_explore.dashboard import attack; attack.show()"
+import aat_explore.dashboard.pages.attack
+body = "from aat_explore.dashboard.pages import attack; attack.show()"
 app = AppTest.from_string(body, default_timeout=60)
 app.query_params["sample"] = "upload"
 assert not app.run().exception, app.exception

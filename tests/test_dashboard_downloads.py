@@ -49,18 +49,18 @@ def test_one_changed_cell_of_many_is_another_chart():
     frame = pd.DataFrame({"x": np.arange(60_000), "y": 0.0})
     changed = frame.copy()
     changed.loc[31_415, "y"] = 1.0
-    key = downloads._fingerprint(partial(charts.overlaps, frame))
-    assert downloads._fingerprint(partial(charts.overlaps, frame.copy())) == key
-    assert downloads._fingerprint(partial(charts.overlaps, changed)) != key
-    assert downloads._fingerprint(partial(charts.unevenness, frame)) != key
-    assert downloads._fingerprint(partial(charts.overlaps, frame, dark=True)) != key
+    key = downloads._fingerprint(partial(charts.dynamics.overlaps, frame))
+    assert downloads._fingerprint(partial(charts.dynamics.overlaps, frame.copy())) == key
+    assert downloads._fingerprint(partial(charts.dynamics.overlaps, changed)) != key
+    assert downloads._fingerprint(partial(charts.dynamics.unevenness, frame)) != key
+    assert downloads._fingerprint(partial(charts.dynamics.overlaps, frame, dark=True)) != key
 
 
 def test_a_chart_is_made_once_for_the_same_numbers(store, monkeypatch):
     make_run(store, num_perturbed=100)
     calls = []
-    made = charts.epoch_metrics
-    monkeypatch.setattr(charts, "epoch_metrics", lambda *args: calls.append(args[1]) or made(*args))
+    made = charts.runs.epoch_metrics
+    monkeypatch.setattr(charts.runs, "epoch_metrics", lambda *args: calls.append(args[1]) or made(*args))
     app = opened("runs")
     app.run()
     assert sorted(calls) == ["accuracy", "loss"]

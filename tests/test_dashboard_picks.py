@@ -86,10 +86,10 @@ def test_every_order_of_p_is_an_order_of_p(run):
 
 
 def test_what_is_filtered_is_counted_in_both_charts(run, dataset):
-    every = frames.drawn(run, 3, dataset)
-    shown = frames.selected(every, classes=["Bag"])
-    for binned in (frames.p_histogram(run, 3), frames.class_mix(run, 3, dataset)):
-        found = frames.with_shown(binned, shown)
+    every = frames.picks.drawn(run, 3, dataset)
+    shown = frames.picks.selected(every, classes=["Bag"])
+    for binned in (frames.picks.p_histogram(run, 3), frames.picks.class_mix(run, 3, dataset)):
+        found = frames.picks.with_shown(binned, shown)
         parts = found[found["group"] == "shown"]
         assert parts["count"].sum() == len(shown) > 0
         assert parts["share"].sum() == pytest.approx(len(shown) / 300)
@@ -117,15 +117,15 @@ def test_outcomes_filter_the_sheet_and_are_counted(run, dataset):
 
 
 def test_without_the_data_set_predictions_are_numbers_and_there_is_no_outcome(run):
-    frame = frames.drawn(run, 3)
+    frame = frames.picks.drawn(run, 3)
     assert frame["before"][:60].tolist() == [str(one) for one in run.recorded_classes(3)[:, 0]]
     assert frame["outcome"].isna().all()
-    assert frames.outcome_counts(frame) == {}
+    assert frames.recorded.outcome_counts(frame) == {}
 
 
 def test_a_class_beyond_the_names_is_shown_by_its_number(run, dataset, monkeypatch):
     monkeypatch.setattr(run, "recorded_classes", lambda epoch: np.array([[2**31 - 1, 3]]))
-    frame = frames.drawn(run, 3, dataset)
+    frame = frames.picks.drawn(run, 3, dataset)
     assert frame[["before", "after"]].iloc[0].tolist() == ["2147483647", dataset.class_names[3]]
 
 
@@ -133,18 +133,18 @@ def test_a_class_beyond_the_names_is_shown_by_its_number(run, dataset, monkeypat
     ("p", "q", "expected"), [(2e-4, 1e-3, (-3.7, -3.0)), (1e-3, 2e-4, (-3.7, -3.0)), (0.0, 5.0, (-12.0, 0.0))]
 )
 def test_a_brush_becomes_a_range_of_exponents_that_holds_it(p, q, expected):
-    assert frames.exponents(p, q, -12.0, 0.0) == expected
+    assert frames.picks.exponents(p, q, -12.0, 0.0) == expected
 
 
 def test_an_unknown_order_is_an_error(run):
     with pytest.raises(AATError, match="order=by luck is unknown"):
-        frames.selected(frames.drawn(run, 3), order="by luck")
+        frames.picks.selected(frames.picks.drawn(run, 3), order="by luck")
 
 
 def test_the_badge_says_the_recorded_shortfall(run, monkeypatch):
     metrics = run.metrics().assign(shortfall=[0, 7, 0])
     monkeypatch.setattr(run, "metrics", lambda: metrics)
-    assert [frames.draw_statistics(run, epoch).shortfall for epoch in (1, 2, 3)] == [0, 7, 0]
+    assert [frames.picks.draw_statistics(run, epoch).shortfall for epoch in (1, 2, 3)] == [0, 7, 0]
 
 
 def test_buttons_step_the_epoch_and_stop_at_the_ends(run):

@@ -91,4 +91,4 @@ TABLE = pd.DataFrame({"n": ["0", "all", ""], "accuracy": [0.1, 0.9, None]})
     ],
 )
 def test_a_row_passes_every_filter_and_a_missing_number_only_the_whole_range(texts, ranges, rows):
-    assert list(frames.filtered(TABLE, texts, ranges)["n"]) == rows
+    assert list(frames.runs.filtered(TABLE, texts, ranges)["n"]) == rows

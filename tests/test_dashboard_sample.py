@@ -67,7 +67,7 @@ def test_a_full_cache_is_shown_without_a_word_of_complaint(store):
     assert charted(app) == 2  # p with rank, and the data map
     assert len(portraits(app)) == 1
     assert app.latex[0].value
-    times = frames.times_drawn(frames.drawn_matrix(run))
+    times = frames.sample.times_drawn(frames.sample.drawn_matrix(run))
     assert app.number_input(key="image").value == times.argmax()
     assert f"Drawn in {times.max()} of 4 epochs; mean p " in captions(app)
 
@@ -208,7 +208,7 @@ def test_next_and_previous_walk_the_drawn_of_the_epoch(store):
 def test_a_click_on_a_neighbour_moves_to_it(store, clicks):
     run = make_run(store)
     app = opened(image=42, epoch=3)
-    found = frames.neighbours(frames.p_matrix(run), frames.drawn_matrix(run), 3, 42, 24)
+    found = frames.sample.neighbours(frames.sample.p_matrix(run), frames.sample.drawn_matrix(run), 3, 42, 24)
     clicks["neighbours"] = 5
     sound(app.run())
     assert app.number_input(key="image").value == found["image"][5]
@@ -231,9 +231,9 @@ def test_each_version_has_the_class_predicted_before_and_after_and_their_counts_
     for epoch, caption in enumerate(sheets(app)[0]["captions"], 1):
         before, after = run.recorded_classes(epoch)[7]
         assert caption == f"epoch {epoch}\n{dataset.class_names[before]}\n→ {dataset.class_names[after]}"
-        counts[frames.OUTCOMES[before == label, after == label]] += 1
+        counts[frames.recorded.OUTCOMES[before == label, after == label]] += 1
     assert epoch == 4
-    said = ", ".join(f"{counts[name]} × {name}" for name in frames.OUTCOMES.values() if counts[name])
+    said = ", ".join(f"{counts[name]} × {name}" for name in frames.recorded.OUTCOMES.values() if counts[name])
     assert f"({said})" in captions(app)
 
 

@@ -145,8 +145,8 @@ runs = Store(cache).list().runs
 for run in runs:
     assert main(["evaluate", run.id, "--steps", "2", *where]) == 0
 runs = Store(cache).list().runs
-frame = frames.evaluated(runs)
-table = claims.claims(frame, *frames.usual_choices(frame))
+frame = frames.figures.evaluated(runs)
+table = claims.claims(frame, *frames.figures.usual_choices(frame))
 print(json.dumps({
     "names": names(),
     "configs": [json.loads(run.config.model_dump_json()) for run in runs],

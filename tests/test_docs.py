@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from aat_explore import open_run, showcase
+from aat_explore.bench import tables as speed
 from aat_explore.cli import main
 from aat_explore.cli.arguments import entries, parse
 from aat_explore.cli.commands.training import Demo, Train
@@ -25,7 +26,7 @@ from aat_explore.config import checked_config
 from aat_explore.presets import PRESETS
 from aat_explore.records import EpochMetrics, Evaluation
 from aat_explore.store import Store
-from aat_explore.views import guide, speed
+from aat_explore.views import guide
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "aat_explore" / "docs"
@@ -131,7 +132,7 @@ def test_every_other_command_is_one_of_an_installed_program_on_files_that_exist(
 
 def test_the_train_list_show_evaluate_and_check_commands_run(tmp_path, monkeypatch, capsys):
     """As written, but for fewer epochs and images; the full-size preset is trained by the realdata test."""
-    from aat_explore.engine import checks
+    from aat_explore.robustness import checks
 
     monkeypatch.setattr(checks, "SQUARE_QUERIES", 50)
     monkeypatch.setenv("AAT_CACHE", str(tmp_path))
@@ -265,7 +266,7 @@ def test_the_tables_on_speed_are_those_of_the_committed_measurements():
     from aat_explore.records import Benchmark, ScoringReport
 
     page = PAGES["speed.md"]
-    (names,) = re.findall(r"^<!-- python -m aat_explore.views.speed (.*) -->$", page, flags=re.MULTILINE)
+    (names,) = re.findall(r"^<!-- python -m aat_explore.bench.tables (.*) -->$", page, flags=re.MULTILINE)
     bench, report = ((ROOT / name).read_text(encoding="utf-8") for name in names.split())
     tables = speed.section(Benchmark.model_validate_json(bench), ScoringReport.model_validate_json(report))
     assert f"{names} -->\n\n{tables}\n\n<!-- end -->" in page

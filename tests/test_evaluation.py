@@ -17,9 +17,9 @@ from aat_explore.config import EvaluationConfig
 from aat_explore.engine import counting
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import clean_correct, fgsm_correct, robust_correct
-from aat_explore.engine.evaluation import correct_at, evaluate, verdicts
 from aat_explore.errors import AATError
 from aat_explore.records import wilson_interval
+from aat_explore.robustness.evaluation import correct_at, evaluate, verdicts
 
 GRID = (0.0, 0.01, 0.03, 0.1)
 
@@ -260,7 +260,7 @@ def test_autoattack_leaves_the_network_and_torchs_chance_as_they_were(data):
 def test_what_an_attack_returns_is_checked_not_believed(data, monkeypatch):
     """x′ outside the ball, or of an image that it does not fool, counts for nothing."""
     pytest.importorskip("pyautoattack")
-    from aat_explore.engine.autoattack import AutoAttack
+    from aat_explore.robustness.autoattack import AutoAttack
 
     class Cheat:
         def run_standard_evaluation(self, images, labels, *, batch_size):

@@ -14,13 +14,15 @@ import torch
 from networks import confident
 from synthetic import make_run
 
-from aat_explore import datasets, experiment
+from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.datasets import Dataset, Split
-from aat_explore.engine import batches, evaluation, trainer
+from aat_explore.engine import batches, trainer
 from aat_explore.errors import AATError
+from aat_explore.experiments import run as experiment
 from aat_explore.presets import preset
 from aat_explore.records import EpochMetrics
+from aat_explore.robustness import evaluation
 from aat_explore.store import Run, Store
 
 NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 140, 40, 80

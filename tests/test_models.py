@@ -6,7 +6,7 @@ from torch import nn
 
 from aat_explore.algorithm import ResNet18, StdCNN
 from aat_explore.algorithm.models import FirstConv2d
-from aat_explore.engine.baselines import textbook_stdcnn
+from aat_explore.bench.baselines import textbook_stdcnn
 
 
 def test_stdcnn_has_the_papers_23010_parameters():

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from synthetic import rewrite
 
-from aat_explore import checking, datasets, experiment
+from aat_explore import datasets
 from aat_explore.cli import main
 from aat_explore.config import EvaluationConfig
-from aat_explore.engine import checks
 from aat_explore.engine.networks import digest_of_weights
+from aat_explore.experiments import checking
+from aat_explore.experiments import run as experiment
 from aat_explore.records import CHECKS_VERSION, EpochMetrics
+from aat_explore.robustness import checks
 from aat_explore.store import Run, Store
 
 WRITTEN = Path(__file__).parent / "fixtures" / "cache-0.1.1"

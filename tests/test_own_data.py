@@ -234,7 +234,7 @@ def test_two_that_add_the_same_images_at_once_do_not_disturb_each_other(tmp_path
         seen.append(datasets.load(name, cache_dir=tmp_path).num_classes)
 
     monkeypatch.setattr(np, "save", look)
-    monkeypatch.setattr(datasets.own, "_is_kept", lambda *asked: False)  # the second did not see them yet
+    monkeypatch.setattr(datasets.custom, "_is_kept", lambda *asked: False)  # the second did not see them yet
     assert datasets.add(tmp_path / "photos", cache_dir=tmp_path) == name
     assert seen == [3] * 4
 

@@ -11,7 +11,6 @@ from networks import fresh, mini_set
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_small, resnet18
 
-from aat_explore import experiment
 from aat_explore.cli import main
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine import capture
@@ -21,6 +20,7 @@ from aat_explore.engine.networks import build_network, load_weights, placed, sta
 from aat_explore.engine.trainer import Resume, train
 from aat_explore.errors import AATError
 from aat_explore.examples import SmallCNN
+from aat_explore.experiments import run as experiment
 from aat_explore.presets import preset
 from aat_explore.store import Store
 

@@ -11,11 +11,13 @@ from own_images import CLASSES, make_images, write_image_folder
 from pages import said
 from synthetic import make_evaluation, make_record
 
-from aat_explore import checking, command_lines, datasets, experiment
+from aat_explore import command_lines, datasets
 from aat_explore.cli import main
 from aat_explore.cli.arguments import parse
 from aat_explore.config import EvaluationConfig, checked_config
 from aat_explore.errors import AATError
+from aat_explore.experiments import checking
+from aat_explore.experiments import run as experiment
 from aat_explore.jobs import queue as training_queue
 from aat_explore.jobs.job import Job
 from aat_explore.presets import preset
@@ -84,7 +86,7 @@ def test_the_queue_trains_own_images_by_the_words_of_the_command_line(tmp_path):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A cache with one run on three classes of RGB images of 20×20, trained, evaluated and checked."""
-    from aat_explore.engine import checks
+    from aat_explore.robustness import checks
 
     cache = tmp_path_factory.mktemp("own")
     images, labels = make_images(count=180)

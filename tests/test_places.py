@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aat_explore import checking, datasets, experiment, measurement, store
+from aat_explore import datasets, store
+from aat_explore.bench import run as measurement
 from aat_explore.cli.arguments import parse
 from aat_explore.config import EvaluationConfig
 from aat_explore.dashboard import page
-from aat_explore.engine import checks
+from aat_explore.experiments import checking
+from aat_explore.experiments import run as experiment
 from aat_explore.presets import preset
 from aat_explore.records import Timing
+from aat_explore.robustness import checks
 
 PUBLIC = [
     value

@@ -61,7 +61,7 @@ def blank(*labels: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_config_names_every_built_in_score():
-    assert tuple(BUILT_IN) == SCORES
+    assert tuple(BUILT_IN) == tuple(SCORES)
 
 
 def test_loss_is_the_cross_entropy():

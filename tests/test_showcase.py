@@ -69,7 +69,7 @@ def test_each_runs_evaluation_can_be_repeated(run):
     from aat_explore.engine.batches import ImageSet
     from aat_explore.engine.counting import clean_correct
     from aat_explore.engine.networks import digest_of_weights
-    from aat_explore.experiment import load_network
+    from aat_explore.experiments.run import load_network
 
     data = datasets.load(run.config.dataset)
     evaluation = run.evaluations()[0]

@@ -127,7 +127,7 @@ def test_histogram_of_uniform_p_has_all_in_one_bin_around_1_over_t():
 
 def test_class_mix_sums_to_one_and_to_the_counts(store, dataset):
     run = make_run(store)
-    mix = frames.class_mix(run, 2, dataset)
+    mix = frames.picks.class_mix(run, 2, dataset)
     assert mix.groupby("group")["share"].sum().to_numpy() == pytest.approx(1)
     assert mix.groupby("group")["count"].sum().to_dict() == {"all": T, "drawn": 1000}
     of_3 = mix[(mix["group"] == "drawn") & (mix["class"] == "d")]
@@ -137,19 +137,19 @@ def test_class_mix_sums_to_one_and_to_the_counts(store, dataset):
 def test_images_beyond_the_data_set_are_an_error_and_not_another_image(store, dataset):
     dataset.train.labels = dataset.train.labels[:100]
     with pytest.raises(AATError, match="100 training images"):
-        frames.class_mix(make_run(store), 1, dataset)
+        frames.picks.class_mix(make_run(store), 1, dataset)
 
 
 def test_p_histogram_shares_sum_to_one(store):
-    found = frames.p_histogram(make_run(store), 1)
+    found = frames.picks.p_histogram(make_run(store), 1)
     assert found.groupby("group")["share"].sum().to_dict() == pytest.approx({"all": 1, "drawn": 1})
-    assert frames.p_histogram(make_run(store, num_perturbed="all"), 1) is None
+    assert frames.picks.p_histogram(make_run(store, num_perturbed="all"), 1) is None
 
 
 @pytest.mark.parametrize("order", ["as drawn", "by p", "by class"])
 def test_every_order_shows_the_same_images_with_their_own_p(store, dataset, order):
     run = make_run(store)
-    shown = frames.picked(run, 1, dataset, order)
+    shown = frames.picks.picked(run, 1, dataset, order)
     assert sorted(shown["position"]) == list(range(100))
     assert list(shown["image"]) == list(run.drawn(1)[shown["position"]])
     assert shown["p"].to_numpy() == pytest.approx(run.probabilities(1)[shown["image"]])
@@ -159,7 +159,7 @@ def test_every_order_shows_the_same_images_with_their_own_p(store, dataset, orde
 
 def test_draw_statistics_of_successive_epochs_tell_their_overlap(store):
     run = make_run(store)
-    first, second = frames.draw_statistics(run, 1), frames.draw_statistics(run, 2)
+    first, second = frames.picks.draw_statistics(run, 1), frames.picks.draw_statistics(run, 2)
     assert first.overlap is None
     assert second.overlap == diagnostics.jaccard(run.drawn(1), run.drawn(2))
     assert second.num_train == T
@@ -167,16 +167,16 @@ def test_draw_statistics_of_successive_epochs_tell_their_overlap(store):
 
 def test_epoch_metrics_are_the_runs_metrics_long(store):
     run = make_run(store, num_perturbed=0)
-    long = frames.epoch_metrics(run)
+    long = frames.runs.epoch_metrics(run)
     wide = long[long["measure"] == "clean"].set_index("epoch")["value"]
     assert wide.to_dict() == pytest.approx(dict(run.metrics()[["epoch", "clean_accuracy_val"]].to_numpy()))
     assert "perturbed" not in set(long["measure"])  # n = 0 perturbs nothing
 
 
 def test_last_losses_leave_out_samples_that_are_not_there(store):
-    assert frames.last_losses(make_run(store)) == {"all": 0.25, "perturbed": 0.5, "unperturbed": 0.225}
-    assert set(frames.last_losses(make_run(store, num_perturbed=0))) == {"all", "unperturbed"}
-    assert set(frames.last_losses(make_run(store, num_perturbed="all"))) == {"all", "perturbed"}
+    assert frames.runs.last_losses(make_run(store)) == {"all": 0.25, "perturbed": 0.5, "unperturbed": 0.225}
+    assert set(frames.runs.last_losses(make_run(store, num_perturbed=0))) == {"all", "unperturbed"}
+    assert set(frames.runs.last_losses(make_run(store, num_perturbed="all"))) == {"all", "perturbed"}
 
 
 def metrics(store, *clean, fgsm=0.3, pgd=0.25, attacked=0.8, **fields):
@@ -230,7 +230,7 @@ def test_a_fall_of_pgd_accuracy_within_an_epoch_is_catastrophic_overfitting(stor
 
 def test_runs_table_has_a_row_a_run_and_says_what_is_not_known(store):
     runs = [make_run(store), make_run(store, seed=1, committed=2, evaluated=False), make_run(store, num_perturbed=0)]
-    table = frames.runs_table(runs, training=[runs[1].id])
+    table = frames.runs.runs_table(runs, training=[runs[1].id])
     assert list(table["status"]) == ["complete", "training", "complete"]
     assert list(table["epochs"]) == ["4/4", "2/4", "4/4"]
     assert table["clean accuracy"].tolist()[::2] == [0.85, 0.85]
@@ -239,7 +239,7 @@ def test_runs_table_has_a_row_a_run_and_says_what_is_not_known(store):
     assert table["seconds an epoch"].tolist() == pytest.approx([1.7] * 3)
     assert list(table["norm power"]) == ["1", "1", ""]
     scored = [make_run(store, score=score, norm_power=2) for score in ("loss", "own.scores:mine")]
-    assert list(frames.runs_table(scored)["norm power"]) == ["2 of loss", "2 of own.scores:mine"]
+    assert list(frames.runs.runs_table(scored)["norm power"]) == ["2 of loss", "2 of own.scores:mine"]
 
 
 # --- names ---------------------------------------------------------------------------------------------------------
@@ -288,12 +288,12 @@ def grid(store):
         for n, power in ((0, 1.0), (100, 1.0), (100, 2.0), ("all", 1.0))
         for seed in (0, 1)
     ]
-    return frames.evaluated([*runs, make_run(store, epochs=1, num_perturbed="all", attack={"kind": "pgd"})])
+    return frames.figures.evaluated([*runs, make_run(store, epochs=1, num_perturbed="all", attack={"kind": "pgd"})])
 
 
 def test_baselines_stand_in_both_panels_and_all_stands_at_t(grid):
-    chosen = frames.recipes(grid, "fashion-mini")[0]
-    found = frames.accuracy_against_n(grid, {"fashion-mini": chosen}, frames.tests(grid)[0])
+    chosen = frames.figures.recipes(grid, "fashion-mini")[0]
+    found = frames.figures.accuracy_against_n(grid, {"fashion-mini": chosen}, frames.figures.tests(grid)[0])
     seen = found.groupby(["panel", "n"])["position"].agg(["size", "first"])
     assert seen.loc["Norm"].to_dict("index") == seen.loc["Squared Norm"].to_dict("index")
     assert seen.loc["Norm"].to_dict("index") == {
@@ -304,65 +304,65 @@ def test_baselines_stand_in_both_panels_and_all_stands_at_t(grid):
 def test_a_data_set_has_rows_only_of_the_norms_it_was_sampled_by_and_uniform_is_the_last(store):
     n_and_power = ((0, 1.0), (100, 0.0), (100, 1.0), ("all", 1.0))
     runs = [make_run(store, epochs=1, num_perturbed=n, norm_power=power) for n, power in n_and_power]
-    frame = frames.evaluated(runs)
+    frame = frames.figures.evaluated(runs)
     others = frame[frame["norm_power"] == 1].assign(dataset="a")
     bare = frame[frame["n"] == "0"].assign(dataset="b")
     together = pd.concat([others, bare, frame], ignore_index=True)
-    chosen = {name: frames.recipes(together, name)[0] for name in frames.datasets(together)}
-    found = frames.accuracy_against_n(together, chosen, frames.tests(frame)[0])
+    chosen = {name: frames.figures.recipes(together, name)[0] for name in frames.figures.datasets(together)}
+    found = frames.figures.accuracy_against_n(together, chosen, frames.figures.tests(frame)[0])
     assert found.groupby("dataset")["panel"].agg(set).to_dict() == {
         "a": {"Norm"}, "b": {"Norm"}, "fashion-mini": {"Norm", "Uniform"},
     }  # fmt: skip
     assert list(dict.fromkeys(found["panel"])) == ["Norm", "Uniform"]
-    means = frames.over_seeds(found, ["dataset", "panel", "position", "n"])
-    drawn = charts.svg(charts.accuracy_against_n(found, means, "clean"))
+    means = frames.figures.over_seeds(found, ["dataset", "panel", "position", "n"])
+    drawn = charts.files.svg(charts.figures.accuracy_against_n(found, means, "clean"))
     titles = re.findall(r">([\w-]+: \w+)<", drawn)
     assert titles == ["a: Norm", "b: Norm", "fashion-mini: Norm", "fashion-mini: Uniform"]
 
 
 def test_each_figure_shows_the_accuracies_that_were_measured(grid):
-    chosen, test = frames.recipes(grid, "fashion-mini")[0], frames.tests(grid)[0]
+    chosen, test = frames.figures.recipes(grid, "fashion-mini")[0], frames.figures.tests(grid)[0]
     for robust, expected in ((False, 0.85), (True, int(1700 * np.exp(-2.4)) / 2000)):
-        found = frames.accuracy_against_n(grid, {"fashion-mini": chosen}, test, robust=robust)
+        found = frames.figures.accuracy_against_n(grid, {"fashion-mini": chosen}, test, robust=robust)
         assert set(found["accuracy"]) == {expected}
-    curves = frames.robustness(grid, "fashion-mini", chosen, test)
+    curves = frames.figures.robustness(grid, "fashion-mini", chosen, test)
     assert set(curves["epsilon"]) == {round(0.05 * k, 2) for k in range(9)}
-    assert len(frames.pgd_on_all(grid, test)) == 9
+    assert len(frames.figures.pgd_on_all(grid, test)) == 9
 
 
 def test_without_choices_a_figure_shows_the_settings_and_the_test_that_most_runs_have(store):
     for seed in (0, 1):
         make_run(store, num_perturbed=100, seed=seed)
     make_run(store, num_perturbed=100, epsilon=0.1)
-    frame = frames.evaluated(store.list().runs)
-    assert {name: str(one) for name, one in frames.usual_choices(frame)[0].items()} == {
+    frame = frames.figures.evaluated(store.list().runs)
+    assert {name: str(one) for name, one in frames.figures.usual_choices(frame)[0].items()} == {
         "fashion-mini": "FGSM at ε = 0.3; StdCNN, 4 epochs"
     }
-    assert frames.usual_choices(frame)[1] == frames.tests(frame)[0]
+    assert frames.figures.usual_choices(frame)[1] == frames.figures.tests(frame)[0]
     with pytest.raises(AATError, match="aat evaluate"):
-        frames.usual_choices(frame.head(0))
+        frames.figures.usual_choices(frame.head(0))
 
 
 def test_over_seeds_is_mean_and_sample_sd(grid):
     frame = grid[(grid["n"] == "100") & (grid["epsilon"] == 0)].assign(accuracy=[0.5, 0.7, 0.2, 0.2])
-    found = frames.over_seeds(frame, ["norm_power"]).set_index("norm_power")
+    found = frames.figures.over_seeds(frame, ["norm_power"]).set_index("norm_power")
     assert found.loc[1.0, ["mean", "sd", "seeds"]].tolist() == pytest.approx([0.6, np.std([0.5, 0.7], ddof=1), 2])
     again = pd.concat([frame, frame[frame["accuracy"] == 0.5].assign(accuracy=0.3, run="num_recorded 2")])
-    found = frames.over_seeds(again, ["norm_power"]).set_index("norm_power")
+    found = frames.figures.over_seeds(again, ["norm_power"]).set_index("norm_power")
     assert found.loc[1.0, ["mean", "sd", "seeds"]].tolist() == pytest.approx([0.55, np.std([0.4, 0.7], ddof=1), 2])
-    single = frames.over_seeds(frame.head(1), ["n"])
+    single = frames.figures.over_seeds(frame.head(1), ["n"])
     assert single["sd"].isna().all()
     assert (single["low"] == single["mean"]).all()
 
 
 def test_runs_tested_before_their_end_are_named(store):
     cut_off = make_run(store, committed=2)
-    assert frames.unfinished(frames.evaluated([cut_off])) == [f"{cut_off.id} (epoch 2 of 4)"]
+    assert frames.figures.unfinished(frames.figures.evaluated([cut_off])) == [f"{cut_off.id} (epoch 2 of 4)"]
 
 
 def test_no_evaluation_makes_an_empty_frame_with_all_columns(store):
-    assert list(frames.evaluated([make_run(store, evaluated=False)]).columns) == frames.EVALUATED
-    assert sorted(frames.evaluated([make_run(store)]).columns) == sorted(frames.EVALUATED)
+    assert list(frames.figures.evaluated([make_run(store, evaluated=False)]).columns) == frames.figures.EVALUATED
+    assert sorted(frames.figures.evaluated([make_run(store)]).columns) == sorted(frames.figures.EVALUATED)
 
 
 # --- charts --------------------------------------------------------------------------------------------------------
@@ -371,35 +371,35 @@ def test_no_evaluation_makes_an_empty_frame_with_all_columns(store):
 @pytest.mark.parametrize("dark", [False, True])
 def test_paper_colours_are_kept_and_no_two_n_share_a_style(dark):
     names = ["all", "100", "0", "1000", "10000", "50", "500", "2500"]
-    ordered, colours, dashes = charts.n_styles(names, dark=dark)
+    ordered, colours, dashes = charts.style.n_styles(names, dark=dark)
     assert ordered == ["0", "50", "100", "500", "1000", "2500", "10000", "all"]
     assert len(set(colours)) == len(names)
     assert len({tuple(dash) for dash in dashes}) == len(names)
-    assert dict(zip(ordered, colours, strict=True)).items() >= charts.PAPER_COLOURS[dark].items()
+    assert dict(zip(ordered, colours, strict=True)).items() >= charts.style.PAPER_COLOURS[dark].items()
 
 
 def test_black_on_a_dark_page_is_not_black():
-    assert charts.PAPER_COLOURS[False]["0"] == "#000000"
-    assert charts.PAPER_COLOURS[True]["0"] > "#aaaaaa"
+    assert charts.style.PAPER_COLOURS[False]["0"] == "#000000"
+    assert charts.style.PAPER_COLOURS[True]["0"] > "#aaaaaa"
 
 
 def test_every_chart_is_valid_and_carries_its_data(store, dataset, grid):
-    run, test = make_run(store), frames.tests(grid)[0]
-    chosen = frames.recipes(grid, "fashion-mini")[0]
-    by_n = frames.accuracy_against_n(grid, {"fashion-mini": chosen}, test)
-    curves, pgd = frames.robustness(grid, "fashion-mini", chosen, test), frames.pgd_on_all(grid, test)
+    run, test = make_run(store), frames.figures.tests(grid)[0]
+    chosen = frames.figures.recipes(grid, "fashion-mini")[0]
+    by_n = frames.figures.accuracy_against_n(grid, {"fashion-mini": chosen}, test)
+    curves, pgd = frames.figures.robustness(grid, "fashion-mini", chosen, test), frames.figures.pgd_on_all(grid, test)
     made = {
-        "loss": charts.epoch_metrics(frames.epoch_metrics(run), "loss"),
-        "p": charts.p_histogram(frames.p_histogram(run, 1)),
-        "classes": charts.class_mix(frames.class_mix(run, 1, dataset)),
-        "Fig. 1": charts.robustness(curves, frames.over_seeds(curves, ["panel", "n", "epsilon"]), test),
-        "Fig. 4": charts.accuracy_against_n(
-            by_n, frames.over_seeds(by_n, ["dataset", "panel", "position", "n"]), "clean"
+        "loss": charts.runs.epoch_metrics(frames.runs.epoch_metrics(run), "loss"),
+        "p": charts.picks.p_histogram(frames.picks.p_histogram(run, 1)),
+        "classes": charts.picks.class_mix(frames.picks.class_mix(run, 1, dataset)),
+        "Fig. 1": charts.figures.robustness(curves, frames.figures.over_seeds(curves, ["panel", "n", "epsilon"]), test),
+        "Fig. 4": charts.figures.accuracy_against_n(
+            by_n, frames.figures.over_seeds(by_n, ["dataset", "panel", "position", "n"]), "clean"
         ),
-        "attacks": charts.compared(
+        "attacks": charts.attack.compared(
             pd.DataFrame([("one", "FGSM", 0.5, 0.4, 0.6, 20)] * 5, columns=COMPARED),
         ),
-        "Fig. 5": charts.pgd_on_all(pgd, frames.over_seeds(pgd, ["panel", "recipe", "epsilon"]), test),
+        "Fig. 5": charts.figures.pgd_on_all(pgd, frames.figures.over_seeds(pgd, ["panel", "recipe", "epsilon"]), test),
     }
     for name, chart in made.items():
         spec = chart.to_dict()  # Altair checks it against Vega-Lite's schema
@@ -411,21 +411,23 @@ def test_fig_5_tells_its_recipes_once_and_is_no_wider_than_a_page(store):
     """Vega draws two legends, side by side, for a colour and a dash that do not say the same."""
     for name in ("epoch-start", "on-the-fly"):
         make_run(store, num_perturbed="all", attack={"kind": "pgd"}, perturbing_network=name)
-    frame = frames.evaluated(store.list().runs)
-    test = frames.tests(frame)[0]
-    runs = frames.pgd_on_all(frame, test)
-    drawn = charts.svg(charts.pgd_on_all(runs, frames.over_seeds(runs, ["panel", "recipe", "epsilon"]), test))
+    frame = frames.figures.evaluated(store.list().runs)
+    test = frames.figures.tests(frame)[0]
+    runs = frames.figures.pgd_on_all(frame, test)
+    drawn = charts.files.svg(
+        charts.figures.pgd_on_all(runs, frames.figures.over_seeds(runs, ["panel", "recipe", "epsilon"]), test)
+    )
     assert drawn.count(">trained with<") == 1
     assert float(re.search(r'<svg [^>]*width="([\d.]+)"', drawn)[1]) < 900
 
 
 def test_a_chart_in_a_notebook_is_a_picture_too_for_pages_that_run_no_code(store, monkeypatch):
-    chart = charts.epoch_metrics(frames.epoch_metrics(make_run(store)), "loss")
+    chart = charts.runs.epoch_metrics(frames.runs.epoch_metrics(make_run(store)), "loss")
     with alt.renderers.enable():
-        charts.draw_offline()
+        charts.files.draw_offline()
         bundle, _ = chart._repr_mimebundle_(None, None)
         assert bundle["application/vnd.vegalite.v5+json"] == chart.to_dict()
-        assert bundle["image/svg+xml"] == charts.svg(chart)
+        assert bundle["image/svg+xml"] == charts.files.svg(chart)
         assert "aria-label" in bundle["image/svg+xml"]
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
         bundle, _ = chart._repr_mimebundle_(None, None)
@@ -465,7 +467,7 @@ def test_difference_is_absolute_and_does_not_wrap_around():
 
 def test_picked_sheet_shows_the_recorded_and_the_clean_images(store, dataset):
     run = make_run(store)
-    shown = frames.picked(run, 2, dataset).head(6)
+    shown = frames.picks.picked(run, 2, dataset).head(6)
     found = gallery.picked_images(run, 2, shown, dataset)
     clean, x_adv = dataset.train.images(run.drawn(2)[:6]), run.x_adv(2)[:6]
     assert found.factor == 3
@@ -509,9 +511,16 @@ def test_a_strips_rows_are_the_images_side_by_side(channels):
 def test_lines_told_apart_by_colour_and_dash_have_one_legend(store, dataset):
     pytest.importorskip("vl_convert")
     run = make_run(store, epochs=3, num_perturbed=50)
-    mix = charts.mix_over_epochs(frames.mix_over_epochs(run, frames.drawn_matrix(run), dataset))
-    assert charts.svg(mix).count(f">{dataset.class_names[0]}</text>") == 1
-    assert charts.svg(charts.unevenness(frames.unevenness(run))).count(f">{frames.run_name(run)}</text>") == 1
+    mix = charts.dynamics.mix_over_epochs(
+        frames.dynamics.mix_over_epochs(run, frames.sample.drawn_matrix(run), dataset)
+    )
+    assert charts.files.svg(mix).count(f">{dataset.class_names[0]}</text>") == 1
+    assert (
+        charts.files.svg(charts.dynamics.unevenness(frames.dynamics.unevenness(run))).count(
+            f">{frames.dynamics.run_name(run)}</text>"
+        )
+        == 1
+    )
 
 
 def test_charts_do_not_load_the_grammar_of_iris_and_leave_it_to_be_loaded():

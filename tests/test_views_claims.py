@@ -32,8 +32,8 @@ def run_tested(store, clean, robust, seconds=1.0, **fields):
 
 
 def found(store, power=1.0):
-    frame = frames.evaluated(store.list().runs)
-    recipe = frames.recipes(frame, "fashion-mini")[0]
+    frame = frames.figures.evaluated(store.list().runs)
+    recipe = frames.figures.recipes(frame, "fashion-mini")[0]
     table = claims.claims(frame, {"fashion-mini": recipe}, TEST)
     return table[table["panel"].isin(["", {1.0: "Norm", 2.0: "Squared Norm"}[power]])].set_index("what")
 
@@ -122,8 +122,8 @@ def test_runs_of_another_attack_say_nothing_of_what_is_claimed_of_fgsm(store):
 def test_custom_images_are_not_held_to_what_the_paper_says_of_its_data_sets(store):
     for n, clean in ((0, 0.9), (100, 0.9), ("all", 0.5)):
         run_tested(store, clean, 0.5, num_perturbed=n, dataset="photos-1a2b3c4d")
-    frame = frames.evaluated(store.list().runs)
-    table = claims.claims(frame, *frames.usual_choices(frame))
+    frame = frames.figures.evaluated(store.list().runs)
+    table = claims.claims(frame, *frames.figures.usual_choices(frame))
     assert set(table["claim"]) == {1, 3, 4, 5}
     assert set(claims.summary(table)["claim"]) == {1, 3, 4, 5}
 
@@ -138,8 +138,8 @@ def test_what_was_not_measured_is_undecided(store):
 def test_the_smallest_n_that_is_enough_and_what_it_costs(store):
     for n, robust, seconds in ((0, 0.0, 1.0), (100, 0.3, 1.5), (1000, 0.485, 2.0), (3000, 0.5, 3.0), ("all", 0.5, 4.0)):
         run_tested(store, 0.9, robust, seconds, num_perturbed=n)
-    frame = frames.evaluated(store.list().runs)
-    recipe = frames.recipes(frame, "fashion-mini")[0]
+    frame = frames.figures.evaluated(store.list().runs)
+    recipe = frames.figures.recipes(frame, "fashion-mini")[0]
     losses = claims.against_all(frame, "fashion-mini", recipe, TEST)
     assert losses["n"].tolist() == [100, 1000, 3000]
     assert losses["less all"].tolist() == pytest.approx([-20, -1.5, 0])
@@ -154,9 +154,11 @@ def test_picking_by_norm_is_compared_with_picking_at_random_seed_by_seed(store):
         run_tested(store, 0.9, 0.40 + 0.001 * seed, num_perturbed=100, norm_power=0.0, seed=seed)
         run_tested(store, 0.9, 0.43 + 0.002 * seed, num_perturbed=100, norm_power=1.0, seed=seed)
         run_tested(store, 0.9, 0.36 + 0.001 * seed, num_perturbed=100, norm_power=2.0, seed=seed)
-    frame = frames.evaluated(store.list().runs)
-    assert claims.against_all(frame, "fashion-mini", frames.recipes(frame, "fashion-mini")[0], TEST).empty  # no n = all
-    table = claims.against_uniform(frame, "fashion-mini", frames.recipes(frame, "fashion-mini")[0], TEST)
+    frame = frames.figures.evaluated(store.list().runs)
+    assert claims.against_all(
+        frame, "fashion-mini", frames.figures.recipes(frame, "fashion-mini")[0], TEST
+    ).empty  # no n = all
+    table = claims.against_uniform(frame, "fashion-mini", frames.figures.recipes(frame, "fashion-mini")[0], TEST)
     assert dict(table[["norm", "picking by norm is"]].to_numpy()) == {"Norm": "better", "Squared Norm": "worse"}
 
 

@@ -36,7 +36,7 @@ def run_tested(store, clean, robust, **fields):
 
 def test_only_settings_that_differ_are_told_and_those_without_effect_too(store):
     runs = [make_run(store, epochs=1, num_perturbed=0), make_run(store, epochs=1, norm_power=2.0, dropout=0.25)]
-    found = frames.config_differences(runs).set_index("setting")
+    found = frames.compare.config_differences(runs).set_index("setting")
     assert found["A"].to_dict() == {"num_perturbed": "0", "norm_power": "1", "dropout": "0.5"}
     assert found["B"].to_dict() == {"num_perturbed": "1000", "norm_power": "2", "dropout": "0.25"}
 
@@ -45,18 +45,24 @@ def test_attacks_are_compared_as_resolved(store):
     said = {"attack": {"kind": "pgd", "steps": 10}}
     meant = {"attack": {"kind": "pgd"}, "seed": 1}
     runs = [make_run(store, epochs=1, **fields) for fields in (said, meant, {"attack": {"kind": "fgsm"}})]
-    assert list(frames.config_differences(runs[:2])["setting"]) == ["seed"]
-    rows = set(frames.config_differences(runs[::2])["setting"])
+    assert list(frames.compare.config_differences(runs[:2])["setting"]) == ["seed"]
+    rows = set(frames.compare.config_differences(runs[::2])["setting"])
     assert rows == {"attack.kind", "attack.steps", "attack.step_size", "attack.random_start"}
 
 
 @pytest.mark.parametrize(
     ("measure", "column"),
-    list(zip(frames.CURVES, ("loss", "clean_accuracy_val", "fgsm_accuracy_val", "robust_accuracy_val"), strict=True)),
+    list(
+        zip(
+            frames.compare.CURVES,
+            ("loss", "clean_accuracy_val", "fgsm_accuracy_val", "robust_accuracy_val"),
+            strict=True,
+        )
+    ),
 )
 def test_curves_are_the_runs_metrics(store, measure, column):
     runs = [make_run(store), make_run(store, epochs=2, num_perturbed=100)]
-    found = frames.curves(runs, measure)
+    found = frames.compare.curves(runs, measure)
     for letter, run in zip(("A ✗", "B ✗"), runs, strict=True):  # both overfit to FGSM, as they are made up
         mine = found[found["run"] == letter]
         assert set(mine["id"]) == {run.id}
@@ -67,12 +73,12 @@ def test_curves_are_the_runs_metrics(store, measure, column):
 def test_the_default_pair_is_of_one_data_set_and_seed_and_draws(store):
     none = make_run(store, epochs=1, num_perturbed=0)
     alone = make_run(store, epochs=1, dataset="mnist")
-    assert frames.first_pair([]) == []
-    assert frames.first_pair([none, alone]) == [alone.id]
+    assert frames.compare.first_pair([]) == []
+    assert frames.compare.first_pair([none, alone]) == [alone.id]
     small, large = make_run(store, epochs=1, num_perturbed=100), make_run(store, epochs=1, num_perturbed=200, seed=1)
-    assert frames.first_pair([none, alone, small]) == [small.id, none.id]  # of one seed
-    assert frames.first_pair([none, alone, small, large]) == [small.id, none.id]
-    assert frames.first_pair([small, large]) == [small.id, large.id]
+    assert frames.compare.first_pair([none, alone, small]) == [small.id, none.id]  # of one seed
+    assert frames.compare.first_pair([none, alone, small, large]) == [small.id, none.id]
+    assert frames.compare.first_pair([small, large]) == [small.id, large.id]
 
 
 # --- what each drew ------------------------------------------------------------------------------------------------
@@ -80,7 +86,7 @@ def test_the_default_pair_is_of_one_data_set_and_seed_and_draws(store):
 
 def test_overlap_is_that_of_the_sets_in_each_epoch_that_both_have(store):
     runs = [make_run(store), make_run(store, epochs=3, num_perturbed=300, seed=1), make_run(store, num_perturbed="all")]
-    found = frames.overlap(runs).set_index(["pair", "epoch"])
+    found = frames.compare.overlap(runs).set_index(["pair", "epoch"])
     assert list(found.index) == [(pair, e) for pair, n in (("A and B", 3), ("A and C", 4), ("B and C", 3))
                                  for e in range(1, n + 1)]  # fmt: skip
     for pair, (one, other) in {"A and B": runs[:2], "A and C": runs[::2], "B and C": runs[1:]}.items():
@@ -97,20 +103,20 @@ def test_chance_is_what_independent_uniform_draws_share_on_average(store):
     for _ in range(300):
         first, second = (set(rng.choice(T, n, replace=False).tolist()) for n in (1000, 2000))
         shares.append(len(first & second) / len(first | second))
-    assert frames.overlap(runs)["chance"].item() == pytest.approx(np.mean(shares), rel=0.01)
+    assert frames.compare.overlap(runs)["chance"].item() == pytest.approx(np.mean(shares), rel=0.01)
 
 
 def test_nothing_overlaps_where_nothing_is_drawn_or_data_sets_differ(store):
     run, none = make_run(store), make_run(store, num_perturbed=0)
     other = make_run(store, dataset="mnist")
-    assert frames.overlap([run, none]).empty
-    assert frames.overlap([run, other]).empty
-    assert set(frames.overlap([run, other, make_run(store, seed=1)])["pair"]) == {"A and C"}
+    assert frames.compare.overlap([run, none]).empty
+    assert frames.compare.overlap([run, other]).empty
+    assert set(frames.compare.overlap([run, other, make_run(store, seed=1)])["pair"]) == {"A and C"}
 
 
 def test_counts_are_those_of_the_sets_drawn(store):
     one, other = make_run(store, epochs=3), make_run(store, num_perturbed=300, seed=1)
-    counts = frames.drawn_counts(one, other).set_index("image")
+    counts = frames.compare.drawn_counts(one, other).set_index("image")
     for image in range(T):
         times = [sum(image in run.drawn(epoch) for epoch in (1, 2, 3)) for run in (one, other)]
         assert (list(counts.loc[image]) if image in counts.index else [0, 0]) == times
@@ -118,16 +124,16 @@ def test_counts_are_those_of_the_sets_drawn(store):
 
 def test_samples_of_one_run_alone_come_most_often_drawn_first():
     counts = pd.DataFrame({"image": [1, 2, 3, 4, 5], "first": [2, 0, 5, 3, 2], "second": [0, 7, 0, 2, 0]})
-    only = frames.drawn_by_one(counts, "first")
+    only = frames.compare.drawn_by_one(counts, "first")
     assert only["image"].tolist() == [3, 1, 5]
     assert only["difference"].tolist() == [-5, -2, -2]
-    assert frames.drawn_by_one(counts, "second")["image"].tolist() == [2]
-    assert frames.drawn_by_one(counts, "either")["image"].tolist() == [2, 3, 1, 5, 4]
+    assert frames.compare.drawn_by_one(counts, "second")["image"].tolist() == [2]
+    assert frames.compare.drawn_by_one(counts, "either")["image"].tolist() == [2, 3, 1, 5, 4]
 
 
 def test_captions_say_how_often_each_drew():
     counts = pd.DataFrame({"image": [7], "first": [2], "second": [0]})
-    captions, titles = frames.count_captions(counts, ("A", "C"))
+    captions, titles = frames.compare.count_captions(counts, ("A", "C"))
     assert captions == ["#7\nA 2  C 0"]
     assert titles == ["image 7: drawn 2× by A, 0× by C"]
 
@@ -141,33 +147,33 @@ def test_pairs_share_the_seed_and_every_setting_but_those_compared(store):
         run_tested(store, 0.79 - 0.01 * seed, 0.3 + 0.02 * seed, num_perturbed=100, seed=seed) for seed in (0, 1, 5)
     ]
     others = [run_tested(store, 0.5, 0.5, num_perturbed=100, seed=2, lr=0.1), run_tested(store, 0.5, 0.5, seed=1)]
-    found = frames.paired_by_seed([*none, *some, *others], none[1], some[0], TEST, 0.3)
+    found = frames.compare.paired_by_seed([*none, *some, *others], none[1], some[0], TEST, 0.3)
     assert found["seed"].tolist() == [0, 1]
     assert found["clean accuracy difference"].tolist() == pytest.approx([-0.01, -0.03])
     assert found["robust accuracy first"].tolist() == pytest.approx([0.1, 0.1])
     assert found["robust accuracy difference"].tolist() == pytest.approx([0.2, 0.22])
-    mean = frames.in_points(frames.mean_differences(found)).set_index("measure")
+    mean = frames.compare.in_points(frames.compare.mean_differences(found)).set_index("measure")
     assert mean.loc["clean accuracy"].tolist() == pytest.approx([-2, 100 * np.std([-0.01, -0.03], ddof=1), 2])
     assert mean.loc["robust accuracy", "mean difference"] == pytest.approx(21)
 
 
 def test_runs_of_other_seeds_or_tests_make_no_pair(store):
     none, some = run_tested(store, 0.8, 0.1, num_perturbed=0), run_tested(store, 0.7, 0.2, seed=1)
-    assert frames.paired_by_seed([none, some], none, some, TEST, 0.3).empty
-    assert frames.paired_by_seed([none, some], none, none, "PGD-7, 10 test images", 0.3).empty
+    assert frames.compare.paired_by_seed([none, some], none, some, TEST, 0.3).empty
+    assert frames.compare.paired_by_seed([none, some], none, none, "PGD-7, 10 test images", 0.3).empty
 
 
 def test_repetitions_differ_in_seed_and_bookkeeping_only(store):
     run = make_run(store, epochs=1)
-    assert frames.repetitions(run, make_run(store, epochs=1, seed=1, num_recorded=3))
-    assert not frames.repetitions(run, make_run(store, epochs=1, seed=1, lr=0.1))
+    assert frames.compare.repetitions(run, make_run(store, epochs=1, seed=1, num_recorded=3))
+    assert not frames.compare.repetitions(run, make_run(store, epochs=1, seed=1, lr=0.1))
 
 
 def test_common_tests_are_those_at_budgets_that_both_were_tested_with(store):
     one, other = make_run(store, epochs=1), run_tested(store, 0.8, 0.1, seed=1)
-    assert frames.tested_alike([one, other]) == {TEST: [0.3]}
-    assert frames.tested_alike([one])[TEST] == [round(0.05 * k, 2) for k in range(1, 9)]
-    assert frames.tested_alike([one, make_run(store, epochs=1, seed=2, evaluated=False)]) == {}
+    assert frames.compare.tested_alike([one, other]) == {TEST: [0.3]}
+    assert frames.compare.tested_alike([one])[TEST] == [round(0.05 * k, 2) for k in range(1, 9)]
+    assert frames.compare.tested_alike([one, make_run(store, epochs=1, seed=2, evaluated=False)]) == {}
 
 
 # --- the claim, and seconds ----------------------------------------------------------------------------------------
@@ -183,7 +189,7 @@ def means_of(*rows):
 )
 def test_the_claim_holds_within_half_a_point_on_either_side(accuracy, verdict):
     means = means_of(("a", "Norm", 0, "0", 0.9, 0.01, 3), ("a", "Norm", 100, "100", accuracy, 0.02, 2))
-    row = frames.claim_check(means).loc[0]
+    row = frames.figures.claim_check(means).loc[0]
     assert row["within"] == verdict
     assert row["by"] == pytest.approx(100 * (accuracy - 0.9))
     assert row[["sd", "seeds", "mean of n = 0", "sd of n = 0", "seeds of n = 0"]].tolist() == [0.02, 2, 0.9, 0.01, 3]
@@ -193,17 +199,21 @@ def test_without_n_0_there_is_no_verdict():
     means = means_of(
         ("a", "Norm", 0, "0", 0.9, 0, 1), ("a", "Norm", 9, "all", 0.8, 0, 1), ("b", "Norm", 9, "9", 0.9, 0, 1)
     )
-    assert frames.claim_check(means)["within"].tolist() == ["no", "not known"]
-    assert frames.verdicts(frames.claim_check(means)).startswith("no for 1, not known for 1 of the 2 shown")
-    assert frames.claim_check(means[means["n"] == "0"]).empty
+    assert frames.figures.claim_check(means)["within"].tolist() == ["no", "not known"]
+    assert frames.figures.verdicts(frames.figures.claim_check(means)).startswith(
+        "no for 1, not known for 1 of the 2 shown"
+    )
+    assert frames.figures.claim_check(means[means["n"] == "0"]).empty
 
 
 def test_the_baseline_to_train_is_that_of_the_runs_settings(store):
     fields = {"epochs": 1, "lr": 0.02, "lr_milestones": (0.5, 0.75), "normalize": False, "attack": {"kind": "pgd"}}
     run = make_run(store, **fields)
-    measured = frames.evaluated([run])
-    frame = frames.accuracy_against_n(measured, {"fashion-mini": frames.recipes(measured, "fashion-mini")[0]}, TEST)
-    [words] = frames.baselines_to_train(frame, [run])
+    measured = frames.figures.evaluated([run])
+    frame = frames.figures.accuracy_against_n(
+        measured, {"fashion-mini": frames.figures.recipes(measured, "fashion-mini")[0]}, TEST
+    )
+    [words] = frames.figures.baselines_to_train(frame, [run])
     wanted = preset("mini", **fields | {"num_perturbed": 0}).canonical()
     flags = tyro.cli(Train, args=shlex.split(words)[1:]).flags
     assert {name: getattr(flags, name) for name in ("epochs", "lr", "lr_milestones", "normalize", "num_perturbed")} == {
@@ -211,15 +221,17 @@ def test_the_baseline_to_train_is_that_of_the_runs_settings(store):
     }  # fmt: skip
     assert wanted.attack.kind == flags.attack.kind == "fgsm"  # n = 0 attacks nothing
     make_run(store, **fields | {"num_perturbed": 0})
-    both = frames.evaluated([run, store.open(wanted.run_id)])
-    frame = frames.accuracy_against_n(both, {"fashion-mini": frames.recipes(both, "fashion-mini")[0]}, TEST)
-    assert frames.baselines_to_train(frame, [run]) == []
+    both = frames.figures.evaluated([run, store.open(wanted.run_id)])
+    frame = frames.figures.accuracy_against_n(
+        both, {"fashion-mini": frames.figures.recipes(both, "fashion-mini")[0]}, TEST
+    )
+    assert frames.figures.baselines_to_train(frame, [run]) == []
 
 
 def test_seconds_are_those_of_training_up_to_the_epoch_tested(store):
     run = make_run(store, epochs=4, committed=2)
     make_run(store, epochs=4, evaluated=False)  # goes on to epoch 4; the test was after epoch 2
-    frame = frames.evaluated([store.open(run.id)])
+    frame = frames.figures.evaluated([store.open(run.id)])
     assert frame["seconds"].unique().tolist() == pytest.approx([2 * 1.7])
     assert set(frame["machine"]) == {"cpu, 2 threads"}
 
@@ -227,7 +239,9 @@ def test_seconds_are_those_of_training_up_to_the_epoch_tested(store):
 def test_means_in_time_are_apart_for_each_machine():
     rows = [("x", 0, 10.0, 0.5), ("x", 1, 14.0, 0.7), ("y", 2, 1.0, 0.6)]
     frame = pd.DataFrame(rows, columns=["machine", "seed", "seconds", "accuracy"])
-    found = frames.over_seeds_in_time(frame.assign(dataset="a", panel="Norm", position=9, n="9")).set_index("machine")
+    found = frames.figures.over_seeds_in_time(frame.assign(dataset="a", panel="Norm", position=9, n="9")).set_index(
+        "machine"
+    )
     assert found["seconds"].to_dict() == {"x": 12.0, "y": 1.0}
     assert found["mean"].to_dict() == pytest.approx({"x": 0.6, "y": 0.6})
     sd = np.std([10, 14], ddof=1)
@@ -239,9 +253,9 @@ def test_means_in_time_are_apart_for_each_machine():
 
 def test_every_chart_is_valid_and_no_two_of_15_pairs_look_alike(store):
     runs = [make_run(store, epochs=2, num_perturbed=50, seed=seed) for seed in range(6)]
-    curves, overlap = frames.curves(runs, frames.CURVES[1]), frames.overlap(runs)
-    assert charts.run_curves(curves, frames.CURVES[1]).to_dict()["datasets"]
-    spec = charts.drawn_overlap(overlap).to_dict()
+    curves, overlap = frames.compare.curves(runs, frames.compare.CURVES[1]), frames.compare.overlap(runs)
+    assert charts.compare.run_curves(curves, frames.compare.CURVES[1]).to_dict()["datasets"]
+    spec = charts.compare.drawn_overlap(overlap).to_dict()
     found = {}
 
     def scales(part):
@@ -267,7 +281,11 @@ def test_accuracy_against_seconds_is_a_valid_chart(store, dark):
         run_tested(store, 0.7, 0.2),
         run_tested(store, 0.7, 0.3, seed=1),
     ]
-    measured = frames.evaluated(runs)
-    frame = frames.accuracy_against_n(measured, {"fashion-mini": frames.recipes(measured, "fashion-mini")[0]}, TEST)
-    spec = charts.accuracy_against_seconds(frame, frames.over_seeds_in_time(frame), "clean", dark=dark).to_dict()
+    measured = frames.figures.evaluated(runs)
+    frame = frames.figures.accuracy_against_n(
+        measured, {"fashion-mini": frames.figures.recipes(measured, "fashion-mini")[0]}, TEST
+    )
+    spec = charts.figures.accuracy_against_seconds(
+        frame, frames.figures.over_seeds_in_time(frame), "clean", dark=dark
+    ).to_dict()
     assert sum(len(rows) for rows in spec["datasets"].values()) >= 5

@@ -31,7 +31,7 @@ def evaluated_run(store, *evaluations):
 
 
 def headline(run):
-    row = frames.summary(run)
+    row = frames.runs.summary(run)
     return row["clean accuracy"], row["robust accuracy"], row["tested with"]
 
 
@@ -47,7 +47,7 @@ def test_accuracy_is_not_guessed_between_tested_budgets():
 def test_a_narrower_grid_replaces_only_the_budgets_that_it_tested(store):
     run = evaluated_run(store, {"epsilons": (0.1, 0.12), "num_correct": (1000, 900)})
     assert headline(run) == MEASURED
-    curve = frames.evaluated([run]).set_index("epsilon")["accuracy"]
+    curve = frames.figures.evaluated([run]).set_index("epsilon")["accuracy"]
     assert tuple(curve.index) == tuple(sorted({*GRID, 0.12}))
     assert (curve[0.1], curve[0.12], curve[0.15]) == (0.5, 0.45, 0.6)
 
@@ -56,7 +56,7 @@ def test_a_narrower_grid_replaces_only_the_budgets_that_it_tested(store):
 def test_an_earlier_epoch_tested_later_does_not_count(store, correct):
     run = evaluated_run(store, {"epoch": 1, "num_correct": (correct,) * 9})
     assert headline(run) == MEASURED
-    assert set(frames.evaluated([run])["epoch"]) == {3}
+    assert set(frames.figures.evaluated([run])["epoch"]) == {3}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_an_earlier_epoch_tested_later_does_not_count(store, correct):
 def test_a_weak_attack_has_its_own_name_and_is_never_the_headline_nor_offered_first(store, attack, name):
     run = evaluated_run(store, {"attack": attack, "num_correct": (1700, *(1600,) * 8)})
     assert headline(run) == MEASURED
-    assert frames.tests(frames.evaluated([run])) == ["PGD-40, 2,000 test images", name]
+    assert frames.figures.tests(frames.figures.evaluated([run])) == ["PGD-40, 2,000 test images", name]
     alone = evaluated_run(Store(store.root / "other"))
     with store.writer(alone.config) as writer:
         writer.add_evaluation(make_evaluation(alone.config, 3, attack=attack, num_images=5000, num_correct=(4000,) * 9))
@@ -82,13 +82,19 @@ def test_a_weak_attack_has_its_own_name_and_is_never_the_headline_nor_offered_fi
 def test_a_weaker_attack_is_neither_the_headline_nor_offered_first(store):
     run = evaluated_run(store, {"attack": PGD_1, "num_correct": (1700,) * 9})
     assert headline(run) == MEASURED
-    assert frames.tests(frames.evaluated([run])) == ["PGD-40, 2,000 test images", "PGD-1, 2,000 test images"]
+    assert frames.figures.tests(frames.figures.evaluated([run])) == [
+        "PGD-40, 2,000 test images",
+        "PGD-1, 2,000 test images",
+    ]
 
 
 def test_a_test_on_fewer_images_is_neither_the_headline_nor_offered_first(store):
     run = evaluated_run(store, {"num_images": 100, "num_correct": (100, *(0,) * 8)})
     assert headline(run) == MEASURED
-    assert frames.tests(frames.evaluated([run])) == ["PGD-40, 2,000 test images", "PGD-40, 100 test images"]
+    assert frames.figures.tests(frames.figures.evaluated([run])) == [
+        "PGD-40, 2,000 test images",
+        "PGD-40, 100 test images",
+    ]
 
 
 def test_fgsm_alone_is_no_robust_accuracy_and_is_offered_last(store):
@@ -99,7 +105,9 @@ def test_fgsm_alone_is_no_robust_accuracy_and_is_offered_last(store):
         writer.add_evaluation(make_evaluation(other.config, 3, attack=FGSM))
     other = store.open(other.id)
     assert headline(other) == (0.85, None, None)
-    assert frames.tests(frames.evaluated([run, other]))[-1] == "FGSM, 2,000 test images"  # though of more runs
+    assert (
+        frames.figures.tests(frames.figures.evaluated([run, other]))[-1] == "FGSM, 2,000 test images"
+    )  # though of more runs
 
 
 def test_the_newest_of_equal_evaluations_counts(store):
@@ -165,6 +173,6 @@ def test_pgd_far_above_autoattack_is_a_failure(store, lost, status):
 
 def test_robustness_over_epochs_is_of_the_training_epsilon_and_clean(store):
     run = evaluated_run(store, {"epoch": 1, "num_correct": (1500, *range(1400, 600, -100))})
-    table = frames.robustness_over_epochs(run).set_index(["epsilon", "epoch"])["accuracy"]
+    table = frames.runs.robustness_over_epochs(run).set_index(["epsilon", "epoch"])["accuracy"]
     assert table.to_dict() == {(0.0, 1): 0.75, (0.0, 3): 0.85, (0.3, 1): 900 / 2000, (0.3, 3): 0.3}
-    assert frames.robustness_over_epochs(evaluated_run(Store(store.root / "other"))).empty
+    assert frames.runs.robustness_over_epochs(evaluated_run(Store(store.root / "other"))).empty

@@ -58,7 +58,7 @@ def tied(epochs=6, T=50):
 
 
 def test_row_k_of_the_matrix_is_p_of_its_epoch(run):
-    matrix = frames.p_matrix(run)
+    matrix = frames.sample.p_matrix(run)
     assert matrix.p.dtype == np.float32
     assert list(matrix.epochs) == [1, 2, 3, 4, 5]
     for epoch, row in zip(matrix.epochs, matrix.p, strict=True):
@@ -67,22 +67,22 @@ def test_row_k_of_the_matrix_is_p_of_its_epoch(run):
 
 def test_warm_up_epochs_have_no_row_and_keep_their_number():
     made = Made([None, None, [0.5, 0.3, 0.2]], [[], [], [2]])
-    assert list(frames.p_matrix(made).epochs) == [3]
-    assert frames.drawn_matrix(made).tolist() == [[False] * 3, [False] * 3, [False, False, True]]
-    history = frames.sample_history(frames.p_matrix(made), frames.drawn_matrix(made), 2, "x")
+    assert list(frames.sample.p_matrix(made).epochs) == [3]
+    assert frames.sample.drawn_matrix(made).tolist() == [[False] * 3, [False] * 3, [False, False, True]]
+    history = frames.sample.sample_history(frames.sample.p_matrix(made), frames.sample.drawn_matrix(made), 2, "x")
     assert history[["epoch", "rank", "drawn"]].to_numpy().tolist() == [[3, 3, True]]
 
 
 @pytest.mark.parametrize(("n", "T"), [(0, 0), ("all", 5000)])
 def test_baselines_have_no_p_and_all_is_drawn_in_every_epoch(tmp_path, n, T):
     run = make_run(Store(tmp_path), epochs=2, num_perturbed=n)
-    matrix, drawn = frames.p_matrix(run), frames.drawn_matrix(run)
+    matrix, drawn = frames.sample.p_matrix(run), frames.sample.drawn_matrix(run)
     assert matrix.p.size == 0
     assert drawn.shape == (2, T)
-    assert list(frames.times_drawn(frames.drawn_matrix(run))) == [2] * T
-    assert frames.sample_map(run) is None
-    assert frames.sample_facts(matrix, drawn, 0).mean_p is None
-    assert frames.neighbours(matrix, drawn, 1, 0) is None
+    assert list(frames.sample.times_drawn(frames.sample.drawn_matrix(run))) == [2] * T
+    assert frames.sample.sample_map(run) is None
+    assert frames.sample.sample_facts(matrix, drawn, 0).mean_p is None
+    assert frames.sample.neighbours(matrix, drawn, 1, 0) is None
 
 
 def test_times_drawn_counts_the_epochs_whose_set_holds_the_sample(run):
@@ -90,22 +90,22 @@ def test_times_drawn_counts_the_epochs_whose_set_holds_the_sample(run):
     for epoch in range(1, 6):
         for row in run.drawn(epoch):
             counted[row] += 1
-    assert np.array_equal(frames.times_drawn(frames.drawn_matrix(run)), counted)
-    assert frames.most_drawn(frames.drawn_matrix(run)) == int(counted.argmax())
+    assert np.array_equal(frames.sample.times_drawn(frames.sample.drawn_matrix(run)), counted)
+    assert frames.sample.most_drawn(frames.sample.drawn_matrix(run)) == int(counted.argmax())
 
 
 def test_epochs_of_different_length_are_refused():
     with pytest.raises(AATError, match="2 and of 3"):
-        frames.p_matrix(Made([[0.5, 0.5], [0.5, 0.3, 0.2]], [[0], [0]]))
+        frames.sample.p_matrix(Made([[0.5, 0.5], [0.5, 0.3, 0.2]], [[0], [0]]))
 
 
 def test_without_records_the_data_set_says_how_many_samples_there_are(tmp_path, mini):
     run = make_run(Store(tmp_path), epochs=1, num_perturbed=0)
-    records = frames.p_matrix(run), frames.drawn_matrix(run)
-    assert frames.num_train(*records, mini) == 5000
-    assert frames.num_train(*records, None) == 0
-    assert frames.list_names(*records, None) == []
-    assert frames.list_names(*records, mini) == ["same class"]
+    records = frames.sample.p_matrix(run), frames.sample.drawn_matrix(run)
+    assert frames.sample.num_train(*records, mini) == 5000
+    assert frames.sample.num_train(*records, None) == 0
+    assert frames.sample.list_names(*records, None) == []
+    assert frames.sample.list_names(*records, mini) == ["same class"]
 
 
 # --- One sample ------------------------------------------------------------------------------------------------------
@@ -119,28 +119,28 @@ def test_counted_ranks_are_the_sorted_ones_ties_and_zeros_included():
 
 
 def test_history_and_facts_are_what_the_epochs_say(run):
-    matrix, drawn = frames.p_matrix(run), frames.drawn_matrix(run)
-    image = frames.most_drawn(drawn)
-    history = frames.sample_history(matrix, drawn, image, "this")
+    matrix, drawn = frames.sample.p_matrix(run), frames.sample.drawn_matrix(run)
+    image = frames.sample.most_drawn(drawn)
+    history = frames.sample.sample_history(matrix, drawn, image, "this")
     for row in history.itertuples():
         assert row.p == run.probabilities(row.epoch)[image]
         assert row.rank == diagnostics.ranks(run.probabilities(row.epoch))[image]
         assert row.drawn == (image in run.drawn(row.epoch))
     assert set(history["uniform"]) == {1 / 5000}
-    facts = frames.sample_facts(matrix, drawn, image)
+    facts = frames.sample.sample_facts(matrix, drawn, image)
     assert list(facts.drawn_in) == list(history.loc[history["drawn"], "epoch"])
     assert facts.mean_p == pytest.approx(history["p"].mean(), rel=1e-6)
     assert facts.times_uniform == pytest.approx(5000 * facts.mean_p)
 
 
 def test_versions_are_the_pixels_recorded_for_this_sample_and_no_other(run):
-    drawn = frames.drawn_matrix(run)
-    matrix = frames.p_matrix(run)
+    drawn = frames.sample.drawn_matrix(run)
+    matrix = frames.sample.p_matrix(run)
     some = set()
     for image in range(0, 5000, 7):
-        drawn_in = frames.sample_facts(matrix, drawn, image).drawn_in
+        drawn_in = frames.sample.sample_facts(matrix, drawn, image).drawn_in
         expected = {e: run.x_adv(e)[list(run.drawn(e)).index(image)] for e in drawn_in if image in run.drawn(e)[:40]}
-        found = frames.sample_versions(run, image, drawn_in)
+        found = frames.recorded.sample_versions(run, image, drawn_in)
         assert (found is None) == (not expected)
         if found is not None:
             assert found.epochs == tuple(expected)
@@ -150,7 +150,7 @@ def test_versions_are_the_pixels_recorded_for_this_sample_and_no_other(run):
 
 
 def test_a_portrait_repeats_every_pixel_and_invents_none(run, mini):
-    large, small = frames.portrait(run, mini, 17), mini.train.images(np.array([17]))[0]
+    large, small = frames.sample.portrait(run, mini, 17), mini.train.images(np.array([17]))[0]
     assert large.shape == (252, 252, 3)
     assert all(np.array_equal(large[4::9, 4::9, channel], small[0]) for channel in range(3))
     assert np.array_equal(large[::9], large[8::9])
@@ -158,22 +158,24 @@ def test_a_portrait_repeats_every_pixel_and_invents_none(run, mini):
 
 def test_a_row_beyond_the_data_set_is_named(run, mini):
     with pytest.raises(AATError, match=r"image=5000 of run=.* which has 5000 training images"):
-        frames.clean_images(run, mini, [3, 5000])
+        frames.sample.clean_images(run, mini, [3, 5000])
     with pytest.raises(AATError, match="image=5001"):
-        frames.class_of(run, mini, 5001)
+        frames.sample.class_of(run, mini, 5001)
 
 
 # --- Lists and neighbours --------------------------------------------------------------------------------------------
 
 
 def test_lists_hold_what_their_names_say(run, mini):
-    records = frames.p_matrix(run), frames.drawn_matrix(run)
-    listed = {name: frames.listed(name, *records, mini, 3, 10) for name in frames.list_names(*records, mini)}
+    records = frames.sample.p_matrix(run), frames.sample.drawn_matrix(run)
+    listed = {
+        name: frames.sample.listed(name, *records, mini, 3, 10) for name in frames.sample.list_names(*records, mini)
+    }
     assert np.array_equal(listed["drawn in the epoch"], np.sort(run.drawn(3)))
     p = run.probabilities(3)[listed["by p in the epoch"]]
     assert len(p) == 5000
     assert (np.diff(p) <= 0).all()
-    times = frames.times_drawn(frames.drawn_matrix(run))
+    times = frames.sample.times_drawn(frames.sample.drawn_matrix(run))
     assert (np.diff(times[listed["most often drawn"]]) <= 0).all()
     assert set(listed["most often drawn"]) == set(np.flatnonzero(times))
     assert np.array_equal(listed["never drawn"], np.flatnonzero(times == 0))
@@ -183,53 +185,53 @@ def test_lists_hold_what_their_names_say(run, mini):
 
 def test_next_walks_the_whole_list_and_previous_walks_back():
     rows = np.array([4, 9, 1, 7])
-    walked = [frames.place_in_list(rows, 100).after]
-    while (after := frames.place_in_list(rows, walked[-1]).after) is not None:
+    walked = [frames.sample.place_in_list(rows, 100).after]
+    while (after := frames.sample.place_in_list(rows, walked[-1]).after) is not None:
         walked.append(after)
     assert walked == [4, 9, 1, 7]
-    assert [frames.place_in_list(rows, row).before for row in walked] == [None, 4, 9, 1]
-    assert frames.place_in_list(rows, 1) == frames.PlaceInList(3, 4, 9, 7)
-    assert frames.place_in_list(rows, 100) == frames.PlaceInList(None, 4, None, 4)
-    assert frames.place_in_list(rows[:0], 4) == frames.PlaceInList(None, 0, None, None)
+    assert [frames.sample.place_in_list(rows, row).before for row in walked] == [None, 4, 9, 1]
+    assert frames.sample.place_in_list(rows, 1) == frames.sample.PlaceInList(3, 4, 9, 7)
+    assert frames.sample.place_in_list(rows, 100) == frames.sample.PlaceInList(None, 4, None, 4)
+    assert frames.sample.place_in_list(rows[:0], 4) == frames.sample.PlaceInList(None, 0, None, None)
 
 
 @pytest.mark.parametrize("image", range(50))
 def test_neighbours_are_the_next_ranks_without_itself(image):
     p = tied()
     made = Made(list(p), [[0, 3]] * 6)
-    matrix, drawn = frames.p_matrix(made), frames.drawn_matrix(made)
-    found = frames.neighbours(matrix, drawn, 2, image, 6)
+    matrix, drawn = frames.sample.p_matrix(made), frames.sample.drawn_matrix(made)
+    found = frames.sample.neighbours(matrix, drawn, 2, image, 6)
     ranks = diagnostics.ranks(p[1])
     low = min(max(ranks[image] - 3, 1), 44)
     assert sorted([*found["rank"], ranks[image]]) == list(range(low, low + 7))
     assert list(found["rank"]) == list(ranks[found["image"]])
     assert list(found["p"]) == list(p[1][found["image"]])
     assert list(found["drawn"]) == [row in (0, 3) for row in found["image"]]
-    assert frames.rank_in(matrix, 2, image) == ranks[image]
+    assert frames.sample.rank_in(matrix, 2, image) == ranks[image]
 
 
 def test_of_a_few_samples_all_others_are_neighbours():
     made = Made([[0.2, 0.5, 0.3]], [[1]])
-    found = frames.neighbours(frames.p_matrix(made), frames.drawn_matrix(made), 1, 2, 24)
+    found = frames.sample.neighbours(frames.sample.p_matrix(made), frames.sample.drawn_matrix(made), 1, 2, 24)
     assert list(found["image"]) == [1, 0]
-    assert frames.neighbour_captions(found) == ["#1\nrank 1\np 0.5 drawn", "#0\nrank 3\np 0.2"]
+    assert frames.sample.neighbour_captions(found) == ["#1\nrank 1\np 0.5 drawn", "#0\nrank 3\np 0.2"]
 
 
 # --- Data map --------------------------------------------------------------------------------------------------------
 
 
 def test_the_map_is_mean_and_sd_over_mean_in_float64(run):
-    found = frames.sample_map(run)
-    p = frames.p_matrix(run).p.astype(np.float64)
+    found = frames.sample.sample_map(run)
+    p = frames.sample.p_matrix(run).p.astype(np.float64)
     assert np.allclose(found.mean, p.mean(axis=0), rtol=1e-6)
     assert np.allclose(found.variability, p.std(axis=0) / p.mean(axis=0), rtol=1e-5, atol=1e-6)
 
 
 def test_every_sample_that_had_p_is_in_one_cell(run):
-    found = frames.sample_map(run)
+    found = frames.sample.sample_map(run)
     assert found.grid["count"].sum() == found.shown == 5000
     assert len(found.grid) <= 60 * 36
-    place = frames.sample_places(found, [5], ["x"]).iloc[0]
+    place = frames.sample.sample_places(found, [5], ["x"]).iloc[0]
     grid = found.grid
     inside = (grid["mean_low"] <= place["mean"]) & (place["mean"] <= grid["mean_high"])
     inside &= (grid["variability_low"] <= place["variability"]) & (place["variability"] <= grid["variability_high"])
@@ -241,14 +243,14 @@ def test_variability_is_0_for_constant_p_and_largest_for_a_single_epoch():
     p = np.zeros((E, 3))
     p[:, 0] = 0.25
     p[4, 1] = 1e-12  # also where squares are near float32's end
-    found = frames.sample_map(Made(list(p), [[0]] * E))
+    found = frames.sample.sample_map(Made(list(p), [[0]] * E))
     assert found.variability == pytest.approx([0, np.sqrt(E - 1), 0], abs=1e-4)
     assert (found.zeros, found.shown) == (1, 2)
-    assert list(frames.sample_places(found, [0, 2], ["a", "b"])["sample"]) == ["a"]
+    assert list(frames.sample.sample_places(found, [0, 2], ["a", "b"])["sample"]) == ["a"]
 
 
 def test_uniform_p_has_a_cell_of_some_width():
-    found = frames.sample_map(Made([np.full(8, 1 / 8)] * 3, [[0]] * 3))
+    found = frames.sample.sample_map(Made([np.full(8, 1 / 8)] * 3, [[0]] * 3))
     assert found.grid["count"].tolist() == [8]
     low, high = found.grid.loc[0, ["mean_low", "mean_high"]]
     assert low <= 1 / 8 * (1 + 1e-9)
@@ -272,17 +274,19 @@ def drawn_marks(spec):
 
 def test_the_chart_marks_each_epoch_that_drew_each_sample_in_both_panels():
     made = Made([[0.5, 0.3, 0.2]] * 4, [[0], [1], [0], [0]])
-    records = frames.p_matrix(made), frames.drawn_matrix(made)
-    both = frames.together([frames.sample_history(*records, 0, "a"), frames.sample_history(*records, 1, "b")])
-    assert drawn_marks(charts.sample_history(both).to_dict()) == [("circle", 3), ("diamond", 1)] * 2
-    none = frames.sample_history(*records, 2, "c")
-    assert drawn_marks(charts.sample_history(none).to_dict()) == []
+    records = frames.sample.p_matrix(made), frames.sample.drawn_matrix(made)
+    both = frames.sample.together(
+        [frames.sample.sample_history(*records, 0, "a"), frames.sample.sample_history(*records, 1, "b")]
+    )
+    assert drawn_marks(charts.sample.sample_history(both).to_dict()) == [("circle", 3), ("diamond", 1)] * 2
+    none = frames.sample.sample_history(*records, 2, "c")
+    assert drawn_marks(charts.sample.sample_history(none).to_dict()) == []
 
 
 def test_p_of_zero_is_kept_off_the_log_axis():
     made = Made([[1, 0.0], [0.5, 0.5]], [[0], [0]])
-    history = frames.sample_history(frames.p_matrix(made), frames.drawn_matrix(made), 1, "x")
-    spec = charts.sample_history(history).to_dict()
+    history = frames.sample.sample_history(frames.sample.p_matrix(made), frames.sample.drawn_matrix(made), 1, "x")
+    spec = charts.sample.sample_history(history).to_dict()
     panels = [panel["layer"][0] for panel in spec["vconcat"]]
     shown = [[row["p"] for row in spec["datasets"][name]] for name in map(data_name, panels, spec["vconcat"])]
     assert shown == [[0.5], [0.0, 0.5]]
@@ -290,7 +294,9 @@ def test_p_of_zero_is_kept_off_the_log_axis():
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_map_marks_both_samples(run, dark):
-    found = frames.sample_map(run)
-    spec = charts.sample_map(found.grid, frames.sample_places(found, [1, 2], ["a", "b"]), dark=dark).to_dict()
+    found = frames.sample.sample_map(run)
+    spec = charts.sample.sample_map(
+        found.grid, frames.sample.sample_places(found, [1, 2], ["a", "b"]), dark=dark
+    ).to_dict()
     rows = [len(spec["datasets"][layer["data"]["name"]]) for layer in spec["layer"]]
     assert rows == [len(found.grid), 2]

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 from synthetic import make_run
 
-from aat_explore import attack_lab, datasets
+from aat_explore import datasets
 from aat_explore.engine.networks import weights_of
+from aat_explore.experiments import lab as attack_lab
 from aat_explore.presets import preset
 from aat_explore.store import Store, light_copy
 from aat_explore.views import frames, gallery
@@ -55,7 +56,7 @@ def redraws_of(shown) -> list[int]:
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 4])
-@pytest.mark.parametrize("order", list(frames.ORDERS))
+@pytest.mark.parametrize("order", list(frames.picks.ORDERS))
 def test_the_sheet_of_picks_is_the_gallerys_of_that_epoch_and_order(run, epoch, order):
     shown = PickExplorer(run, MINI, count=9)
     shown.epoch.value, shown.order.value = epoch, order
@@ -93,7 +94,7 @@ def test_without_the_data_set_x_adv_is_shown_as_recorded(run):
 def test_the_words_of_an_epoch_are_its_draw_statistics(run):
     shown = PickExplorer(run, MINI)
     shown.epoch.value = 3
-    found = frames.draw_statistics(run, 3)
+    found = frames.picks.draw_statistics(run, 3)
     assert f"Epoch 3: 300 of 5,000 images drawn; effective sample size {found.effective_sample_size:,.0f}," in (
         shown.words.value
     )
@@ -238,7 +239,7 @@ def test_the_chart_of_a_sample_holds_its_p_of_every_epoch(run):
 def test_next_and_previous_walk_the_chosen_list(run):
     shown = SampleExplorer(run, MINI)
     shown.listing.value = "never drawn"
-    never = frames.never(frames.drawn_matrix(run))
+    never = frames.sample.never(frames.sample.drawn_matrix(run))
     shown.next.click()
     assert shown.image.value == never[0]
     assert shown.previous.disabled
@@ -305,9 +306,9 @@ def test_the_labs_explorer_attacks_the_runs_last_network(tmp_path):
 
     shown = attack_lab.explorer(Trained(), MINI)
     label = int(MINI.test.labels[0])
-    attempt = frames.Attempt("fgsm", run.config.epsilon, 20)
+    attempt = frames.attack.Attempt("fgsm", run.config.epsilon, 20)
     expected = attack_lab.attack(network.eval(), MINI.test.images(np.array([0]))[0], label, attempt)
-    assert np.array_equal(shown.state.images[""][1], frames.eight_bits(expected.x_adv))
+    assert np.array_equal(shown.state.images[""][1], frames.attack.eight_bits(expected.x_adv))
 
 
 # --- What cannot be shown is said ------------------------------------------------------------------------------------

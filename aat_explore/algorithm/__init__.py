@@ -3,7 +3,7 @@
     gradients.py   input gradients and their norms
     scores.py      what p may be made from besides gradient norms: loss, margin, custom scores
     sampling.py    the distribution p, and the draw of K from it
-    attacks.py     FGSM and PGD
+    attacks/       the attacks A of Algorithm 1, one a file
     models.py      StdCNN and ResNet18
 
 Images are (B, C, H, W) in [0, 1] and labels int64 (B,), at every public function.

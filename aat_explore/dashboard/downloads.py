@@ -11,13 +11,13 @@ import streamlit as st
 
 from aat_explore.optional import installed, remedy
 from aat_explore.views import charts
-from aat_explore.views.frames import Frame
+from aat_explore.views.protocols import Frame
 
 PRINT_SCALE = 3  # pixels of the file for one on the screen: a figure 860 wide prints at 300 dpi in 22 cm
 
 
 def chart(
-    draw: partial[charts.Chart],
+    draw: partial[charts.style.Chart],
     frame: Frame,
     name: str,
     *,
@@ -54,17 +54,17 @@ def table(frame: Frame, *, alt: str, column_config: dict[str, Any] | None = None
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _replayed(key: str, alt: str, _draw: partial[charts.Chart]) -> None:
+def _replayed(key: str, alt: str, _draw: partial[charts.style.Chart]) -> None:
     """Show a chart; the second time Streamlit sends it again as it was. Altair takes 20 to 200 ms (Zen 5 core)."""
     st.altair_chart(_draw(), width="content", alt=alt)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _made(key: str, _draw: partial[charts.Chart]) -> charts.Chart:
+def _made(key: str, _draw: partial[charts.style.Chart]) -> charts.style.Chart:
     return _draw()
 
 
-def _fingerprint(draw: partial[charts.Chart]) -> str:
+def _fingerprint(draw: partial[charts.style.Chart]) -> str:
     """A name for the function and all that it draws: Streamlit itself would hash only a sample of large frames."""
     content = io.BytesIO()
     pickler = pickle.Pickler(content, protocol=5)
@@ -79,7 +79,7 @@ def _button(label: str, make: Callable[[], bytes], name: str, ending: str, kind:
     )
 
 
-def _picture(drawn: charts.Chart, kind: str) -> bytes:
+def _picture(drawn: charts.style.Chart, kind: str) -> bytes:
     file = io.BytesIO() if kind == "png" else io.StringIO()
     drawn.save(file, format=kind, **({"scale_factor": PRINT_SCALE} if kind == "png" else {}))
     content = file.getvalue()

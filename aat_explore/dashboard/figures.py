@@ -7,7 +7,7 @@ import streamlit as st
 from aat_explore.dashboard import choices, page
 from aat_explore.store import Run
 from aat_explore.views import frames
-from aat_explore.views.frames import Frame
+from aat_explore.views.protocols import Frame
 from aat_explore.views.recipes import Recipe
 
 PERCENT = st.column_config.NumberColumn(format="percent")
@@ -37,8 +37,8 @@ CLAIM = {
 
 def measured(runs: Sequence[Run]) -> tuple[Frame, str]:
     """All test accuracies and the test to show; says which runs lack one, and stops if all do."""
-    frame = page.remembered(frames.evaluated, list(runs))
-    if missing := frames.untested(frame, runs):
+    frame = page.remembered(frames.figures.evaluated, list(runs))
+    if missing := frames.figures.untested(frame, runs):
         word = "run has" if len(missing) == 1 else "runs have"
         with st.expander(f"{len(missing)} {word} no test accuracy yet", icon=":material/pending:"):
             st.write("This measures it:")
@@ -46,12 +46,12 @@ def measured(runs: Sequence[Run]) -> tuple[Frame, str]:
     if frame.empty:
         st.info("No run in this cache has been evaluated on test images yet, so there is nothing to draw.")
         st.stop()
-    return frame, choices.choose("Tested with", frames.tests(frame), "test")
+    return frame, choices.choose("Tested with", frames.figures.tests(frame), "test")
 
 
 def choose_recipe(frame: Frame, dataset: str) -> Recipe:
     """The settings to compare within, if the runs of a data set have several."""
-    by_name = {str(recipe): recipe for recipe in frames.recipes(frame, dataset)}
+    by_name = {str(recipe): recipe for recipe in frames.figures.recipes(frame, dataset)}
     return by_name[choices.choose(f"Settings for {page.plain(dataset)}", list(by_name), f"settings-{dataset}")]
 
 
@@ -67,8 +67,8 @@ def say_what_was_tested(runs: Frame, test: str) -> None:
             "(`perturbing_network` epoch-start), which is weaker than the training of Madry et al. with x′ made on the "
             "fly by the current network; where a run does that, its settings say `perturbing_network` on-the-fly."
         )
-    if failed := frames.failing(runs):
+    if failed := frames.figures.failing(runs):
         named = page.plain("; ".join(f"{run}: {why}" for run, why in failed.items()))
         st.markdown(f"{page.FLAG} **Marked by crosses, because they fail checks** (the Checks page explains): {named}.")
-    if early := frames.unfinished(runs):
+    if early := frames.figures.unfinished(runs):
         st.caption("Tested before the end of training: " + page.plain(", ".join(early)) + ".")

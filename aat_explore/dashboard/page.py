@@ -152,7 +152,7 @@ def _remembered(key: tuple[Any, ...], _compute: Callable[[], Any]) -> Any:
 @st.cache_data(max_entries=10_000, show_spinner=False)
 def _summary(key: tuple[Any, ...], _run: Run) -> Any:
     """Of every run on every page: apart, so that pictures do not crowd them out, nor many runs each other."""
-    return frames.summary(_run)
+    return frames.runs.summary(_run)
 
 
 def _call(compute: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple[Any, ...]:

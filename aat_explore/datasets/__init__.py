@@ -3,7 +3,7 @@
     sources.py   finds the images, verifies, converts and downloads them
     splits.py    which rows go into which split, for ever
     layouts.py   reads and checks a user's images: image files, `.npy` files, arrays
-    own.py       keeps a user's images in the cache, under a name made of their content
+    custom.py    keeps a user's images in the cache, under a name made of their content
 
 `aat_explore.dataset_specs` says what is known of each published set.
 This module opens the splits. Importing it, and loading prepared arrays, never imports torch.
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aat_explore.dataset_specs import FASHION_MINI, SPECS, STEMS, DatasetSpec, spec_of
-from aat_explore.datasets import own
-from aat_explore.datasets.own import add
+from aat_explore.datasets import custom
+from aat_explore.datasets.custom import add
 from aat_explore.datasets.sources import (
     SIDECAR,
     DatasetDamaged,
@@ -98,7 +98,7 @@ class Dataset:
 
 def names(cache_dir: Path | str | None = None) -> tuple[str, ...]:
     """Every name that `load` knows: the embedded and the published sets, and those that were added."""
-    return (FASHION_MINI.name, *SPECS, *own.names(_data_dir(cache_dir)))
+    return (FASHION_MINI.name, *SPECS, *custom.names(_data_dir(cache_dir)))
 
 
 def num_train(name: str, *, cache_dir: Path | str | None = None) -> int:
@@ -139,9 +139,9 @@ def _spec(name: str, cache_dir: Path | str | None) -> DatasetSpec:
 
 
 def _own(name: str, cache_dir: Path | str | None) -> tuple[DatasetSpec, Path]:
-    if (found := own.find(name, _data_dir(cache_dir))) is not None:
+    if (found := custom.find(name, _data_dir(cache_dir))) is not None:
         return found
-    if own.NAME.fullmatch(name):
+    if custom.NAME.fullmatch(name):
         raise DatasetNotFound(
             f"{name} is not in {', '.join(str(root) for root in roots(_data_dir(cache_dir)))}; copy its folder there, "
             "or add its images again, which gives the same name"

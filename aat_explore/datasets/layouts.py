@@ -4,8 +4,8 @@
     photos/train/<class>/*.png, photos/test/…  the same in two parts (val/ in place of test/)
     photos/train_images.npy, train_labels.npy  and test_images.npy, test_labels.npy; class_names.txt, one a line
 
-Only training images are needed: `own` splits off a test part where none is given. What does not fit is an AATError that
-names the file or the array.
+Only training images are needed: `custom` splits off a test part where none is given. What does not fit is an AATError
+that names the file or the array.
 """
 
 import os

@@ -13,8 +13,8 @@ from aat_explore.algorithm.scores import score_all
 from aat_explore.attacks import ResolvedAttack
 from aat_explore.config import RunConfig
 from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.custom import blamed, places
 from aat_explore.engine.networks import placed, starting_network, weights_of
-from aat_explore.engine.own import blamed, places
 from aat_explore.engine.perturb import arguments_of, attack_function, checked_x_adv
 from aat_explore.engine.scoring import score_of
 from aat_explore.errors import AATError

@@ -12,7 +12,7 @@ from torch import nn
 from aat_explore.algorithm.models import Normalize, ResNet18, StdCNN
 from aat_explore.config import NETWORKS, Precision, RunConfig
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.own import blamed, imported
+from aat_explore.engine.custom import blamed, imported
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aat_explore.algorithm.attacks import predicted_labels
 from aat_explore.algorithm.gradients import attacked
 from aat_explore.attacks import ResolvedAttack
-from aat_explore.engine.own import blamed, imported
+from aat_explore.engine.custom import blamed, imported
 from aat_explore.errors import AATError
 
 TOLERANCE = 1e-6  # of ‖x′ − x‖∞ ≤ ε, for rounding

@@ -8,8 +8,8 @@ from aat_explore.algorithm.gradients import check_finite, gradient_norms, input_
 from aat_explore.algorithm.scores import BUILT_IN, Score, score_all
 from aat_explore.config import RunConfig
 from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.custom import imported
 from aat_explore.engine.device import chunk_size
-from aat_explore.engine.own import imported
 from aat_explore.engine.streams import global_stream, stream
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays

@@ -12,9 +12,9 @@ from aat_explore.algorithm.sampling import draw, probabilities
 from aat_explore.config import AttackConfig, RunConfig, check_num_perturbed
 from aat_explore.engine.batches import ImageSet, clean_pixels
 from aat_explore.engine.counting import clean_correct, fgsm_correct, robust_correct
+from aat_explore.engine.custom import check_code, code_state
 from aat_explore.engine.device import Stopwatch, chunk_size, describe
 from aat_explore.engine.networks import load_state, load_weights, placed, starting_network, state_of, weights_of
-from aat_explore.engine.own import check_code, code_state
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.scoring import Scorer
 from aat_explore.engine.steps import Trained, TrainingPass

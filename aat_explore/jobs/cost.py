@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aat_explore.config import RunConfig
+from aat_explore.config import SCORES, RunConfig
 from aat_explore.records import COST_PHASES
 from aat_explore.store import Run
 
 TRAINING = 3  # forward, backward to the input, backward to the weights
 GRADIENT = 2  # forward, backward to the input
-SCORING = {"loss": 1, "margin": 1}  # forward; an own score is taken to need a gradient, as the paper's does
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def passes(config: RunConfig, num_train: int) -> float:
     if config.num_perturbed == 0:
         return TRAINING
     share = 1.0 if config.num_perturbed == "all" else min(1.0, config.num_perturbed / num_train)
-    each = SCORING.get(config.canonical().score, GRADIENT)
+    each = SCORES.get(config.canonical().score, GRADIENT)  # a custom one is taken to need a gradient
     scoring = each / config.score_every if config.samples and config.scoring == "epoch-start" else 0.0
     kept = TRAINING * share if config.drawn_samples != "replace" else 0.0
     return TRAINING + scoring + GRADIENT * _gradients(config) * share + kept

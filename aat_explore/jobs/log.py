@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from aat_explore.config import RunConfig
-from aat_explore.experiment import Listener
+from aat_explore.experiments.run import Listener
 from aat_explore.records import EpochMetrics
 
 SECONDS_BETWEEN = 10  # two lines on how far an evaluation is

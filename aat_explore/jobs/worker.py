@@ -100,7 +100,8 @@ def last_lines(log: IO[bytes], most: int) -> list[str]:
 
 def do(task: Task, cache: Path) -> None:
     """Train one run, test it and check it, as far as that is not done; raises what these raise."""
-    from aat_explore import checking, experiment  # torch, which whoever starts a worker need not load
+    from aat_explore.experiments import checking  # torch, which whoever starts a worker need not load
+    from aat_explore.experiments import run as experiment
     from aat_explore.jobs.log import Log
 
     log = Log()

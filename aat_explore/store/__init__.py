@@ -41,8 +41,8 @@ from aat_explore.store.writer import KEEP_EVERY, RunWriter, make_folder, write_w
 
 __all__ = [
     "KEEP_EVERY", "Contents", "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError",
-    "RunNotFoundError", "RunWriter", "Store", "default_cache", "light_copy", "list_runs", "locked", "open_run", "showcase",
-    "write_whole",
+    "RunNotFoundError", "RunWriter", "Store", "default_cache", "light_copy", "list_runs", "locked", "open_run",
+    "showcase", "write_whole",
 ]  # fmt: skip
 
 

@@ -12,7 +12,6 @@
     widgets/         explorers for notebooks, of the same calls
     sprite.py        uint8 images → one PNG that a browser cuts into tiles
     report.py        one HTML file with claims, figures and runs
-    speed.py         what `aat bench` and `aat fidelity` measured, as tables
     guide.py         the documentation pages in `docs/`
 
 A run is anything with the attributes of `protocols.Run`; views open no file but those pages, and never import torch.

@@ -98,7 +98,7 @@ class PickedImages:
 def picked_images(
     run: Run, epoch: int, shown: pd.DataFrame, dataset: Dataset | None = None, column: str | None = None
 ) -> PickedImages:
-    """Clean and adversarial images and amplified differences of rows of `frames.drawn`; x_adv alone without `dataset`.
+    """Clean and adversarial images and amplified differences of rows of `frames.picks.drawn`; x_adv alone without data.
 
     `column` asks for one of the three alone: `clean`, `adversarial` or `difference`. All but `clean` need the rows to
     be `recorded`.
@@ -126,13 +126,13 @@ def picked_sheet(
 ) -> bytes | None:
     """The recorded picks of an epoch as one PNG: clean, adversarial, amplified difference; x_adv without `dataset`.
 
-    None if the epoch recorded no image. `order` as in `frames.picked`.
+    None if the epoch recorded no image. `order` as in `frames.picks.picked`.
     """
-    shown = frames.picked(run, epoch, dataset, order).head(count)
+    shown = frames.picks.picked(run, epoch, dataset, order).head(count)
     if shown.empty:
         return None
     picture = picked_images(run, epoch, shown, dataset)
-    return contact_sheet(picture.images, frames.captions(shown), dark=dark)
+    return contact_sheet(picture.images, frames.picks.captions(shown), dark=dark)
 
 
 def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, dark: bool = False) -> bytes:

@@ -72,10 +72,10 @@ def _reading(name: str, runs: Sequence[Run]) -> list[str]:
     grids, mine = readings.GROUPS.get(name, (name,)), readings.members(name, runs)
     about = ABOUT.get(name.split("-")[0], "")
     parts = [f"<h2>The {escape(name)} reading</h2>", f"<p>{escape(about)}</p>"]
-    frame = frames.evaluated(mine)
+    frame = frames.figures.evaluated(mine)
     if frame.empty:
         return [*parts, _commands(NOT_MEASURED, [f"aat grid {grid}" for grid in grids])]
-    chosen, test = frames.usual_choices(frame)
+    chosen, test = frames.figures.usual_choices(frame)
     lacking = [grid for grid in grids if readings.dataset_of(grid) not in chosen]
     settings = "; ".join(f"{dataset}: {recipe}" for dataset, recipe in chosen.items())
     parts.append(f"<p>Tested with {escape(test)}. Settings: {escape(settings)}.</p>")
@@ -103,8 +103,8 @@ def _frontier(frame: pd.DataFrame, chosen: Mapping[str, Recipe]) -> list[str]:
     """What n is enough, and whether norms pick better than chance, by each strong test of several runs."""
     parts = []
     for dataset, recipe in chosen.items():
-        for test in frames.strong_tests(frame):
-            tested = frames.tested_with(frame, test)
+        for test in frames.figures.strong_tests(frame):
+            tested = frames.figures.tested_with(frame, test)
             if tested.loc[tested["dataset"] == dataset, "run"].nunique() < 2:
                 continue
             losses = claims.against_all(frame, dataset, recipe, test)
@@ -119,35 +119,35 @@ def _frontier(frame: pd.DataFrame, chosen: Mapping[str, Recipe]) -> list[str]:
 def _figures(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> list[str]:
     parts = ["<h3>Figures</h3>"]
     for dataset, recipe in chosen.items():
-        runs = frames.robustness(frame, dataset, recipe, test)
-        means = frames.over_seeds(runs, ["panel", "position", "n", "epsilon"])
+        runs = frames.figures.robustness(frame, dataset, recipe, test)
+        means = frames.figures.over_seeds(runs, ["panel", "position", "n", "epsilon"])
         said = f"Fig. 1–3, {dataset}: accuracy under {test} against ε. Lines are means over seeds, bands ± sd."
-        parts.append(_figure(charts.robustness(runs, means, test), said))
+        parts.append(_figure(charts.figures.robustness(runs, means, test), said))
     for robust, measure in ((False, "clean test accuracy"), (True, "robust accuracy at the training ε")):
-        runs = frames.accuracy_against_n(frame, chosen, test, robust=robust)
+        runs = frames.figures.accuracy_against_n(frame, chosen, test, robust=robust)
         if runs.empty:
             continue
-        means = frames.over_seeds(runs, ["dataset", "panel", "position", "n"])
+        means = frames.figures.over_seeds(runs, ["dataset", "panel", "position", "n"])
         words = "Fig. 4" if not robust else "The same of robust accuracy"
-        parts.append(_figure(charts.accuracy_against_n(runs, means, measure), f"{words}: {measure} against n."))
-        in_time = frames.over_seeds_in_time(runs)
+        parts.append(_figure(charts.figures.accuracy_against_n(runs, means, measure), f"{words}: {measure} against n."))
+        in_time = frames.figures.over_seeds_in_time(runs)
         said = f"{measure} against seconds of training, n beside each mean. Machines with other work are slower."
-        parts.append(_figure(charts.accuracy_against_seconds(runs, in_time, measure), said))
-    everything = frames.pgd_on_all(frame, test)
+        parts.append(_figure(charts.figures.accuracy_against_seconds(runs, in_time, measure), said))
+    everything = frames.figures.pgd_on_all(frame, test)
     if not everything.empty:
-        means = frames.over_seeds(everything, ["panel", "recipe", "epsilon"])
+        means = frames.figures.over_seeds(everything, ["panel", "recipe", "epsilon"])
         said = "Fig. 5: the same as Fig. 1–3 of networks trained with PGD on all samples."
-        parts.append(_figure(charts.pgd_on_all(everything, means, test), said))
+        parts.append(_figure(charts.figures.pgd_on_all(everything, means, test), said))
     return parts
 
 
 def _runs(runs: Sequence[Run], frame: pd.DataFrame) -> list[str]:
-    failed = frames.failing(frame)
+    failed = frames.figures.failing(frame)
     parts = ["<h3>Runs</h3>"]
     if failed:
         rows = pd.DataFrame({"run": list(failed), "fails": list(failed.values())})
         parts += ["<p>These fail checks, and stand as crosses in the figures:</p>", _table(rows)]
-    table = frames.runs_table(runs).drop(columns=["flag", "status", "attack"])
+    table = frames.runs.runs_table(runs).drop(columns=["flag", "status", "attack"])
     made = [evaluation for run in runs for evaluation in run.evaluations()]
     where = sorted({f"{one.device}, {one.num_threads} threads" for one in made})
     versions = sorted({" ".join(f"{name} {version}" for name, version in one.versions.items()) for one in made})
@@ -161,8 +161,8 @@ def _commands(said: str, lines: Sequence[str]) -> str:
     return f"<p>{escape(said)}</p><pre>{escape(chr(10).join(lines))}</pre>"
 
 
-def _figure(chart: charts.Chart, said: str) -> str:
-    return f"<figure>{charts.svg(chart)}<figcaption>{escape(said)}</figcaption></figure>"
+def _figure(chart: charts.style.Chart, said: str) -> str:
+    return f"<figure>{charts.files.svg(chart)}<figcaption>{escape(said)}</figcaption></figure>"
 
 
 def _table(frame: pd.DataFrame) -> str:

@@ -63,11 +63,13 @@ class Fidelity(Command):
 
 def bench(asked: Bench) -> int:
     """Measure, print the tables, write the JSON and, if asked for, the chart."""
-    from aat_explore import measurement  # torch, and for charts Altair, which other commands need not wait for
-    from aat_explore.views import charts, speed
+    # torch, and for charts Altair, which other commands need not wait for
+    from aat_explore.bench import run as measurement
+    from aat_explore.bench import tables as speed
+    from aat_explore.views import charts
 
     if asked.plot is not None:
-        charts.check_picture(asked.plot)
+        charts.files.check_picture(asked.plot)
     if asked.quick:
         asked = dataclasses.replace(asked, **QUICK)
 
@@ -90,7 +92,7 @@ def bench(asked: Bench) -> int:
     for name, reason in report.left_out.items():
         console.print(f"left out {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
     if asked.plot is not None:
-        charts.save(charts.speed(speed.epochs(report)), asked.plot)
+        charts.files.save(charts.runs.speed(speed.epochs(report)), asked.plot)
         console.print(f"chart in {asked.plot}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"in {path}", highlight=False, markup=False, soft_wrap=True)
     return 0
@@ -98,8 +100,8 @@ def bench(asked: Bench) -> int:
 
 def fidelity(asked: Fidelity) -> int:
     """Train, compare, print the table and write the JSON."""
-    from aat_explore import measurement
-    from aat_explore.views import speed
+    from aat_explore.bench import run as measurement
+    from aat_explore.bench import tables as speed
 
     with _Steps() as steps:
         report = measurement.fidelity(
@@ -162,8 +164,8 @@ def _write(report: "BaseModel", path: Path) -> Path:
 def _print(frame: "pd.DataFrame") -> None:
     import pandas as pd
 
+    from aat_explore.bench import tables as speed
     from aat_explore.cli.output import print_frame
-    from aat_explore.views import speed
 
     texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
     print_frame(frame, lambda name, value: speed.cell(value), left=texts)

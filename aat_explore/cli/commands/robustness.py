@@ -37,8 +37,8 @@ class Evaluate(Command):
         if self.epoch is not None and self.every is not None:
             raise AATError(f"epoch={self.epoch} names one checkpoint and every={self.every} many; drop one of them")
         Store(self.cache_dir).open(self.run_id)  # a wrong name must not wait for torch
-        from aat_explore import experiment
         from aat_explore.cli.progress import Display
+        from aat_explore.experiments import run as experiment
 
         console = Console(stderr=self.json)
         with Display(console) as display:
@@ -77,8 +77,8 @@ class Check(Command):
         from aat_explore.views import checks
 
         Store(self.cache_dir).open(self.run_id)  # a wrong name must not wait for torch
-        from aat_explore import checking
         from aat_explore.cli.progress import Display
+        from aat_explore.experiments import checking
 
         console = Console(stderr=self.json)
         with Display(console) as display:

@@ -85,9 +85,9 @@ class Demo(Command):
 
 def train(config: RunConfig, place: dict[str, Any], *, evaluate: bool, quiet: bool, **options: Any) -> None:
     """Train a run and say how it goes; `options` are those of `experiment.train`."""
-    from aat_explore import experiment
     from aat_explore.cli.output import print_evaluation
     from aat_explore.cli.progress import Display
+    from aat_explore.experiments import run as experiment
 
     console = Console(quiet=quiet)
     with Display(console) as display:

@@ -10,7 +10,7 @@ DASH_OF_OTHERS = [2, 2]
 
 
 def attacked_classes(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.attacked_classes` as pairs of bars: each class's probability on the clean and the adversarial image."""
+    """`frames.attack.attacked_classes` as pairs of bars: each class's probability, clean and adversarial."""
     images = ["clean", "adversarial"]
     colours = GROUP_COLOURS[dark]
     chart = (
@@ -38,7 +38,7 @@ def attacked_classes(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
 
 
 def loss_along_epsilon(frame: pd.DataFrame) -> Chart:
-    """`frames.loss_along_epsilon` as a line an attack, with a rule at the chosen ε."""
+    """`frames.attack.loss_along_epsilon` as a line an attack, with a rule at the chosen ε."""
     attacks = [*DASHES, *(attack for attack in frame["attack"].unique() if attack not in DASHES)]
     dashes = [DASHES.get(attack, DASH_OF_OTHERS) for attack in attacks]
     colours = [SERIES[1], SERIES[0], *SERIES[2:]][: len(attacks)]
@@ -67,7 +67,7 @@ def loss_along_epsilon(frame: pd.DataFrame) -> Chart:
 
 
 def loss_along_steps(frame: pd.DataFrame) -> Chart:
-    """`frames.loss_along_steps`: PGD's loss after each step, with a rule at FGSM's."""
+    """`frames.attack.loss_along_steps`: PGD's loss after each step, with a rule at FGSM's."""
     base = alt.Chart(frame).encode(
         x=alt.X("step:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
         y=alt.Y("loss:Q", title="loss J, nats", scale=alt.Scale(zero=True)),

@@ -11,7 +11,7 @@ DASHES = ([1, 0], *OTHER_DASHES)
 
 
 def run_curves(frame: pd.DataFrame, measure: str) -> Chart:
-    """`frames.curves` of several runs over epochs, a colour and a dash pattern a run."""
+    """`frames.compare.curves` of several runs over epochs, a colour and a dash pattern a run."""
     accuracy = "accuracy" in measure
     y = alt.Y(
         "value:Q",
@@ -25,7 +25,7 @@ def run_curves(frame: pd.DataFrame, measure: str) -> Chart:
 
 
 def drawn_overlap(frame: pd.DataFrame) -> Chart:
-    """`frames.overlap` by epoch, a colour and a dash pattern a pair of runs."""
+    """`frames.compare.overlap` by epoch, a colour and a dash pattern a pair of runs."""
     y = alt.Y("overlap:Q", title="overlap of the drawn sets (Jaccard)", axis=PERCENT, scale=alt.Scale(zero=True))
     told: list[Any] = [
         *("pair", "epoch"),

@@ -14,7 +14,7 @@ DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4]]
 
 
 def unevenness(frame: pd.DataFrame) -> Chart:
-    """`frames.unevenness` of one or more runs: a panel a measure, a line a run, a rule at uniform p."""
+    """`frames.dynamics.unevenness` of one or more runs: a panel a measure, a line a run, a rule at uniform p."""
     panels = []
     for measure in dict.fromkeys(frame["measure"]):
         mine = frame[frame["measure"] == measure]
@@ -34,7 +34,7 @@ def unevenness(frame: pd.DataFrame) -> Chart:
 
 
 def overlaps(frame: pd.DataFrame) -> Chart:
-    """`frames.overlaps` as a heat map, epoch against epoch; the diagonal, 1 by itself, is left out."""
+    """`frames.dynamics.overlaps` as a heat map, epoch against epoch; the diagonal, 1 by itself, is left out."""
     apart = frame[frame["epoch"] != frame["other"]]
     axis = alt.Axis(
         labelOverlap=True, values=sorted(frame["epoch"].unique())[:: max(1, frame["epoch"].nunique() // 12)]
@@ -55,7 +55,7 @@ def overlaps(frame: pd.DataFrame) -> Chart:
 
 
 def mix_over_epochs(frame: pd.DataFrame) -> Chart:
-    """`frames.mix_over_epochs`: share of the drawn against the class's share of all T; 1 is as often as by chance."""
+    """`frames.dynamics.mix_over_epochs`: a class's share of the drawn against its share of all T; 1 is as by chance."""
     names, legend = list(dict.fromkeys(frame["class"])), alt.Legend(columns=1)
     line = (
         alt.Chart(frame)
@@ -73,7 +73,7 @@ def mix_over_epochs(frame: pd.DataFrame) -> Chart:
 
 
 def draw_counts(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.draw_counts`: bars of samples by times drawn, points where uniform draws would put them."""
+    """`frames.dynamics.draw_counts`: bars of samples by times drawn, points where uniform draws would put them."""
     whole = alt.Scale(domain=[-0.5, float(frame["times"].max()) + 0.5], nice=False)
     ticks = alt.Axis(tickMinStep=1, format="d")
     base = alt.Chart(frame).encode(x=alt.X("times:Q", title="times drawn", axis=ticks, scale=whole))
@@ -95,7 +95,7 @@ def draw_counts(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
 
 
 def data_map(frame: pd.DataFrame) -> Chart:
-    """`frames.map_cells`: mean of p against its variability, coloured by mean times drawn; to be brushed."""
+    """`frames.dynamics.map_cells`: mean of p against its variability, coloured by mean times drawn; to be brushed."""
     brush = alt.selection_interval(name=MAP_BRUSH, encodings=["x", "y"])
     chart = (
         alt.Chart(frame)

@@ -7,7 +7,7 @@ from aat_explore.views.charts.style import LINES, PERCENT, SERIES, WIDTH, Chart,
 
 
 def epoch_metrics(frame: pd.DataFrame, kind: str) -> Chart:
-    """Losses (`kind` loss) or validation accuracies (`accuracy`) of `frames.epoch_metrics` against the epoch."""
+    """Losses (`kind` loss) or validation accuracies (`accuracy`) of `frames.runs.epoch_metrics` against the epoch."""
     data = frame[frame["kind"] == kind]
     accuracy = kind == "accuracy"
     y = alt.Y(
@@ -27,7 +27,7 @@ def epoch_metrics(frame: pd.DataFrame, kind: str) -> Chart:
 
 
 def robustness_over_epochs(frame: pd.DataFrame) -> Chart:
-    """`frames.robustness_over_epochs`: test accuracy by epoch, a colour a test and ε, its 95 % interval as a band."""
+    """`frames.runs.robustness_over_epochs`: test accuracy by epoch, a colour a test and ε, 95 % intervals as bands."""
     named = frame.assign(
         measured=[
             f"{'clean' if epsilon == 0 else f'ε = {epsilon:.3g}'}: {test}"

@@ -13,7 +13,7 @@ DASHES = [[1, 0], [6, 3]]
 
 
 def sample_history(frame: pd.DataFrame) -> Chart:
-    """`frames.together` of one or two samples: p and rank over the epochs, log; marks are the epochs that drew it."""
+    """`frames.sample.together` of one or two samples: p and rank over epochs, log; marks are epochs that drew it."""
     names = list(dict.fromkeys(frame["sample"]))
     width = WIDTH - 90
     positive = frame[frame["p"] > 0]
@@ -60,7 +60,7 @@ def _lines(frame: pd.DataFrame, y: alt.Y, names: list[str], title: str | None) -
 
 
 def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.SampleMap.grid` as a heat map, mean of p against sd / mean, with marks at `frames.sample_places`."""
+    """`frames.sample.SampleMap.grid` as a heat map, mean of p against sd / mean, with marks at the `sample_places`."""
     scale = alt.Scale(type="log", nice=False)
     axis = alt.Axis(format=".1~e", tickCount=6)
     x = alt.X("mean_low:Q", title="mean of p over the epochs (log scale)", scale=scale, axis=axis)

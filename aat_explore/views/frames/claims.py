@@ -9,7 +9,7 @@ from statistics import NormalDist, mean, stdev
 import pandas as pd
 
 from aat_explore.dataset_specs import spec_of
-from aat_explore.views.frames.paper import BASELINES, CLAIMED_POINTS, of_recipe, tested_with
+from aat_explore.views.frames.figures import BASELINES, CLAIMED_POINTS, of_recipe, tested_with
 from aat_explore.views.recipes import Recipe, norm_name
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
@@ -97,10 +97,10 @@ def t_quantile(freedom: int) -> float:
 def claims(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> pd.DataFrame:
     """Every comparison behind the five claims, for each data set's chosen recipe: `COLUMNS`, a row a comparison.
 
-    `frame`: `frames.evaluated`. `what` says what is compared, `value` is in points of accuracy or a ratio (`unit`).
-    Claims 2 to 4 are about FGSM, and not judged by runs of another attack; claim 2 not on a data set of which the paper
-    says nothing. Where full FGSM training is not robust
-    itself, to be as robust as it says nothing: undecided.
+    `frame`: `frames.figures.evaluated`. `what` says what is compared, `value` is in points of accuracy or a ratio
+    (`unit`). Claims 2 to 4 are about FGSM, and not judged by runs of another attack; claim 2 not on a data set of which
+    the paper says nothing. Where full FGSM training is not robust itself, to be as robust as it says nothing:
+    undecided.
     """
     parts: list[pd.DataFrame] = []
     for dataset, recipe in chosen.items():

@@ -9,7 +9,7 @@ import pandas as pd
 
 from aat_explore.readings import BOOKKEEPING
 from aat_explore.views import checks, diagnostics
-from aat_explore.views.frames.paper import evaluated, over_seeds
+from aat_explore.views.frames.figures import evaluated, over_seeds
 from aat_explore.views.frames.runs import epoch_metrics
 from aat_explore.views.frames.sample import drawn_matrix
 from aat_explore.views.protocols import Array, Run

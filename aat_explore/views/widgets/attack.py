@@ -13,7 +13,7 @@ from aat_explore.views.widgets.explorer import Explorer, State, row_number, slid
 class Attack(Protocol):
     """What attacks one image, uint8 (C, H, W); `attack_lab.explorer` brings one, for views never load torch."""
 
-    def __call__(self, image: UInt8, label: int, attempt: frames.Attempt) -> frames.Attacked: ...  # noqa: D102
+    def __call__(self, image: UInt8, label: int, attempt: frames.attack.Attempt) -> frames.attack.Attacked: ...  # noqa: D102
 
 
 class AttackExplorer(Explorer):
@@ -21,10 +21,10 @@ class AttackExplorer(Explorer):
 
     def __init__(self, run: Run, dataset: Dataset, attack: Attack) -> None:
         self._run, self._dataset, self._attack = run, dataset, attack
-        low, high, usual, step = frames.epsilon_range(run.config)
+        low, high, usual, step = frames.attack.epsilon_range(run.config)
         self.image = row_number("test image", len(dataset.test.labels) - 1, 0)
         self.kind = ipywidgets.ToggleButtons(
-            options=list(frames.attacks_offered(run.config).items()), style={"button_width": "auto"}
+            options=list(frames.attack.attacks_offered(run.config).items()), style={"button_width": "auto"}
         )
         self.epsilon = ipywidgets.FloatSlider(
             value=usual,
@@ -35,24 +35,24 @@ class AttackExplorer(Explorer):
             style={"description_width": "initial"},
             readout_format=".3f",
         )
-        self.steps = slider("steps", 1, frames.MAX_STEPS, 20)
+        self.steps = slider("steps", 1, frames.attack.MAX_STEPS, 20)
         super().__init__([self.image, self.kind], [self.epsilon, self.steps])
         self._watch(self.image, self.kind, self.epsilon, self.steps)
 
     def _draw(self) -> State:
         row, names = self.image.value, self._dataset.class_names
         label = int(self._dataset.test.labels[row])
-        attempt = frames.Attempt(self.kind.value, self.epsilon.value, self.steps.value)
+        attempt = frames.attack.Attempt(self.kind.value, self.epsilon.value, self.steps.value)
         result = self._attack(self._dataset.test.images(np.array([row]))[0], label, attempt)
-        said = frames.predictions(result, names)
-        apart, factor = frames.amplified_difference(result)
-        images = np.stack([frames.eight_bits(image) for image in (result.clean, result.x_adv, apart)])
+        said = frames.attack.predictions(result, names)
+        apart, factor = frames.attack.amplified_difference(result)
+        images = np.stack([frames.attack.eight_bits(image) for image in (result.clean, result.x_adv, apart)])
         predicted = [f"{image}\n{name} {p:.1%}" for image, (name, p) in said.items()]
-        seen = [sign for sign in frames.masking_signs(result) if sign.seen]
+        seen = [sign for sign in frames.attack.masking_signs(result) if sign.seen]
         words = [
             f"Test image {row}, {names[label]}: loss {result.fgsm_losses[0]:.3g} clean, {result.loss:.3g} under "
             f"{attempt.title}; the largest change of a pixel is {result.largest_change:.3g}.",
             *(f"Sign of gradient masking: {sign.name.lower()}; {sign.finding}." for sign in seen),
         ]
-        chart = charts.loss_along_epsilon(frames.loss_along_epsilon(result))
+        chart = charts.attack.loss_along_epsilon(frames.attack.loss_along_epsilon(result))
         return State(words, {"": images}, [*predicted, f"|difference| x {factor}"], chart=chart)

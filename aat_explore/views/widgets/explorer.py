@@ -28,7 +28,7 @@ class State:
     captions: Sequence[str] = ()
     titles: Sequence[str] = ()
     rows: Sequence[int] = ()  # of the training split, in the order of `titles`
-    chart: charts.Chart | None = None
+    chart: charts.style.Chart | None = None
 
 
 class Debounced:
@@ -98,7 +98,7 @@ class Explorer(ABC):
             self.sheet.show(state.images, state.captions, state.titles)
         else:
             self.sheet.clear()
-        drawn = [] if state.chart is None else [charts.offline_bundle(state.chart)]
+        drawn = [] if state.chart is None else [charts.files.offline_bundle(state.chart)]
         self.chart.outputs = tuple({"output_type": "display_data", "data": data, "metadata": {}} for data in drawn)
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:

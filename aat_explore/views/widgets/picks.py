@@ -27,7 +27,7 @@ class PickExplorer(Explorer):
         self.play = ipywidgets.Play(min=1, max=run.epoch, value=1, interval=PACE, show_repeat=False)
         ipywidgets.link((self.play, "value"), (self.epoch, "value"))
         self.classes = dropdown("class", [EVERY, *(() if dataset is None else dataset.class_names)])
-        self.order = dropdown("order", list(frames.ORDERS))
+        self.order = dropdown("order", list(frames.picks.ORDERS))
         modes = [ADVERSARIAL] if dataset is None else [SIDE_BY_SIDE, CLEAN, ADVERSARIAL, DIFFERENCE]
         self.mode = dropdown("show", modes)
         super().__init__([self.play, self.epoch], [self.classes, self.order, self.mode])
@@ -42,14 +42,14 @@ class PickExplorer(Explorer):
         check_recorded(run)
         if run.config.num_perturbed == 0:
             raise AATError(f"run={run.id} has n = 0: it picked and perturbed nothing; open one with n > 0")
-        every = frames.drawn(run, epoch, self._dataset)
+        every = frames.picks.drawn(run, epoch, self._dataset)
         classes = [] if self.classes.value == EVERY else [self.classes.value]
-        chosen = frames.selected(every, classes=classes, order=self.order.value)
+        chosen = frames.picks.selected(every, classes=classes, order=self.order.value)
         able = chosen if mode == CLEAN else chosen[chosen["recorded"]]  # x′ is there only of the recorded
         here = able.head(self._count)
         kept = "" if mode == CLEAN else f", {len(able):,} with x′ recorded"
         words = [
-            f"Epoch {epoch}: {draw_words(frames.draw_statistics(run, epoch), len(every))}",
+            f"Epoch {epoch}: {draw_words(frames.picks.draw_statistics(run, epoch), len(every))}",
             f"Shown: {len(here):,} of {len(chosen):,} drawn ({self.classes.value}{kept}).",
         ]
         if here.empty:
@@ -59,7 +59,9 @@ class PickExplorer(Explorer):
             words[1] += f" |Difference| is amplified {picture.factor} times; the largest here is {picture.largest:.3g}."
         if here["before"].notna().any():
             words[1] += f" Predicted before → after by the network that made x′{as_seen(run.config)}."
-        return State(words, picture.images, frames.captions(here), frames.titles(here), here["image"].tolist())
+        return State(
+            words, picture.images, frames.picks.captions(here), frames.picks.titles(here), here["image"].tolist()
+        )
 
 
 def check_recorded(run: Run) -> None:
@@ -68,7 +70,7 @@ def check_recorded(run: Run) -> None:
         raise AATError(f"run={run.id} is a light copy, without what each epoch drew; open a run that was trained here")
 
 
-def draw_words(found: frames.DrawStatistics | None, drawn: int) -> str:
+def draw_words(found: frames.picks.DrawStatistics | None, drawn: int) -> str:
     """What an epoch drew, and how uneven its p was."""
     if found is None:
         return f"{drawn:,} images perturbed, drawn from no distribution (n = all, or warm-up)."

@@ -22,11 +22,15 @@ class SampleExplorer(Explorer):
     def __init__(self, run: Run, dataset: Dataset, *, follows: PickExplorer | None = None) -> None:
         self._run, self._dataset = run, dataset
         recorded = run.recorded
-        self._matrix = frames.p_matrix(run) if recorded else frames.PMatrix(np.arange(0), np.empty((0, 0), np.float32))
-        self._drawn = frames.drawn_matrix(run) if recorded else np.empty((0, 0), bool)
-        T = frames.num_train(self._matrix, self._drawn, dataset)
-        self.image = row_number("image", T - 1, frames.most_drawn(self._drawn))
-        self.listing = dropdown("step through", frames.list_names(self._matrix, self._drawn, dataset))
+        self._matrix = (
+            frames.sample.p_matrix(run)
+            if recorded
+            else frames.sample.PMatrix(np.arange(0), np.empty((0, 0), np.float32))
+        )
+        self._drawn = frames.sample.drawn_matrix(run) if recorded else np.empty((0, 0), bool)
+        T = frames.sample.num_train(self._matrix, self._drawn, dataset)
+        self.image = row_number("image", T - 1, frames.sample.most_drawn(self._drawn))
+        self.listing = dropdown("step through", frames.sample.list_names(self._matrix, self._drawn, dataset))
         self.epoch = slider("in epoch", 1, run.epoch, run.epoch)
         self.previous, self.next = (_button(word, icon) for word, icon in (("previous", "<"), ("next", ">")))
         self.place = ipywidgets.Label()
@@ -41,10 +45,10 @@ class SampleExplorer(Explorer):
         """Show this row of the training split."""
         self.image.value = image
 
-    def _found(self) -> frames.PlaceInList:
+    def _found(self) -> frames.sample.PlaceInList:
         records = (self._matrix, self._drawn, self._dataset)
-        rows = frames.listed(self.listing.value, *records, self.epoch.value, self.image.value)
-        return frames.place_in_list(rows, self.image.value)
+        rows = frames.sample.listed(self.listing.value, *records, self.epoch.value, self.image.value)
+        return frames.sample.place_in_list(rows, self.image.value)
 
     def _step(self, to: int | None) -> None:
         if to is not None:
@@ -54,14 +58,14 @@ class SampleExplorer(Explorer):
         run, dataset, image = self._run, self._dataset, self.image.value
         check_recorded(run)
         self._say_place()
-        name = frames.class_of(run, dataset, image)
-        facts = frames.sample_facts(self._matrix, self._drawn, image)
-        versions = frames.sample_versions(run, image, facts.drawn_in, dataset)
+        name = frames.sample.class_of(run, dataset, image)
+        facts = frames.sample.sample_facts(self._matrix, self._drawn, image)
+        versions = frames.recorded.sample_versions(run, image, facts.drawn_in, dataset)
         words = [_facts_words(image, name, facts)]
-        images, captions = frames.clean_images(run, dataset, [image]), [f"clean\n{name}"]
+        images, captions = frames.sample.clean_images(run, dataset, [image]), [f"clean\n{name}"]
         if versions is not None:
             images = np.concatenate([images, versions.x_adv[-VERSIONS:]])
-            captions += frames.version_captions(versions)[-VERSIONS:]
+            captions += frames.recorded.version_captions(versions)[-VERSIONS:]
             count = len(versions.epochs)
             words.append(
                 f"Of {count} of these epochs x′ is on record"
@@ -69,13 +73,13 @@ class SampleExplorer(Explorer):
             )
         chart = None
         if self._matrix.p.size:
-            history = frames.sample_history(self._matrix, self._drawn, image, f"image {image}, {name}")
-            chart = charts.sample_history(history) if (history["p"] > 0).any() else None
+            history = frames.sample.sample_history(self._matrix, self._drawn, image, f"image {image}, {name}")
+            chart = charts.sample.sample_history(history) if (history["p"] > 0).any() else None
         return State(words, {"": images}, captions, chart=chart)
 
     def _say_place(self) -> None:
         found = self._found()
-        self.epoch.disabled = self.listing.value not in frames.LISTS_OF_EPOCH
+        self.epoch.disabled = self.listing.value not in frames.sample.LISTS_OF_EPOCH
         self.previous.disabled, self.next.disabled = found.before is None, found.after is None
         where = self.listing.value + ("" if self.epoch.disabled else f", epoch {self.epoch.value}")
         if found.position is None:
@@ -88,7 +92,7 @@ def _button(word: str, icon: str) -> Any:
     return ipywidgets.Button(description=f"{icon} {word}" if icon == "<" else f"{word} {icon}", tooltip=word)
 
 
-def _facts_words(image: int, name: str, facts: frames.SampleFacts) -> str:
+def _facts_words(image: int, name: str, facts: frames.sample.SampleFacts) -> str:
     epochs = ", ".join(map(str, facts.drawn_in)) or "none"
     words = f"Image {image}, {name}: drawn in {len(facts.drawn_in)} of {facts.epochs} epochs ({epochs})"
     if facts.mean_p is None or facts.times_uniform is None:

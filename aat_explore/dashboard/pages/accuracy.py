@@ -6,7 +6,7 @@ import streamlit as st
 
 from aat_explore.dashboard import choices, downloads, figures, page
 from aat_explore.views import charts, frames
-from aat_explore.views.frames import Frame
+from aat_explore.views.protocols import Frame
 
 MEASURES = ("clean accuracy", "robust accuracy")
 AXES = ("n", "training seconds")
@@ -25,39 +25,41 @@ def show() -> None:
     )
     offered = page.picked_runs()
     measured, test = figures.measured(offered)
-    tested = frames.tested_with(measured, test)
+    tested = frames.figures.tested_with(measured, test)
     left, right = st.columns(2)
     with left:
         robust = choices.switch("Measure", MEASURES, "measure") == "robust accuracy"
     with right:
         in_time = choices.switch("Against", AXES, "axis") == "training seconds"
-    chosen = {name: figures.choose_recipe(tested, name) for name in frames.datasets(tested)}
-    runs = frames.accuracy_against_n(measured, chosen, test, robust=robust)
+    chosen = {name: figures.choose_recipe(tested, name) for name in frames.figures.datasets(tested)}
+    runs = frames.figures.accuracy_against_n(measured, chosen, test, robust=robust)
     if runs.empty:
         st.info("None of these evaluations tested the training ε; choose clean accuracy, or evaluate with that ε.")
         st.stop()
-    clean = frames.accuracy_against_n(measured, chosen, test)
-    claim = frames.claim_check(frames.over_seeds(clean, ["dataset", "panel", "position", "n"]))
-    st.write(f"**Clean accuracy within {frames.CLAIMED_POINTS:g} points of n = 0?** {frames.verdicts(claim)}")
+    clean = frames.figures.accuracy_against_n(measured, chosen, test)
+    claim = frames.figures.claim_check(frames.figures.over_seeds(clean, ["dataset", "panel", "position", "n"]))
+    st.write(
+        f"**Clean accuracy within {frames.figures.CLAIMED_POINTS:g} points of n = 0?** {frames.figures.verdicts(claim)}"
+    )
     title = f"robust accuracy ({test.split(',')[0]}, training ε)" if robust else "clean test accuracy"
     if in_time:
         _against_seconds(runs, title)
     else:
         _against_n(runs, title)
     figures.say_what_was_tested(runs, test)
-    _say_claim(claim, frames.baselines_to_train(clean, offered))
+    _say_claim(claim, frames.figures.baselines_to_train(clean, offered))
 
 
 def _against_n(runs: Frame, title: str) -> None:
-    means = frames.over_seeds(runs, ["dataset", "panel", "position", "n"])
-    draw = partial(charts.accuracy_against_n, runs, means, title, dark=page.dark())
+    means = frames.figures.over_seeds(runs, ["dataset", "panel", "position", "n"])
+    draw = partial(charts.figures.accuracy_against_n, runs, means, title, dark=page.dark())
     downloads.chart(draw, runs, "accuracy-against-n", alt=f"{title} against n")
     downloads.table(means, alt=f"{title} for each n, over seeds", column_config=figures.MEAN_COLUMNS)
 
 
 def _against_seconds(runs: Frame, title: str) -> None:
-    means = frames.over_seeds_in_time(runs)
-    draw = partial(charts.accuracy_against_seconds, runs, means, title, dark=page.dark())
+    means = frames.figures.over_seeds_in_time(runs)
+    draw = partial(charts.figures.accuracy_against_seconds, runs, means, title, dark=page.dark())
     downloads.chart(draw, runs, "accuracy-against-seconds", alt=f"{title} against seconds of training")
     downloads.table(
         means, alt=f"{title} and seconds for each n and machine, over seeds", column_config=figures.MEAN_COLUMNS
@@ -80,7 +82,7 @@ def _against_seconds(runs: Frame, title: str) -> None:
 
 
 def _say_claim(table: Frame, lacking: list[str]) -> None:
-    st.subheader(f"Within {frames.CLAIMED_POINTS:g} points of n = 0?")
+    st.subheader(f"Within {frames.figures.CLAIMED_POINTS:g} points of n = 0?")
     if table.empty:
         st.info("There are only runs of n = 0 here. This trains one that perturbs:")
         st.code(page.command("train --num-perturbed 1000"), language="bash")

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from aat_explore.config import EvaluationConfig
-from aat_explore.engine.attempts import attempt_of, described
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import skip_starts
 from aat_explore.engine.device import describe, versions
 from aat_explore.engine.networks import digest_of_weights, weights_of
 from aat_explore.records import Evaluation
+from aat_explore.robustness.attempts import attempt_of, described
 
 Correct = np.ndarray[Any, np.dtype[np.bool_]]
 Progress = Callable[[float], None]

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from aat_explore import datasets
+from aat_explore.bench.contenders import measure
+from aat_explore.bench.fidelity import WAYS, compare_scoring
 from aat_explore.config import RunConfig, checked_config
 from aat_explore.engine import trainer
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.bench import measure
 from aat_explore.engine.device import computing, describe, versions
-from aat_explore.engine.fidelity import WAYS, compare_scoring
 from aat_explore.errors import AATError
-from aat_explore.experiment import image_set
+from aat_explore.experiments.run import image_set
 from aat_explore.places import cache_folder
 from aat_explore.presets import PRESETS, preset_of
 from aat_explore.records import Benchmark, ScoringReport, Timing
@@ -36,7 +36,7 @@ def bench(
     threads: int | None = None,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Benchmark:
-    """Time epochs, robustness curves and the writing of records on a data set; see `engine.bench.measure`."""
+    """Time epochs, robustness curves and the writing of records on a data set; see `contenders.measure`."""
     for name, value in (("samples", num_samples), ("images", num_images)):
         if value is not None and value < 1:
             raise AATError(f"{name}={value} is less than 1; leave it out for the usual")
@@ -85,7 +85,7 @@ def fidelity(
     threads: int | None = None,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> ScoringReport:
-    """Compare cheap ways of scoring with the paper's on a data set; see `engine.fidelity.compare_scoring`."""
+    """Compare cheap ways of scoring with the paper's on a data set; see `fidelity.compare_scoring`."""
     if num_perturbed < 1:
         raise AATError(f"num_perturbed={num_perturbed} draws nothing; use 1 or more to compare draws")
     if epochs < 2:

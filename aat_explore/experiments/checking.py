@@ -8,13 +8,13 @@ from time import perf_counter
 import torch
 
 from aat_explore import datasets
-from aat_explore.engine.autoattack import AutoAttack
-from aat_explore.engine.checks import Trial, check_robustness, training_against_test
 from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.networks import digest_of_weights, placed, weights_of
 from aat_explore.errors import AATError
-from aat_explore.experiment import Listener, image_set, load_network, writable
+from aat_explore.experiments.run import Listener, image_set, load_network, writable
 from aat_explore.records import CHECKS_VERSION, CheckReport
+from aat_explore.robustness.autoattack import AutoAttack
+from aat_explore.robustness.checks import Trial, check_robustness, training_against_test
 from aat_explore.store import Store
 
 

@@ -12,6 +12,7 @@ from aat_explore.datasets import Dataset
 from aat_explore.errors import AATError
 from aat_explore.store import Run, RunMovedOnError, Store
 from aat_explore.views import charts, frames, gallery, pixels, recipes
+from aat_explore.views.protocols import Array
 
 NEIGHBOURS = 24
 
@@ -22,8 +23,8 @@ class Sample:
 
     run: Run
     dataset: Dataset | None
-    matrix: frames.PMatrix
-    drawn: frames.Array
+    matrix: frames.sample.PMatrix
+    drawn: Array
     image: int
 
     @property
@@ -32,9 +33,9 @@ class Sample:
         return f"{self.run.id}:{self.image}"
 
     @property
-    def facts(self) -> frames.SampleFacts:
+    def facts(self) -> frames.sample.SampleFacts:
         """When it was drawn, and its mean p."""
-        return frames.sample_facts(self.matrix, self.drawn, self.image)
+        return frames.sample.sample_facts(self.matrix, self.drawn, self.image)
 
 
 def show() -> None:
@@ -53,20 +54,20 @@ def show() -> None:
     )
     run = page.choose_run(page.recorded_runs())
     dataset = page.dataset_of(run)
-    matrix, drawn = page.held(frames.p_matrix, run), page.held(frames.drawn_matrix, run)
-    T = frames.num_train(matrix, drawn, dataset)
+    matrix, drawn = page.held(frames.sample.p_matrix, run), page.held(frames.sample.drawn_matrix, run)
+    T = frames.sample.num_train(matrix, drawn, dataset)
     if T == 0:
         st.info("This run recorded neither p nor picks (n = 0, or warm-up), and its images are not on this machine.")
         return
     left, middle, right = st.columns([1, 1.3, 2])
     with left:
-        first = frames.most_drawn(drawn)
+        first = frames.sample.most_drawn(drawn)
         image = choices.whole(
             "Training image", 0, T - 1, first, "image", help="Its row, from 0; at first, the most drawn."
         )
     this = Sample(run, dataset, matrix, drawn, image)
     with middle:
-        name = choices.choose("Step through", frames.list_names(matrix, drawn, dataset), "list")
+        name = choices.choose("Step through", frames.sample.list_names(matrix, drawn, dataset), "list")
     with right:
         epoch = choices.epoch_slider(run)
     pinned = _pinned(this)
@@ -102,20 +103,20 @@ def _found(this: Sample, run_id: str, row: str) -> Sample:
     run = this.run if run_id in ("", this.run.id) else Store(page.cache_dir()).open(run_id)
     same = run.config.dataset == this.run.config.dataset
     dataset = this.dataset if same else page.dataset_of(run)
-    matrix, drawn = page.held(frames.p_matrix, run), page.held(frames.drawn_matrix, run)
-    T = frames.num_train(matrix, drawn, dataset)
+    matrix, drawn = page.held(frames.sample.p_matrix, run), page.held(frames.sample.drawn_matrix, run)
+    T = frames.sample.num_train(matrix, drawn, dataset)
     if not row.isdecimal() or len(row) > 9 or int(row) >= T:
         raise AATError(f"pin={row[:40]} is not one of the {T} training images of run={run.id}")
     return Sample(run, dataset, matrix, drawn, int(row))
 
 
 def _steps(this: Sample, name: str, epoch: int) -> None:
-    rows = frames.listed(name, this.matrix, this.drawn, this.dataset, epoch, this.image)
-    found = frames.place_in_list(rows, this.image)
+    rows = frames.sample.listed(name, this.matrix, this.drawn, this.dataset, epoch, this.image)
+    found = frames.sample.place_in_list(rows, this.image)
     with st.container(horizontal=True, vertical_alignment="center"):
         _step("Previous", found.before, "Shift+Left", "arrow_back")
         _step("Next", found.after, "Shift+Right", "arrow_forward")
-        where = f"{name}, epoch {epoch}" if name in frames.LISTS_OF_EPOCH else name
+        where = f"{name}, epoch {epoch}" if name in frames.sample.LISTS_OF_EPOCH else name
         if not found.total:
             st.caption(f"No image in this list ({where}): the epoch drew nothing, or has no p.")
         elif found.position is None:
@@ -177,8 +178,8 @@ def _portraits(this: Sample, pinned: Sample | None) -> None:
 
 def _portrait(name: str, sample: Sample) -> None:
     if sample.dataset is not None:
-        class_name = page.remembered(frames.class_of, sample.run, sample.dataset, sample.image)
-        pixels = page.remembered(frames.portrait, sample.run, sample.dataset, sample.image)
+        class_name = page.remembered(frames.sample.class_of, sample.run, sample.dataset, sample.image)
+        pixels = page.remembered(frames.sample.portrait, sample.run, sample.dataset, sample.image)
         st.image(
             pixels,
             output_format="PNG",
@@ -191,7 +192,7 @@ def _portrait(name: str, sample: Sample) -> None:
     st.caption(_facts(sample.facts))
 
 
-def _facts(facts: frames.SampleFacts) -> str:
+def _facts(facts: frames.sample.SampleFacts) -> str:
     words = f"Drawn in {len(facts.drawn_in)} of {facts.epochs} epochs"
     if facts.mean_p is None:
         return f"{words}."
@@ -203,14 +204,14 @@ def _trajectories(this: Sample, pinned: Sample | None) -> None:
     parts = []
     for name, sample in _compared(this, pinned).items():
         if len(sample.matrix.epochs):
-            parts.append(frames.sample_history(sample.matrix, sample.drawn, sample.image, name))
+            parts.append(frames.sample.sample_history(sample.matrix, sample.drawn, sample.image, name))
         else:
             st.info(f"{page.plain(name)}: no epoch of this run has p (n = 0, n = all, or warm-up).")
     if not parts:
         return
-    history = frames.together(parts)
+    history = frames.sample.together(parts)
     downloads.chart(
-        partial(charts.sample_history, history),
+        partial(charts.sample.sample_history, history),
         history,
         f"{this.run.id}-image-{this.image}",
         alt=f"p and rank of training image {this.image} over the epochs, on log axes",
@@ -228,7 +229,7 @@ def _versions(this: Sample) -> None:
         st.info("No epoch drew this image, so there is no adversarial version of it.")
         return
     of_all = "1 epoch that drew it" if len(drawn_in) == 1 else f"{len(drawn_in)} epochs that drew it"
-    found = page.remembered(frames.sample_versions, this.run, this.image, drawn_in, this.dataset)
+    found = page.remembered(frames.recorded.sample_versions, this.run, this.image, drawn_in, this.dataset)
     if found is None:
         st.info(
             f"Showing 0 of the {of_all}: an epoch records its first "
@@ -237,7 +238,7 @@ def _versions(this: Sample) -> None:
         return
     images, said = {"adversarial": found.x_adv}, "x′"
     if this.dataset is not None:
-        clean = frames.clean_images(this.run, this.dataset, [this.image] * len(found.epochs))
+        clean = frames.sample.clean_images(this.run, this.dataset, [this.image] * len(found.epochs))
         factor = pixels.amplification(this.run.config.epsilon)
         images = {"clean": clean, **images, "difference": gallery.difference(clean, found.x_adv, factor)}
         largest = gallery.largest_difference(clean, found.x_adv)
@@ -245,7 +246,9 @@ def _versions(this: Sample) -> None:
             f"clean, x′, |x′ − x| amplified {factor} times (the largest is {largest:.3g}, "
             f"ε is {this.run.config.epsilon:g})"
         )
-    clicked = sheet.show(images, frames.version_captions(found), frames.version_titles(found, this.image), "versions")
+    clicked = sheet.show(
+        images, frames.recorded.version_captions(found), frames.recorded.version_titles(found, this.image), "versions"
+    )
     st.caption(
         f"Showing {len(found.epochs)} of the {of_all}: {said}. {_predictions(found, this.run)} Click one to open the "
         "picks of its epoch."
@@ -254,10 +257,12 @@ def _versions(this: Sample) -> None:
         page.open_page("picks", run=this.run.id, epoch=found.epochs[clicked])
 
 
-def _predictions(found: frames.SampleVersions, run: Run) -> str:
+def _predictions(found: frames.recorded.SampleVersions, run: Run) -> str:
     if found.said["before"].isna().all():
         return "They were recorded by an older aat-explore, which kept no predictions."
-    counts = ", ".join(f"{count} × {name}" for name, count in frames.outcome_counts(found.said).items() if count)
+    counts = ", ".join(
+        f"{count} × {name}" for name, count in frames.recorded.outcome_counts(found.said).items() if count
+    )
     return "Beneath: the class predicted before → after the attack, by the network that made x′" + (
         f"{recipes.as_seen(run.config)} ({counts})." if counts else f"{recipes.as_seen(run.config)}."
     )
@@ -265,21 +270,24 @@ def _predictions(found: frames.SampleVersions, run: Run) -> str:
 
 def _neighbours(this: Sample, epoch: int) -> None:
     st.subheader(f"Neighbours in p, epoch {epoch}")
-    found = frames.neighbours(this.matrix, this.drawn, epoch, this.image, NEIGHBOURS)
+    found = frames.sample.neighbours(this.matrix, this.drawn, epoch, this.image, NEIGHBOURS)
     if found is None:
         st.info(f"Epoch {epoch} has no p (n = 0, n = all, or warm-up), so no neighbours in p.")
         return
     T = this.matrix.p.shape[1]
     st.caption(
         f"Showing {len(found)} of {T:,}: next by rank of p, the likelier first; this image has rank "
-        f"{frames.rank_in(this.matrix, epoch, this.image):,}. Click one to move to it."
+        f"{frames.sample.rank_in(this.matrix, epoch, this.image):,}. Click one to move to it."
     )
     if this.dataset is None:
         downloads.table(found, alt=f"Images next to image {this.image} by rank of p in epoch {epoch}")
         return
     rows = [int(row) for row in found["image"]]
-    captions, titles = frames.neighbour_captions(found), frames.neighbour_titles(found, this.run, this.dataset)
-    clean = frames.clean_images(this.run, this.dataset, rows)
+    captions, titles = (
+        frames.sample.neighbour_captions(found),
+        frames.sample.neighbour_titles(found, this.run, this.dataset),
+    )
+    clean = frames.sample.clean_images(this.run, this.dataset, rows)
     clicked = sheet.show({"clean": clean}, captions, titles, "neighbours", scale=3)
     if clicked is not None:
         choices.ask("image", rows[clicked])
@@ -288,14 +296,14 @@ def _neighbours(this: Sample, epoch: int) -> None:
 
 def _place(this: Sample, pinned: Sample | None) -> None:
     st.subheader("Its place in the data map")
-    found = page.held(frames.sample_map, this.run)
+    found = page.held(frames.sample.sample_map, this.run)
     if found is None:
         st.info("No epoch of this run has p, so there is no data map.")
         return
     shown = {name: one.image for name, one in _compared(this, pinned).items() if one.run.id == this.run.id}
-    places = frames.sample_places(found, list(shown.values()), list(shown))
+    places = frames.sample.sample_places(found, list(shown.values()), list(shown))
     downloads.chart(
-        partial(charts.sample_map, found.grid, places, dark=page.dark()),
+        partial(charts.sample.sample_map, found.grid, places, dark=page.dark()),
         found.grid,
         f"{this.run.id}-data-map",
         alt=f"Mean of p against its variability for all samples, with the place of training image {this.image}",

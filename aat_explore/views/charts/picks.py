@@ -23,7 +23,7 @@ def _groups(frame: pd.DataFrame, dark: bool) -> tuple[dict[str, str], list[str]]
 
 
 def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.p_histogram` on a log axis of p: shares of all T and of the drawn, with a rule at the uniform p = 1/T."""
+    """`frames.picks.p_histogram` on a log axis of p: shares of all T and of the drawn, and a rule at p = 1/T."""
     labels, colours = _groups(frame, dark)
     data = frame.assign(group=frame["group"].map(labels))
     log = alt.Scale(type="log", nice=False)
@@ -62,7 +62,7 @@ def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
 
 
 def class_mix(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.class_mix` as pairs of bars: each class's share of all T samples and of the drawn."""
+    """`frames.picks.class_mix` as pairs of bars: each class's share of all T samples and of the drawn."""
     labels, colours = _groups(frame, dark)
     chart = (
         alt.Chart(frame.assign(group=frame["group"].map(labels)))

@@ -16,12 +16,12 @@ from aat_explore.algorithm.attacks import fgsm, pgd, project, uniform_start
 from aat_explore.algorithm.gradients import attacked, input_gradients, l2_norms, pixels, wide
 from aat_explore.algorithm.models import StdCNN
 from aat_explore.attacks import ResolvedAttack
-from aat_explore.engine.autoattack import AutoAttack
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import clean_correct, correct_after, num_outputs, robust_correct
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
 from aat_explore.records import NOTABLE, SERIOUS, Check, Status, by_accuracy, by_excess
+from aat_explore.robustness.autoattack import AutoAttack
 
 STEPS, MORE_STEPS, MORE_RESTARTS = 40, 200, 5
 SQUARE_QUERIES = 1000

@@ -26,7 +26,7 @@ from aat_explore.views import frames
 IN_FRONT = ("dataset", "num_perturbed", "norm_power", "epsilon", "attack.kind", "epochs", "seed")
 WIDTHS = (5, 4, 4, 3, 3, 3, 3)
 DEVICES = ("the best there is", "cuda", "mps", "cpu")
-OFFERED: dict[str, tuple[str, ...]] = {"model": NETWORKS, "score": SCORES, "attack.kind": tuple(ATTACKS)}
+OFFERED: dict[str, tuple[str, ...]] = {"model": NETWORKS, "score": tuple(SCORES), "attack.kind": tuple(ATTACKS)}
 USUAL = {"as usual": None, "yes": True, "no": False}
 ENDED = 10  # jobs no longer in the queue that are listed
 ICONS = {
@@ -344,7 +344,7 @@ def _progress(job: Job) -> None:
     """Epochs done and time left, read through the store alone."""
     try:
         run = Store(page.cache_dir()).open(job.config.run_id)
-        [row] = page.remembered(frames.progress, [run]).to_dict("records")
+        [row] = page.remembered(frames.runs.progress, [run]).to_dict("records")
     except RunNotFoundError:
         st.progress(0.0, f"0 of {job.config.epochs} epochs; the first is being trained")
         return

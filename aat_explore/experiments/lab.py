@@ -15,18 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aat_explore import experiment
 from aat_explore.algorithm.attacks import check_epsilon, move, project, uniform_start
 from aat_explore.algorithm.gradients import attacked, input_gradient, pixels, wide
 from aat_explore.attacks import resolved, spec_of
 from aat_explore.config import EvaluationConfig, checked
 from aat_explore.datasets import Dataset
-from aat_explore.engine.attempts import described
 from aat_explore.engine.batches import ImageSet
-from aat_explore.engine.evaluation import correct_at
 from aat_explore.engine.perturb import perturb
 from aat_explore.errors import AATError
+from aat_explore.experiments import run as experiment
 from aat_explore.records import wilson_interval
+from aat_explore.robustness.attempts import described
+from aat_explore.robustness.evaluation import correct_at
 from aat_explore.store import Run
 from aat_explore.views.frames.attack import Attacked, Attempt
 from aat_explore.views.protocols import UInt8

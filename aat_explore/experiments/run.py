@@ -13,12 +13,13 @@ from torch import nn
 from aat_explore import datasets
 from aat_explore.attacks import is_place
 from aat_explore.config import EvaluationConfig, RunConfig, check_num_perturbed
-from aat_explore.engine import admission, attempts, evaluation, own, trainer
+from aat_explore.engine import admission, custom, trainer
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.networks import build_network, digest_of_weights, load_weights, placed, weights_of
 from aat_explore.errors import AATError
 from aat_explore.records import EpochMetrics, EpochRecord, Evaluation
+from aat_explore.robustness import attempts, evaluation
 from aat_explore.store import KEEP_EVERY, Run, RunWriter, Store
 
 FULL_TEST = EvaluationConfig()
@@ -77,8 +78,8 @@ def train(
                     resume=_resume(writer),
                 )
                 _keep(records, writer, listener)
-            elif own.places(config) and writer.read().resumable:
-                own.check_code(config, writer.read().training_state())
+            elif custom.places(config) and writer.read().resumable:
+                custom.check_code(config, writer.read().training_state())
             if evaluate_with is not None:
                 _evaluate(writer, evaluate_with, config.epochs, data, place, listener, cache_dir)
     return store.open(config.run_id)

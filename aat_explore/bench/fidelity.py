@@ -10,9 +10,9 @@ from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import clean_correct
 from aat_explore.engine.device import Stopwatch
-from aat_explore.engine.evaluation import correct_at
 from aat_explore.engine.trainer import Trainer
 from aat_explore.records import ScoringEpoch, ScoringRun
+from aat_explore.robustness.evaluation import correct_at
 
 NUM_DRAWS = 8  # pairs of draws that an overlap is the mean of
 WAYS: dict[str, dict[str, Any]] = {

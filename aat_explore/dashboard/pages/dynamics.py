@@ -8,7 +8,7 @@ from aat_explore.dashboard import choices, downloads, page, sheet, state
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames
-from aat_explore.views.frames import Array
+from aat_explore.views.protocols import Array
 
 SIZE = 48  # images a gallery
 MOST, NEVER = LISTS = ("most often drawn", "never drawn")
@@ -28,11 +28,11 @@ def show() -> None:
     )
     runs = page.recorded_runs()
     run = page.choose_run(runs)
-    if not page.remembered(frames.draws, run):
+    if not page.remembered(frames.dynamics.draws, run):
         st.info("No epoch of this run has drawn samples yet (n = 0, or warm-up): choose another run.")
         return
-    dataset, drawn = page.dataset_of(run), page.held(frames.drawn_matrix, run)
-    times = frames.times_drawn(drawn)
+    dataset, drawn = page.dataset_of(run), page.held(frames.sample.drawn_matrix, run)
+    times = frames.sample.times_drawn(drawn)
     _unevenness(run, runs)
     _overlaps(run, drawn)
     _classes(run, drawn, dataset)
@@ -42,18 +42,18 @@ def show() -> None:
 
 def _unevenness(run: Run, runs: list[Run]) -> None:
     st.subheader("How uneven p is")
-    others = {frames.run_name(one): one for one in runs if one.config.samples and one.id != run.id}
+    others = {frames.dynamics.run_name(one): one for one in runs if one.config.samples and one.id != run.id}
     named = choices.choose_many(
         "Against", list(others), "against", at_most=3, help="For instance Norm against Squared Norm and uniform control"
     )
-    data = frames.together(
-        [page.remembered(frames.unevenness, one) for one in (run, *(others[name] for name in named))]
+    data = frames.sample.together(
+        [page.remembered(frames.dynamics.unevenness, one) for one in (run, *(others[name] for name in named))]
     )
     if data.empty:
         st.info("This run drew from no distribution (n = all), so there is no p.")
         return
     downloads.chart(
-        partial(charts.unevenness, data),
+        partial(charts.dynamics.unevenness, data),
         data,
         f"unevenness-{run.id}",
         alt="Effective sample size, entropy, Gini coefficient and mass of the top 1 % by epoch",
@@ -62,14 +62,17 @@ def _unevenness(run: Run, runs: list[Run]) -> None:
 
 def _overlaps(run: Run, drawn: Array) -> None:
     st.subheader("Whether it draws the same samples again")
-    data, chance = frames.overlaps(drawn), frames.chance_overlap(drawn)
+    data, chance = frames.dynamics.overlaps(drawn), frames.dynamics.chance_overlap(drawn)
     shown, drew = data["epoch"].nunique(), int(drawn.any(axis=1).sum())
     st.caption(
         f"Jaccard overlap of the drawn sets of each two epochs; two uniform draws would share {chance:.2%}. "
         f"Showing {shown} of {drew} epochs that drew{', evenly spread' if shown < drew else ''}."
     )
     downloads.chart(
-        partial(charts.overlaps, data), data, f"overlap-{run.id}", alt="Overlap of drawn sets, epoch against epoch"
+        partial(charts.dynamics.overlaps, data),
+        data,
+        f"overlap-{run.id}",
+        alt="Overlap of drawn sets, epoch against epoch",
     )
 
 
@@ -77,9 +80,9 @@ def _classes(run: Run, drawn: Array, dataset: Dataset | None) -> None:
     if dataset is None:
         return
     st.subheader("Which classes it prefers")
-    data = frames.mix_over_epochs(run, drawn, dataset)
+    data = frames.dynamics.mix_over_epochs(run, drawn, dataset)
     downloads.chart(
-        partial(charts.mix_over_epochs, data),
+        partial(charts.dynamics.mix_over_epochs, data),
         data,
         f"classes-{run.id}",
         alt="Share of each class among the drawn, by epoch",
@@ -88,34 +91,34 @@ def _classes(run: Run, drawn: Array, dataset: Dataset | None) -> None:
 
 def _counts(run: Run, drawn: Array, times: Array, dataset: Dataset | None) -> None:
     st.subheader("How often each sample was drawn")
-    data = frames.draw_counts(drawn)
+    data = frames.dynamics.draw_counts(drawn)
     st.caption("Bars: samples drawn so many times. Diamonds: what uniform draws of the same sizes would give.")
     downloads.chart(
-        partial(charts.draw_counts, data, dark=page.dark()),
+        partial(charts.dynamics.draw_counts, data, dark=page.dark()),
         data,
         f"times-{run.id}",
         alt="Number of samples by times drawn",
     )
     name = choices.switch("Gallery", LISTS, "gallery")
-    rows = frames.most_often(drawn) if name == MOST else frames.never(drawn)
+    rows = frames.sample.most_often(drawn) if name == MOST else frames.sample.never(drawn)
     _gallery(run, times, dataset, rows, name, "often")
 
 
 def _map(run: Run, times: Array, dataset: Dataset | None) -> None:
-    found = page.held(frames.sample_map, run)
+    found = page.held(frames.sample.sample_map, run)
     if found is None:
         return
     st.subheader("The data map")
     st.caption("Drag a rectangle over the map to see its images; the link keeps it.")
-    data = frames.map_cells(found, times)
+    data = frames.dynamics.map_cells(found, times)
     downloads.chart(
-        partial(charts.data_map, data),
+        partial(charts.dynamics.data_map, data),
         data,
         f"map-{run.id}",
         alt="Mean of p against its variability, coloured by times drawn",
         key="map",
         on_select=_brushed,
-        selection_mode=charts.MAP_BRUSH,
+        selection_mode=charts.dynamics.MAP_BRUSH,
     )
     ends = _ends(choices.param("region"))
     if ends is None:
@@ -123,14 +126,14 @@ def _map(run: Run, times: Array, dataset: Dataset | None) -> None:
     if st.button("Clear the rectangle", icon=":material/close:"):
         choices.set_param("region", None)
         st.rerun()
-    rows = frames.inside(found, ends[:2], ends[2:])
+    rows = frames.dynamics.inside(found, ends[:2], ends[2:])
     said = f"mean p {ends[0]:.2g} to {ends[1]:.2g}, variability {ends[2]:.2f} to {ends[3]:.2f}"
     _gallery(run, times, dataset, rows, said, "region")
 
 
 def _brushed() -> None:
     """Keep the rectangle dragged over the map in the URL."""
-    found = state.selection("map").get(charts.MAP_BRUSH, {})
+    found = state.selection("map").get(charts.dynamics.MAP_BRUSH, {})
     mean, variability = found.get("mean_low"), found.get("variability_low")
     if mean and variability:
         choices.set_param("region", "_".join(f"{end:.4g}" for end in (*sorted(mean), *sorted(variability))))
@@ -156,8 +159,8 @@ def _gallery(run: Run, times: Array, dataset: Dataset | None, rows: Array, said:
     if not len(here):
         st.info("There is none.")
     elif dataset is not None:
-        images = {"clean": frames.clean_images(run, dataset, here)}
-        captions = frames.times_captions(times, here)
+        images = {"clean": frames.sample.clean_images(run, dataset, here)}
+        captions = frames.dynamics.times_captions(times, here)
         titles = [caption.replace("\n", ", ") for caption in captions]
         if (at := sheet.show(images, captions, titles, key)) is not None:
             page.open_page("sample", run=run.id, image=int(here[at]))

@@ -21,14 +21,14 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 
 from aat_explore.algorithm.models import StdCNN
-from aat_explore.config import RunConfig, check_num_perturbed
-from aat_explore.engine.baseline_attacks import (
+from aat_explore.bench.baseline_attacks import (
     Attack,
     foolbox_attack,
     is_fgsm,
     textbook_attack,
     torchattacks_attack,
 )
+from aat_explore.config import RunConfig, check_num_perturbed
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch
 from aat_explore.engine.networks import starting_network

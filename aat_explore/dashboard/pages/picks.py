@@ -8,6 +8,7 @@ from aat_explore.dashboard import choices, downloads, page, player, sheet, state
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames, gallery
+from aat_explore.views.protocols import Frame
 from aat_explore.views.recipes import PAPERS_SCORE, as_seen, norm_name, when_perturbed
 
 CLEAN, ADVERSARIAL, DIFFERENCE = "clean", "adversarial", "difference"
@@ -40,7 +41,7 @@ def show() -> None:
     epoch = player.choose_epoch(run)
     dataset = page.dataset_of(run)
     badges = st.container()
-    every = page.remembered(frames.drawn, run, epoch, dataset)
+    every = page.remembered(frames.picks.drawn, run, epoch, dataset)
     shown = _selected(every, dataset)
     distributions = st.container()
     _sheet(run, epoch, dataset, shown)  # sent first: browsers take longest to draw the charts, and images are the thing
@@ -58,7 +59,7 @@ def _score(run: Run) -> str:
 
 
 def _badges(run: Run, epoch: int) -> None:
-    found = page.remembered(frames.draw_statistics, run, epoch)
+    found = page.remembered(frames.picks.draw_statistics, run, epoch)
     if found is None:
         return
     columns = st.columns(6)
@@ -80,14 +81,14 @@ def _badges(run: Run, epoch: int) -> None:
     )
 
 
-def _selected(every: frames.Frame, dataset: Dataset | None) -> frames.Frame:
+def _selected(every: Frame, dataset: Dataset | None) -> Frame:
     """What passes the filters, in the order asked for; of n = all and warm-up there is no p to filter by."""
-    order = choices.switch("Order", tuple(frames.ORDERS), "order")
+    order = choices.switch("Order", tuple(frames.picks.ORDERS), "order")
     left, middle, right = st.columns(3)
     with left:
         classes = [] if dataset is None else choices.choose_many("Classes", dataset.class_names, "class")
     outcomes = []
-    if counts := frames.outcome_counts(every):
+    if counts := frames.recorded.outcome_counts(every):
         with middle:
             outcomes = choices.choose_many("Outcome", list(counts), "outcome", help=OUTCOME)
     exponents = None
@@ -95,56 +96,56 @@ def _selected(every: frames.Frame, dataset: Dataset | None) -> frames.Frame:
         with right:
             low, high = choices.between("log₁₀ p", *EXPONENTS, "p", step=0.1, help="Or drag across the histogram of p")
             exponents = (low if low > EXPONENTS[0] else float("-inf"), high)
-    return frames.selected(every, classes=classes, outcomes=outcomes, exponents=exponents, order=order)
+    return frames.picks.selected(every, classes=classes, outcomes=outcomes, exponents=exponents, order=order)
 
 
-def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame, *, whole: bool) -> None:
+def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: Frame, *, whole: bool) -> None:
     left, right = st.columns(2)
-    histogram = page.remembered(frames.p_histogram, run, epoch)
+    histogram = page.remembered(frames.picks.p_histogram, run, epoch)
     with left:
         if histogram is None:
             st.info("This epoch drew from no distribution (n = all, or warm-up), so there is no p.")
         else:
             st.markdown("**p of all and of the drawn** (drag across it to select)")
-            data = histogram if whole else frames.with_shown(histogram, shown)
+            data = histogram if whole else frames.picks.with_shown(histogram, shown)
             downloads.chart(
-                partial(charts.p_histogram, data, dark=page.dark()),
+                partial(charts.picks.p_histogram, data, dark=page.dark()),
                 data,
                 f"p-{run.id}-{epoch}",
                 alt=f"Histogram of p in epoch {epoch}: all samples, the drawn and those shown",
                 key="histogram",
                 on_select=_brushed,
-                selection_mode=charts.BRUSH,
+                selection_mode=charts.picks.BRUSH,
             )
     if dataset is not None:
         with right:
             st.markdown("**Classes of the drawn** (click to select, shift-click for more)")
-            mix = page.remembered(frames.class_mix, run, epoch, dataset)
-            mix = mix if whole else frames.with_shown(mix, shown)
+            mix = page.remembered(frames.picks.class_mix, run, epoch, dataset)
+            mix = mix if whole else frames.picks.with_shown(mix, shown)
             downloads.chart(
-                partial(charts.class_mix, mix, dark=page.dark()),
+                partial(charts.picks.class_mix, mix, dark=page.dark()),
                 mix,
                 f"classes-{run.id}-{epoch}",
                 alt=f"Share of each class among all samples and among those drawn in epoch {epoch}",
                 key="classes",
                 on_select=_clicked,
-                selection_mode=charts.CLICK,
+                selection_mode=charts.picks.CLICK,
             )
 
 
 def _brushed() -> None:
     """Give the range dragged across the histogram to the slider of p; a cleared one frees it."""
-    ends = state.selection("histogram").get(charts.BRUSH, {}).get("p_low")
-    choices.ask("p", frames.exponents(ends[0], ends[1], *EXPONENTS) if ends else EXPONENTS)
+    ends = state.selection("histogram").get(charts.picks.BRUSH, {}).get("p_low")
+    choices.ask("p", frames.picks.exponents(ends[0], ends[1], *EXPONENTS) if ends else EXPONENTS)
 
 
 def _clicked() -> None:
     """Give the classes whose bars were clicked to the class filter."""
-    points = state.selection("classes").get(charts.CLICK, [])
+    points = state.selection("classes").get(charts.picks.CLICK, [])
     choices.ask("class", list(dict.fromkeys(point["class"] for point in points)))
 
 
-def _sheet(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -> None:
+def _sheet(run: Run, epoch: int, dataset: Dataset | None, shown: Frame) -> None:
     left, middle, right = st.columns([37, 28, 15])
     with left:
         mode = ADVERSARIAL if dataset is None else choices.switch("Show", MODES, "show")
@@ -173,8 +174,8 @@ def _sheet(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -
     picture = gallery.picked_images(run, epoch, here, dataset, None if mode == MODES[0] else mode)
     clicked = sheet.show(
         picture.images,
-        frames.captions(here) if size <= 200 else [],
-        frames.titles(here),
+        frames.picks.captions(here) if size <= 200 else [],
+        frames.picks.titles(here),
         "picks",
         scale=2 if mode == MODES[0] else 3 if size <= 200 else 1,
     )
@@ -183,12 +184,12 @@ def _sheet(run: Run, epoch: int, dataset: Dataset | None, shown: frames.Frame) -
         page.open_page("sample", run=run.id, image=int(here["image"].iloc[clicked]))
 
 
-def _outcomes(run: Run, here: frames.Frame) -> list[str]:
+def _outcomes(run: Run, here: Frame) -> list[str]:
     if not here["recorded"].any():
         return []
     if here["before"].isna().all():
         return ["Recorded by an older aat-explore, which kept no predictions: no outcomes, no orders by loss."]
-    counts = ", ".join(f"{count:,} {name}" for name, count in frames.outcome_counts(here).items())
+    counts = ", ".join(f"{count:,} {name}" for name, count in frames.recorded.outcome_counts(here).items())
     shown = f": {counts}" if counts else ""
     by = f"by the network that made x′{as_seen(run.config)}"
     return [f"Classes predicted before → after the attack (beneath, or on hovering) are {by}{shown}."]

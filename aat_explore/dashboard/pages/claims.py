@@ -9,6 +9,7 @@ from aat_explore.dashboard import choices, downloads, figures, page
 from aat_explore.store import Run
 from aat_explore.views import frames
 from aat_explore.views.frames import claims
+from aat_explore.views.protocols import Frame
 from aat_explore.views.recipes import Recipe, recipe
 
 ICONS = {claims.HOLDS: ":green[:material/check:]", claims.FAILS: ":red[:material/close:]"}
@@ -48,7 +49,7 @@ def show() -> None:
     )
     runs = page.picked_runs()
     measured, test = figures.measured(runs)
-    names = [name for name in frames.datasets(measured) if _samples(measured, name)]
+    names = [name for name in frames.figures.datasets(measured) if _samples(measured, name)]
     if not names:
         st.info("The claims compare runs that perturb n samples with n = 0 and n = all. This trains them:")
         st.code(page.command("grid mini --epochs 15 --seeds 2"), language="bash")
@@ -72,15 +73,15 @@ def show() -> None:
         "Seconds of machines that had other work to do are not comparable."
     )
     _what_works(runs, measured, chosen, test)
-    shown = frames.tested_with(measured, test)
+    shown = frames.figures.tested_with(measured, test)
     figures.say_what_was_tested(shown[shown["dataset"].isin(names)], test)
 
 
-def _samples(measured: frames.Frame, dataset: str) -> bool:
+def _samples(measured: Frame, dataset: str) -> bool:
     return bool((~measured.loc[measured["dataset"] == dataset, "n"].isin(("0", "all"))).any())
 
 
-def _what_works(runs: Sequence[Run], measured: frames.Frame, chosen: dict[str, Recipe], test: str) -> None:
+def _what_works(runs: Sequence[Run], measured: Frame, chosen: dict[str, Recipe], test: str) -> None:
     st.subheader("How small may n be?")
     dataset = choices.choose("Data set", list(chosen), "dataset")
     mine = [run.config for run in runs if run.config.dataset == dataset and recipe(run.config) == chosen[dataset]]

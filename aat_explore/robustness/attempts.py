@@ -13,7 +13,6 @@ from typing_extensions import override
 from aat_explore.algorithm.attacks import pgd, project
 from aat_explore.attacks import ResolvedAttack
 from aat_explore.config import AttackConfig, EvaluationConfig
-from aat_explore.engine.autoattack import ATTACKS, AutoAttack
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import (
     clean_correct,
@@ -24,6 +23,7 @@ from aat_explore.engine.counting import (
 )
 from aat_explore.engine.perturb import perturb
 from aat_explore.errors import AATError
+from aat_explore.robustness.autoattack import ATTACKS, AutoAttack
 from aat_explore.robustness_tests import robustness_test
 
 Description = dict[str, str | int | float | bool | None]

@@ -18,18 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from aat_explore.attacks import ResolvedAttack
+from aat_explore.bench.baseline_attacks import Attack, foolbox_attack
+from aat_explore.bench.baselines import BASELINES
+from aat_explore.bench.machine import Counts, copy_rate, counted, matrix_rate, processor
 from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked, checked_config
-from aat_explore.engine.baseline_attacks import Attack, foolbox_attack
-from aat_explore.engine.baselines import BASELINES
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import correct_after
 from aat_explore.engine.device import Stopwatch, describe, versions
-from aat_explore.engine.evaluation import correct_at
-from aat_explore.engine.measures import Counts, copy_rate, counted, matrix_rate, processor
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.trainer import Trainer
 from aat_explore.errors import AATError
 from aat_explore.records import Benchmark, Timing
+from aat_explore.robustness.evaluation import correct_at
 
 PAPERS_T = 55_000
 AAT, AAT_PGD = "AAT n={n:,}, {scoring}", "AAT-PGD-10 n={n:,}, {scoring}"

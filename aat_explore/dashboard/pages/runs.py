@@ -9,6 +9,7 @@ from aat_explore.errors import AATError
 from aat_explore.states import standing
 from aat_explore.store import Run, Store
 from aat_explore.views import charts, frames
+from aat_explore.views.protocols import Frame
 
 COLUMNS = {
     "run": st.column_config.TextColumn(pinned=True, width=270),
@@ -60,7 +61,7 @@ def show() -> None:
     )
     runs = page.readable_runs()
     training = sorted(run.id for run in runs if run.training)
-    table = page.remembered(frames.runs_table, runs, training)
+    table = page.remembered(frames.runs.runs_table, runs, training)
     opened = _table(_filtered(table), len(table))
     _in_training([run for run in runs if run.id in training])
     if opened is not None:
@@ -71,19 +72,21 @@ def show() -> None:
     _follow(followed, training, Store(page.cache_dir()).run_ids())
 
 
-def _filtered(table: frames.Frame) -> frames.Frame:
+def _filtered(table: Frame) -> Frame:
     """The table's rows that pass the filters of those columns that the user asks to filter by."""
     columns = choices.choose_many("Filter by", [*TEXTS, *NUMBERS], "by")
-    texts = {one: choices.choose_many(one, frames.values(table, one), f"by-{one}") for one in columns if one in TEXTS}
+    texts = {
+        one: choices.choose_many(one, frames.runs.values(table, one), f"by-{one}") for one in columns if one in TEXTS
+    }
     ranges = {}
     for one in columns:
-        if one in NUMBERS and (ends := frames.extent(table, one)) is not None:
+        if one in NUMBERS and (ends := frames.runs.extent(table, one)) is not None:
             # Rounded outwards by the slider's own steps, or the extreme runs would fall out of the whole range.
             ranges[one] = choices.between(one, ends[0], ends[1], f"by-{one}", step=(ends[1] - ends[0]) / 200)
-    return frames.filtered(table, texts, ranges)
+    return frames.runs.filtered(table, texts, ranges)
 
 
-def _table(table: frames.Frame, total: int) -> str | None:
+def _table(table: Frame, total: int) -> str | None:
     """Show the table; rows ticked are picked for all pages; the run whose cell was clicked is returned."""
     shown = list(table["run"])
     picked = (choices.param("runs") or "").split(",")
@@ -117,12 +120,12 @@ def _in_training(runs: list[Run]) -> None:
     if not runs:
         return
     st.subheader("In training")
-    downloads.table(page.remembered(frames.progress, runs), alt="Runs in training", column_config=PROGRESS)
+    downloads.table(page.remembered(frames.runs.progress, runs), alt="Runs in training", column_config=PROGRESS)
 
 
 def _one_run(run: Run, training: list[str]) -> None:
     status = standing(run.config, run, busy=run.id in training).status
-    losses = ", ".join(f"{name} {loss:.3f}" for name, loss in page.remembered(frames.last_losses, run).items())
+    losses = ", ".join(f"{name} {loss:.3f}" for name, loss in page.remembered(frames.runs.last_losses, run).items())
     done = f"{run.epoch} of {run.config.epochs} epochs, {status}; last training loss in nats: {losses}"
     st.progress(run.epoch / run.config.epochs, done)
     if status == "cut off":
@@ -130,11 +133,11 @@ def _one_run(run: Run, training: list[str]) -> None:
     if not run.evaluations() and status != "training":
         st.info("Not evaluated yet: no test accuracy. This measures it:")
         st.code(page.command(f"evaluate {run.id}"), language="bash")
-    metrics = page.remembered(frames.epoch_metrics, run)
+    metrics = page.remembered(frames.runs.epoch_metrics, run)
     left, right = st.columns(2)
     for kind, where, words in (("loss", left, "Training loss"), ("accuracy", right, "Validation accuracies")):
         with where:
-            draw = partial(charts.epoch_metrics, metrics, kind)
+            draw = partial(charts.runs.epoch_metrics, metrics, kind)
             downloads.chart(draw, metrics, f"{run.id}-{kind}", alt=f"{words} of {run.id} by epoch")
     st.caption(
         "Validation accuracies at the training ε, on validation images. FGSM accuracy alone proves nothing: a network "
@@ -146,12 +149,12 @@ def _one_run(run: Run, training: list[str]) -> None:
 
 def _over_epochs(run: Run) -> None:
     """Test accuracies of the epochs evaluated; where it is of one epoch only, how to measure more."""
-    tested = page.remembered(frames.robustness_over_epochs, run)
+    tested = page.remembered(frames.runs.robustness_over_epochs, run)
     if tested.empty:
         st.caption("Robust accuracy on test images over the epochs, from the checkpoints that are kept:")
         st.code(page.command(f"evaluate {run.id} --every 5 --images 500"), language="bash")
         return
-    draw = partial(charts.robustness_over_epochs, tested)
+    draw = partial(charts.runs.robustness_over_epochs, tested)
     downloads.chart(draw, tested, f"{run.id}-over-epochs", alt=f"Test accuracies of {run.id} by epoch")
     st.caption("On test images, at the checkpoints that were evaluated. Bands are 95 % intervals (Wilson).")
 

@@ -28,7 +28,7 @@ EMPTY_CELL = alt.Chart(pd.DataFrame()).mark_point().properties(view=alt.ViewBack
 def robustness(runs: pd.DataFrame, means: pd.DataFrame, test: str, *, dark: bool = False) -> Chart:
     """Fig. 1–3: accuracy against ε, a panel a norm: mean over seeds as a line, ± sd as a band, single runs as points.
 
-    `runs`: `frames.robustness`; `means`: the same through `frames.over_seeds` by panel, n and epsilon.
+    `runs`: `frames.figures.robustness`; `means`: the same through `frames.figures.over_seeds` by panel, n and epsilon.
     """
     style = {"color": n_colour(list(runs["n"]), dark), "strokeDash": n_dash(list(runs["n"]))}
     return _against_epsilon(runs, means, style, ["panel", "n"], test)
@@ -102,7 +102,7 @@ def _larger_if_it_fails(usual: int, larger: int) -> Any:
 def accuracy_against_n(runs: pd.DataFrame, means: pd.DataFrame, title: str, *, dark: bool = False) -> Chart:
     """Fig. 4: accuracy against n on a symlog axis, a column a data set, a row a norm: mean ± sd, single runs behind.
 
-    `runs`: `frames.accuracy_against_n`; `means`: the same through `frames.over_seeds` by dataset, panel, n, position.
+    `runs`: `frames.figures.accuracy_against_n`; `means`: its `over_seeds` by dataset, panel, n, position.
     """
     ink = PAPER_COLOURS[dark]["0"]
     return _panels(runs, means, title, lambda mine, spread, y: _n_panel(mine, spread, y, ink))
@@ -111,7 +111,7 @@ def accuracy_against_n(runs: pd.DataFrame, means: pd.DataFrame, title: str, *, d
 def accuracy_against_seconds(runs: pd.DataFrame, means: pd.DataFrame, title: str, *, dark: bool = False) -> Chart:
     """The same against the seconds of training, n beside each mean in the paper's colour, a line a machine.
 
-    `runs`: `frames.accuracy_against_n`; `means`: the same through `frames.over_seeds_in_time`.
+    `runs`: `frames.figures.accuracy_against_n`; `means`: the same through `frames.figures.over_seeds_in_time`.
     """
     ordered, colours, _ = n_styles(list(runs["n"]), dark=dark)
     colour = alt.Color("n:N", scale=alt.Scale(domain=ordered, range=colours), legend=None)

@@ -169,7 +169,7 @@ def setting(bench: Benchmark) -> str:
 
 
 def main() -> None:
-    """Print the tables of `docs/speed.md` from two JSON files: `python -m aat_explore.views.speed SPEED SCORING`."""
+    """Print the tables of `docs/speed.md` from two JSON files: `python -m aat_explore.bench.tables SPEED SCORING`."""
     bench, report = (Path(name).read_text(encoding="utf-8") for name in sys.argv[1:3])
     print(section(Benchmark.model_validate_json(bench), ScoringReport.model_validate_json(report)))
 

@@ -87,7 +87,7 @@ def _upload(dataset: Dataset) -> Sample | None:
     file = st.file_uploader(
         "An image of yours",
         type=["png", "jpg", "jpeg"],
-        max_upload_size=frames.UPLOAD_BYTES // 1_000_000,
+        max_upload_size=frames.attack.UPLOAD_BYTES // 1_000_000,
         help="PNG or JPEG. It stays in this browser tab's session: it is not written to the cache, nor in the link.",
     )
     invert = choices.toggle("Invert: dark strokes on white paper become light on black", "invert")
@@ -95,17 +95,17 @@ def _upload(dataset: Dataset) -> Sample | None:
         st.info("Choose a PNG or JPEG; its middle square becomes an image of the data set's size.")
         return None
     content = file.getvalue()
-    image, done = frames.uploaded(content, dataset.image_shape, invert=invert)
+    image, done = frames.attack.uploaded(content, dataset.image_shape, invert=invert)
     st.caption(f"What was done to it: {done}. It has no true class here, so the loss of the predicted one is raised.")
     return image, None, f"upload {hashlib.sha256(content).hexdigest()} {invert}"
 
 
-def _choose_attack(run: Run) -> frames.Attempt:
+def _choose_attack(run: Run) -> frames.attack.Attempt:
     left, right = st.columns(2)
-    low, high, usual, step = frames.epsilon_range(run.config)
+    low, high, usual, step = frames.attack.epsilon_range(run.config)
     trained = run.config.resolved_attack
     with left:
-        offered = frames.attacks_offered(run.config)
+        offered = frames.attack.attacks_offered(run.config)
         kind = offered[choices.switch("Attack", tuple(offered), "attack")]
         epsilon = choices.number(
             "ε", low, high, usual, "eps", step=step, help=f"The largest change of a pixel; trained with {usual:g}."
@@ -115,7 +115,7 @@ def _choose_attack(run: Run) -> frames.Attempt:
         steps = choices.number(
             "Steps of PGD and MI-FGSM",
             1,
-            frames.MAX_STEPS,
+            frames.attack.MAX_STEPS,
             trained.steps if trained.spec.steps is not None else USUAL_STEPS.get(run.config.model, STEPS),
             "steps",
         )
@@ -124,13 +124,15 @@ def _choose_attack(run: Run) -> frames.Attempt:
         )
         seed = choices.whole("Seed of the random start", 0, 2**31 - 1, 0, "attack_seed") if start else 0
     options = trained.options if kind == trained.kind else ()
-    return frames.Attempt(kind, epsilon, steps, factor, start, seed, options)
+    return frames.attack.Attempt(kind, epsilon, steps, factor, start, seed, options)
 
 
 # --- The attack ----------------------------------------------------------------------------------------------------
 
 
-def _attack(run: Run, dataset: Dataset, epoch: int, sample: Sample, attempt: frames.Attempt) -> frames.Attacked:
+def _attack(
+    run: Run, dataset: Dataset, epoch: int, sample: Sample, attempt: frames.attack.Attempt
+) -> frames.attack.Attacked:
     with st.spinner("Loading PyTorch and the network …", show_time=True):
         network = _network((run.id, run.revision, epoch), run, dataset)
     image, label, name = sample
@@ -139,16 +141,16 @@ def _attack(run: Run, dataset: Dataset, epoch: int, sample: Sample, attempt: fra
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _network(key: tuple[str, str, int], _run: Run, _dataset: Dataset) -> Any:
-    from aat_explore import attack_lab
+    from aat_explore.experiments import lab as attack_lab
 
     return attack_lab.load_network(_run, _dataset, key[-1])
 
 
 @st.cache_data(max_entries=32, show_spinner="Attacking …")
 def _attacked(
-    key: tuple[str, str, int, str], attempt: frames.Attempt, _network: Any, _image: UInt8, _label: int | None
-) -> frames.Attacked:
-    from aat_explore import attack_lab
+    key: tuple[str, str, int, str], attempt: frames.attack.Attempt, _network: Any, _image: UInt8, _label: int | None
+) -> frames.attack.Attacked:
+    from aat_explore.experiments import lab as attack_lab
 
     return attack_lab.attack(_network, _image, _label, attempt)
 
@@ -156,8 +158,8 @@ def _attacked(
 # --- What came of it -----------------------------------------------------------------------------------------------
 
 
-def _say_outcome(result: frames.Attacked, dataset: Dataset) -> None:
-    said = frames.predictions(result, dataset.class_names)
+def _say_outcome(result: frames.attack.Attacked, dataset: Dataset) -> None:
+    said = frames.attack.predictions(result, dataset.class_names)
     attempt = result.attempt
     columns = st.columns(4)
     columns[0].metric("Class attacked", page.plain(dataset.class_names[result.label]))
@@ -178,8 +180,8 @@ def _say_outcome(result: frames.Attacked, dataset: Dataset) -> None:
     st.caption(f"{how}, ε = {attempt.epsilon:g}; the largest change of a pixel is {result.largest_change:.4g}.")
 
 
-def _pictures(result: frames.Attacked) -> None:
-    difference, factor = frames.amplified_difference(result)
+def _pictures(result: frames.attack.Attacked) -> None:
+    difference, factor = frames.attack.amplified_difference(result)
     columns = st.columns(3)
     for column, image, caption in zip(
         columns,
@@ -188,18 +190,18 @@ def _pictures(result: frames.Attacked) -> None:
         strict=True,
     ):
         column.image(
-            frames.enlarged(image),
+            frames.attack.enlarged(image),
             caption=caption,
             output_format="PNG",
             alt=f"The {caption} image" if caption in ("clean", "adversarial") else f"The difference, times {factor}",
         )
 
 
-def _curves(result: frames.Attacked, dataset: Dataset, run: Run) -> None:
+def _curves(result: frames.attack.Attacked, dataset: Dataset, run: Run) -> None:
     st.subheader("Class probabilities")
-    classes = frames.attacked_classes(result, dataset.class_names)
+    classes = frames.attack.attacked_classes(result, dataset.class_names)
     downloads.chart(
-        partial(charts.attacked_classes, classes, dark=page.dark()),
+        partial(charts.attack.attacked_classes, classes, dark=page.dark()),
         classes,
         f"{run.id}-attacked-classes",
         alt="Probability of each class on the clean and on the adversarial image",
@@ -207,26 +209,26 @@ def _curves(result: frames.Attacked, dataset: Dataset, run: Run) -> None:
     left, right = st.columns(2)
     with left:
         st.subheader("Loss along ε")
-        along = frames.loss_along_epsilon(result)
+        along = frames.attack.loss_along_epsilon(result)
         downloads.chart(
-            partial(charts.loss_along_epsilon, along),
+            partial(charts.attack.loss_along_epsilon, along),
             along,
             f"{run.id}-loss-along-epsilon",
             alt="Loss of each attack against ε, from 0 to twice the chosen one",
         )
     with right:
         st.subheader("Loss along PGD's steps")
-        steps = frames.loss_along_steps(result)
+        steps = frames.attack.loss_along_steps(result)
         downloads.chart(
-            partial(charts.loss_along_steps, steps),
+            partial(charts.attack.loss_along_steps, steps),
             steps,
             f"{run.id}-loss-along-steps",
             alt="Loss after each step of PGD, with FGSM's for comparison",
         )
 
 
-def _signs(result: frames.Attacked) -> None:
-    signs = frames.masking_signs(result)
+def _signs(result: frames.attack.Attacked) -> None:
+    signs = frames.attack.masking_signs(result)
     seen = sum(sign.seen for sign in signs)
     st.subheader("Signs of gradient masking")
     st.write(
@@ -237,14 +239,16 @@ def _signs(result: frames.Attacked) -> None:
         icon = ":orange[:material/flag:]" if sign.seen else ":material/remove:"
         word = "**Seen**" if sign.seen else "Not seen"
         st.markdown(f"{icon} {word}: {sign.name}. *Here, {page.plain(sign.finding)}.*")
+    margin = frames.attack.MARGIN
     with st.expander("Where these signs come from", icon=":material/menu_book:"):
         st.write(
             "Athalye, Carlini, Wagner 2018, *Obfuscated Gradients Give a False Sense of Security*: one step does "
             "better than many, and a larger ε helps no more. Carlini et al. 2019, *On Evaluating Adversarial "
             "Robustness*: gradients that are zero. Tramèr et al. 2018, *Ensemble Adversarial Training*: a loss that "
             "is flat or bent right at the image, past which a random start steps. The limits are ours: "
-            f"a difference counts if it exceeds {frames.MARGIN:g} nats and {frames.MARGIN:.0%} of the loss's rise, the "
+            f"a difference counts if it exceeds {margin:g} nats and {margin:.0%} of the loss's rise, the "
             "fall is looked for up to the chosen ε, a random start is needed if PGD from the image itself gets less "
-            f"than half of the rise, and a gradient is near zero if ε‖∇ₓJ‖₁ < {frames.FLAT:g} nats. A network that is "
-            "simply very sure of a clean image has near-zero gradients too; the sign of them is still good for FGSM."
+            f"than half of the rise, and a gradient is near zero if ε‖∇ₓJ‖₁ < {frames.attack.FLAT:g} nats. A network "
+            "that is simply very sure of a clean image has near-zero gradients too; the sign of them is still good for "
+            "FGSM."
         )

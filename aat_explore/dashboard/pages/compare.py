@@ -7,7 +7,7 @@ import streamlit as st
 from aat_explore.dashboard import choices, downloads, page, sheet
 from aat_explore.store import Run
 from aat_explore.views import charts, frames
-from aat_explore.views.frames import Frame
+from aat_explore.views.protocols import Frame
 
 AT_MOST = 6  # runs: as many as there are colours
 A_SHEET = 60  # images: five rows at 1280 px
@@ -32,7 +32,7 @@ def show() -> None:
         list(by_id),
         "compare",
         at_most=AT_MOST,
-        default=frames.first_pair(offered),
+        default=frames.compare.first_pair(offered),
         help="Two to six; the Runs page narrows the list.",
     )
     runs = [by_id[run_id] for run_id in chosen]
@@ -45,11 +45,13 @@ def show() -> None:
         if len(offered) == 1:
             st.code(page.command("train --seed 1"), language="bash")
         st.stop()
-    st.markdown("  \n".join(f"**{name}** {page.plain(run_id)}" for run_id, name in frames.letters(runs).items()))
+    st.markdown(
+        "  \n".join(f"**{name}** {page.plain(run_id)}" for run_id, name in frames.compare.letters(runs).items())
+    )
     _settings(runs)
     _curves(runs)
     st.subheader("What they drew")
-    pairs = frames.pairs(runs)
+    pairs = frames.compare.pairs(runs)
     light = [run.id for run in runs if not run.recorded]
     if light:
         st.info(f"Light copies are without what each epoch drew: {page.plain(', '.join(light))}.")
@@ -58,7 +60,7 @@ def show() -> None:
     st.subheader("Two of them")
     pair = choices.choose("Pair", list(pairs), "pair", help="First and second of what follows.")
     first, second = (by_id[run_id] for run_id in pairs[pair])
-    names = (frames.letters(runs)[first.id], frames.letters(runs)[second.id])
+    names = (frames.compare.letters(runs)[first.id], frames.compare.letters(runs)[second.id])
     st.caption(f"First: {names[0]}, {page.plain(first.id)}. Second: {names[1]}, {page.plain(second.id)}.")
     _paired(offered, first, second, names)
     if first.recorded and second.recorded:
@@ -67,7 +69,7 @@ def show() -> None:
 
 def _settings(runs: list[Run]) -> None:
     st.subheader("Settings that differ")
-    downloads.table(frames.config_differences(runs), alt="Settings in which the runs differ, a column a run")
+    downloads.table(frames.compare.config_differences(runs), alt="Settings in which the runs differ, a column a run")
     st.caption(
         "All other settings are equal. Settings of sampling and of the attack stand here for n = 0 too, where they "
         "have no effect."
@@ -76,15 +78,18 @@ def _settings(runs: list[Run]) -> None:
 
 def _curves(runs: list[Run]) -> None:
     st.subheader("How they learnt")
-    measure = choices.switch("Measure", frames.CURVES, "curve")
-    curves = page.remembered(frames.curves, runs, measure)
+    measure = choices.switch("Measure", frames.compare.CURVES, "curve")
+    curves = page.remembered(frames.compare.curves, runs, measure)
     downloads.chart(
-        partial(charts.run_curves, curves, measure), curves, f"compare-{measure}", alt=f"{measure} by epoch, by run"
+        partial(charts.compare.run_curves, curves, measure),
+        curves,
+        f"compare-{measure}",
+        alt=f"{measure} by epoch, by run",
     )
     failed = dict(zip(curves["run"], curves["failed"], strict=True))
     if named := [f"{run} {page.plain(why)}" for run, why in failed.items() if why]:
         st.markdown(f"{page.FLAG} **Marked ✗, because they fail checks:** {'; '.join(named)}.")
-    if measure != frames.CURVES[0]:
+    if measure != frames.compare.CURVES[0]:
         st.caption(
             "On validation images, after each epoch; robust accuracies at each run's own training ε. FGSM accuracy "
             "alone proves nothing: a network can learn to hide from FGSM, which PGD then shows."
@@ -98,12 +103,12 @@ def _overlap(runs: list[Run]) -> None:
             "different training images: row 7 of one is another picture than row 7 of the other. Overlap and galleries "
             "are of pairs within one data set only."
         )
-    overlap = page.remembered(frames.overlap, runs)
+    overlap = page.remembered(frames.compare.overlap, runs)
     if overlap.empty:
         st.info("No two of these runs drew samples of one data set in the same epoch: n = 0 and warm-up draw none.")
         return
     downloads.chart(
-        partial(charts.drawn_overlap, overlap),
+        partial(charts.compare.drawn_overlap, overlap),
         overlap,
         "compare-overlap",
         alt="Overlap of the drawn sets by epoch, by pair",
@@ -123,10 +128,10 @@ def _overlap(runs: list[Run]) -> None:
 
 def _paired(offered: list[Run], first: Run, second: Run, names: tuple[str, str]) -> None:
     st.markdown("**Paired by seed**")
-    if frames.repetitions(first, second):
+    if frames.compare.repetitions(first, second):
         st.info("The two differ in no more than the seed and bookkeeping, so no third setting is compared at one seed.")
         return
-    tested = page.remembered(frames.tested_alike, [first, second])
+    tested = page.remembered(frames.compare.tested_alike, [first, second])
     if not tested:
         st.info("The two have no test in common on test images. This tests both alike:")
         st.code("\n".join(page.command(f"evaluate {run.id}") for run in (first, second)), language="bash")
@@ -134,7 +139,7 @@ def _paired(offered: list[Run], first: Run, second: Run, names: tuple[str, str])
     test = choices.choose("Tested with", list(tested), "test")
     budgets = {f"{epsilon:.4g}": epsilon for epsilon in tested[test]}
     epsilon = choices.choose("Robust accuracy at ε", list(budgets), "at", default=f"{second.config.epsilon:.4g}")
-    paired = page.remembered(frames.paired_by_seed, offered, first, second, test, budgets[epsilon])
+    paired = page.remembered(frames.compare.paired_by_seed, offered, first, second, test, budgets[epsilon])
     if paired.empty:
         st.info(
             "There is no seed with a run of both kinds: pairs have the settings of these two, but one seed. Train one "
@@ -142,12 +147,12 @@ def _paired(offered: list[Run], first: Run, second: Run, names: tuple[str, str])
         )
         return
     downloads.table(
-        frames.in_points(paired),
+        frames.compare.in_points(paired),
         alt=f"Clean and robust accuracy of pairs of runs with the same seed, {names[0]} and {names[1]}",
         column_config=_paired_columns(names),
     )
     downloads.table(
-        frames.in_points(frames.mean_differences(paired)),
+        frames.compare.in_points(frames.compare.mean_differences(paired)),
         alt="Mean difference over seeds",
         column_config={
             "mean difference": st.column_config.NumberColumn("mean difference, points", format=POINTS),
@@ -179,11 +184,11 @@ def _drawn_by_one(first: Run, second: Run, names: tuple[str, str]) -> None:
     if first.config.dataset != second.config.dataset:
         st.info("The two have different training images, so there is no sample that only one of them could have drawn.")
         return
-    counts = page.remembered(frames.drawn_counts, first, second)
+    counts = page.remembered(frames.compare.drawn_counts, first, second)
     kinds = {f"only {names[0]}": "first", f"only {names[1]}": "second", "most unequally": "either"}
     words = {"first": f"{names[0]} alone", "second": f"{names[1]} alone", "either": "either"}
     kind = choices.switch("Drawn by", tuple(kinds), "only")
-    ranked, whom = frames.drawn_by_one(counts, kinds[kind]), words[kinds[kind]]
+    ranked, whom = frames.compare.drawn_by_one(counts, kinds[kind]), words[kinds[kind]]
     epochs = min(first.epoch, second.epoch)
     if ranked.empty:
         st.info(f"In epochs 1 to {epochs} no sample was drawn by {whom}.")
@@ -206,8 +211,8 @@ def _gallery(part: Frame, first: Run, second: Run, names: tuple[str, str]) -> bo
     if dataset is None:
         return False
     rows = list(part["image"])
-    tiles = {"clean": frames.clean_images(first, dataset, rows)}
-    captions, titles = frames.count_captions(part, names)
+    tiles = {"clean": frames.sample.clean_images(first, dataset, rows)}
+    captions, titles = frames.compare.count_captions(part, names)
     clicked = sheet.show(tiles, captions, titles, "compare-sheet")
     if clicked is not None:
         run = second if part["difference"].iloc[clicked] > 0 else first
