@@ -194,17 +194,22 @@ def test_a_worker_hears_ctrl_c_though_it_was_started_ignoring_it_and_the_same_ta
     assert Store(tmp_path).open(config.run_id).revision == revision
 
 
-def never_killed(monkeypatch):
-    def kill(process):
-        raise AssertionError("did not hear SIGINT")
+@pytest.fixture
+def killed(monkeypatch):
+    """Processes that did not hear SIGINT in time and had to be killed."""
+    ids, kill = [], subprocess.Popen.kill
 
-    monkeypatch.setattr(subprocess.Popen, "kill", kill)
+    def noted(process):
+        ids.append(process.pid)
+        kill(process)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", noted)
+    return ids
 
 
 @pytest.mark.slow
-def test_a_grid_under_an_ampersand_stops_its_workers(tmp_path, monkeypatch):
+def test_a_grid_under_an_ampersand_stops_its_workers(tmp_path, killed):
     """They end by the SIGINT that it sends, not by being killed when its patience ends."""
-    never_killed(monkeypatch)
     work = grid.Work(cache_dir=tmp_path, check_images=0, threads=1)
 
     def stop(found):
@@ -214,6 +219,7 @@ def test_a_grid_under_an_ampersand_stops_its_workers(tmp_path, monkeypatch):
 
     with started_by_a_shell_with_an_ampersand(), pytest.raises(KeyboardInterrupt):
         grid.run([ENDLESS], work, hear=stop, every=0.2)
+    assert not killed
     run = Store(tmp_path).open(ENDLESS.run_id)
     assert run.epoch >= 1
     assert not run.training
@@ -221,8 +227,7 @@ def test_a_grid_under_an_ampersand_stops_its_workers(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_grid_that_is_told_to_end_leaves_no_worker_behind(tmp_path, monkeypatch, number):
-    never_killed(monkeypatch)
+def test_a_grid_that_is_told_to_end_leaves_no_worker_behind(tmp_path, killed, number):
     work = grid.Work(cache_dir=tmp_path, check_images=0, threads=1)
 
     def end(found):
@@ -232,6 +237,7 @@ def test_a_grid_that_is_told_to_end_leaves_no_worker_behind(tmp_path, monkeypatc
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         grid.run([ENDLESS], work, hear=end, every=0.2)
+    assert not killed
     assert signal.getsignal(number) == before
     assert not Store(tmp_path).open(ENDLESS.run_id).training
 
