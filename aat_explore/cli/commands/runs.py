@@ -103,9 +103,9 @@ class Copy(Command):
 
 
 def _summary(run: "Run") -> dict[str, Any]:
-    from aat_explore.views import frames
+    from aat_explore.views.summary import summary
 
-    config, row = run.config, frames.summary(run, run.training)
+    config, row = run.config, summary(run, run.training)
     columns = (
         *("attack", "status", "clean accuracy", "robust accuracy", "tested with", "seconds an epoch", "total seconds"),
         "flag",
@@ -125,12 +125,10 @@ def _print(run: "Run") -> None:
 
     from aat_explore.cli.output import cell, print_evaluation, print_frame
     from aat_explore.presets import PRESETS
-    from aat_explore.views import frames
+    from aat_explore.views.summary import status
 
     console = Console()
-    console.print(
-        f"{run.id}: epoch {run.epoch} of {run.config.epochs}, {frames.status(run, run.training)}", soft_wrap=True
-    )
+    console.print(f"{run.id}: epoch {run.epoch} of {run.config.epochs}, {status(run, run.training)}", soft_wrap=True)
     verified = f"in {run.path}, all {len(run.head.files)} files verified"
     console.print(verified, highlight=False, markup=False, soft_wrap=True)
     usual = PRESETS["mini"].model_dump()

@@ -115,8 +115,6 @@ from aat_explore.views.frames.runs import (
     progress,
     robustness_over_epochs,
     runs_table,
-    status,
-    summary,
     values,
 )
 from aat_explore.views.frames.sample import (
@@ -149,6 +147,7 @@ from aat_explore.views.frames.sample import (
     together,
 )
 from aat_explore.views.protocols import Array, Frame
+from aat_explore.views.summary import status, summary
 
 __all__ = [
     "CLAIMED_POINTS",

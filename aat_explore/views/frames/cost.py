@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aat_explore.config import RunConfig
-from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
+from aat_explore.views.summary import COST_PHASES
 
 TRAINING = 3  # forward, backward to the input, backward to the weights
 GRADIENT = 2  # forward, backward to the input

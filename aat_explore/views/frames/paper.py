@@ -12,9 +12,9 @@ from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
 from aat_explore.presets import preset_of, train_flags
 from aat_explore.views import checks, evaluations
-from aat_explore.views.frames.runs import COST_PHASES
 from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import TEST_NAMES, WEAK_TESTS, Recipe, norm_name, recipe
+from aat_explore.views.summary import COST_PHASES
 
 CLAIMED_POINTS = 0.5  # of clean accuracy, that adaptive training costs against n = 0 at most (the paper's first claim)
 CLAIM = [

@@ -1,16 +1,13 @@
 """What became of runs: one row a run, and one run's metrics over its epochs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
-from aat_explore.config import RunConfig
-from aat_explore.views import checks, evaluations
 from aat_explore.views.protocols import Run
-from aat_explore.views.recipes import PAPERS_SCORE, attack_name, evaluation_name
+from aat_explore.views.recipes import evaluation_name
+from aat_explore.views.summary import summary
 
-COST_PHASES = ("seconds_scoring", "seconds_draw", "seconds_perturb", "seconds_train")
 MEASURES = {
     "loss": ("loss", "all"),
     "loss_drawn": ("loss", "perturbed"),
@@ -19,43 +16,6 @@ MEASURES = {
     "fgsm_accuracy_val": ("accuracy", "robust (FGSM)"),
     "robust_accuracy_val": ("accuracy", "robust (PGD)"),
 }
-
-
-def summary(run: Run, training: bool = False) -> dict[str, Any]:
-    """One row of `runs_table`; raises if the run's metrics or evaluations are damaged."""
-    config, metrics = run.config, run.metrics()
-    clean, robust, tested_with = evaluations.headline(run, config.epsilon)
-    return {
-        "run": run.id,
-        "n": str(config.num_perturbed),
-        "norm power": _power(config),
-        "clean accuracy": clean,
-        "robust accuracy": robust,
-        "flag": ", ".join(checks.flags(run)),
-        "tested with": tested_with,
-        "status": status(run, training),
-        "epochs": f"{run.epoch}/{config.epochs}",
-        "dataset": config.dataset,
-        "attack": f"{attack_name(config.resolved_attack)}, ε {config.epsilon:g}" if config.num_perturbed != 0 else "",
-        "seed": config.seed,
-        "seconds an epoch": metrics[list(COST_PHASES)].sum(axis=1).median(),
-        "total seconds": metrics.filter(like="seconds_").sum().sum(),
-    }
-
-
-def _power(config: RunConfig) -> str:
-    """The norm power of a run that samples, and whose power if it is not the gradient norm's."""
-    score = config.canonical().score
-    return "" if not config.samples else f"{config.norm_power:g}" + ("" if score == PAPERS_SCORE else f" of {score}")
-
-
-def status(run: Run, training: bool) -> str:
-    """`training`, `showcase`, `complete` or `cut off`."""
-    if training:
-        return "training"
-    if run.showcase:
-        return "showcase" if run.complete else "showcase, cut off"
-    return "complete" if run.complete else "cut off"
 
 
 def runs_table(runs: Sequence[Run], training: Collection[str] = ()) -> pd.DataFrame:
