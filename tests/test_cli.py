@@ -536,6 +536,17 @@ def test_list_and_show_import_neither_torch_nor_altair(tmp_path, command):
     assert run.id in done.stdout
 
 
+def test_list_does_without_pandas(tmp_path):
+    run = make_run(Store(tmp_path), epochs=1)
+    source = (
+        "import sys; from aat_explore.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(code or 70 * ('pandas' in sys.modules))"
+    )
+    done = in_a_process("list", "--cache-dir", tmp_path, source=source)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run.id in done.stdout
+
+
 def test_piped_tables_are_not_cut(tmp_path):
     run = make_run(Store(tmp_path), epochs=1, dataset="x" * 60)
     done = in_a_process("list", "--cache-dir", tmp_path)

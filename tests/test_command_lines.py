@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from aat_explore import command_lines
-from aat_explore.cli.arguments import Train, parse
+from aat_explore.cli.arguments import parse
+from aat_explore.cli.commands.training import Train
 from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, checked_config
 from aat_explore.errors import AATError
 from aat_explore.presets import PRESETS, flat

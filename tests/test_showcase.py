@@ -116,3 +116,13 @@ def test_each_light_copy_is_whole_tested_on_the_full_test_set_checked_and_in_the
     text = (SHOWCASE / "README.md").read_text(encoding="utf-8")
     for epsilon in {0.0, run.config.epsilon, *([] if run.config.dataset == "cifar10" else [0.1])}:
         assert f"{accuracy_at(tested, epsilon):.2%}".replace("%", " %") in text
+
+
+def test_what_a_run_took_is_the_same_by_rows_as_by_frame():
+    """Bit for bit, of every committed run: `aat list` does without pandas."""
+    from aat_explore.views.summary import COST_PHASES, summary
+
+    for run in EVERY:
+        row, metrics = summary(run), run.metrics()
+        assert row["seconds an epoch"] == metrics[list(COST_PHASES)].sum(axis=1).median()
+        assert row["total seconds"] == metrics.filter(like="seconds_").sum().sum()

@@ -8,6 +8,7 @@ from aat_explore.presets import preset
 from aat_explore.store import RunDamagedError, Store
 from aat_explore.views import checks, frames
 from aat_explore.views.evaluations import accuracy_at, counting
+from aat_explore.views.summary import summary
 
 GRID = tuple(round(0.05 * k, 2) for k in range(9))
 PGD_1 = {"kind": "pgd", "steps": 1, "step_size": None, "restarts": 1, "random_start": True}
@@ -31,7 +32,7 @@ def evaluated_run(store, *evaluations):
 
 
 def headline(run):
-    row = frames.runs.summary(run)
+    row = summary(run)
     return row["clean accuracy"], row["robust accuracy"], row["tested with"]
 
 

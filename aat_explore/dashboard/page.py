@@ -16,7 +16,7 @@ from aat_explore.dashboard import choices, state
 from aat_explore.dashboard.text import plain as plain
 from aat_explore.errors import AATError
 from aat_explore.store import Run, RunMovedOnError, Store, default_cache
-from aat_explore.views import frames
+from aat_explore.views.summary import summary
 
 FLAG = ":orange[:material/flag:]"
 P = ParamSpec("P")
@@ -152,7 +152,7 @@ def _remembered(key: tuple[Any, ...], _compute: Callable[[], Any]) -> Any:
 @st.cache_data(max_entries=10_000, show_spinner=False)
 def _summary(key: tuple[Any, ...], _run: Run) -> Any:
     """Of every run on every page: apart, so that pictures do not crowd them out, nor many runs each other."""
-    return frames.runs.summary(_run)
+    return summary(_run)
 
 
 def _call(compute: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,18 +1,20 @@
 """What files of older and newer versions may differ in, and how they are read; the rule is stated in `records`."""
 
 import io
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from types import NoneType
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic_core import from_json
 
 from aat_explore.config import Model, Values
 from aat_explore.records import RENAMED, EpochMetrics
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOLERANT: dict[str, Any] = {"extra": "ignore", "context": RENAMED}
 
@@ -21,12 +23,19 @@ class ColumnsMissingError(Exception):
     """Metrics without a required column; the message names all that are missing."""
 
 
-class Metrics(NamedTuple):
-    """`metrics.parquet` in today's columns, as a frame and as values, and the columns unknown to this version."""
+@dataclass(frozen=True)
+class Metrics:
+    """`metrics.parquet` in today's columns, as a table and as values, and the columns unknown to this version."""
 
-    frame: pd.DataFrame
+    table: pa.Table
     rows: tuple[EpochMetrics, ...]
     unknown: pa.Table
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """The table as a frame; pandas is imported when it is first asked for."""
+        frame: pd.DataFrame = self.table.to_pandas()
+        return frame
 
 
 def recorded(model: type[Model], content: bytes) -> Model:
@@ -59,23 +68,25 @@ def metrics_of(content: bytes) -> Metrics:
     and pandas trip over where it is no Parquet file.
     """
     old_names = RENAMED.get(EpochMetrics, {})
-    written = pq.read_schema(io.BytesIO(content)).names
+    file = pq.ParquetFile(io.BytesIO(content))  # read_table would import pandas
+    written = file.schema_arrow.names
     sources = {old_names.get(name, name): name for name in sorted(written, key=lambda name: name not in old_names)}
     fields = EpochMetrics.model_fields
     if missing := [name for name, field in fields.items() if field.is_required() and name not in sources]:
         raise ColumnsMissingError(", ".join(missing))
     known = [source for name, source in sources.items() if name in fields]
-    table = pq.read_table(io.BytesIO(content), columns=known).replace_schema_metadata()
+    table = file.read(columns=known).replace_schema_metadata()
     columns = {}
     for name, field in fields.items():
         column = _empty_for_nan(table[sources[name]], name) if name in sources else pa.nulls(len(table), type_of(name))
-        columns[name] = column if field.is_required() or field.default is None else column.fill_null(field.default)
+        has_default = not field.is_required() and field.default is not None
+        columns[name] = column.fill_null(field.default) if has_default and column.null_count else column
     whole = pa.table(columns)
     unknown = [name for name in written if old_names.get(name, name) not in fields]
     return Metrics(
-        frame=whole.to_pandas(),
+        table=whole,
         rows=tuple(EpochMetrics.model_validate(row, strict=True) for row in whole.to_pylist()),
-        unknown=pq.read_table(io.BytesIO(content), columns=unknown).replace_schema_metadata(),
+        unknown=file.read(columns=unknown).replace_schema_metadata(),
     )
 
 
@@ -83,7 +94,9 @@ def _empty_for_nan(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Empty cells as this version writes them: other writers leave NaN, or a column of no type where all are empty."""
     if pa.types.is_null(column.type):
         return column.cast(type_of(name))
-    if pa.types.is_floating(column.type):
+    if pa.types.is_floating(column.type) and any(value != value for value in column.to_pylist()):
+        import pyarrow.compute as pc  # late, for `aat list`: only other writers leave NaN
+
         return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     return column
 

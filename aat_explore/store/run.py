@@ -6,10 +6,9 @@ import json
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import pandas as pd
 from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
@@ -17,8 +16,11 @@ from safetensors.numpy import load as load_safetensors
 
 from aat_explore.config import Model, RunConfig, Values, checked_run_id, one_line
 from aat_explore.errors import AATError
-from aat_explore.records import SCHEMA_VERSION, CheckReport, Evaluation
+from aat_explore.records import SCHEMA_VERSION, CheckReport, EpochMetrics, Evaluation
 from aat_explore.store.reading import TOLERANT, ColumnsMissingError, Metrics, metrics_of, recorded, unknown_fields
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = np.ndarray[Any, Any]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(/[a-z0-9_-]+)*(\.[a-z]+)*$")]  # cannot leave the run
@@ -172,9 +174,13 @@ class Run:
         """Whether a trainer holds the run's lock now."""
         return not self.showcase and locked(self.path / ".lock")
 
-    def metrics(self) -> pd.DataFrame:
+    def metrics(self) -> "pd.DataFrame":
         """One row an epoch with the columns of `EpochMetrics`, in order; a missing one has its default."""
         return self.metrics_file().frame.copy()
+
+    def rows(self) -> tuple[EpochMetrics, ...]:
+        """The metrics as values, one an epoch, in order."""
+        return self.metrics_file().rows
 
     def metrics_file(self) -> Metrics:
         """The metrics as a frame and as values, and the columns of a newer version; not to be changed."""

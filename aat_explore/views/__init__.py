@@ -2,6 +2,7 @@
 
     diagnostics.py   the arithmetic on p and K: numpy in, numbers out
     evaluations.py   which evaluations of a run count
+    summary.py       one run in a row, without pandas
     checks.py        which checks a run passes, by all that is on record
     protocols.py     what views need of a run and of a data set
     frames/          runs → tidy pandas frames, a file a subject

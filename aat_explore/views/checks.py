@@ -6,22 +6,28 @@ What each check looks for stands in `docs/checks.md`, a section each.
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from aat_explore.records import NOTABLE, SERIOUS, Check, CheckReport, Evaluation, Status, by_accuracy, by_excess
 from aat_explore.views.guide import DOCS
 from aat_explore.views.protocols import Run
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 LEARNT = 0.5  # clean validation accuracy of a run in training, from which on it is judged
 FALL = 0.2  # of validation PGD accuracy from one epoch to the next
 RANK: dict[Status, int] = {"pass": 0, "warn": 1, "fail": 2}
 
+Columns = Mapping[str, Any]  # of metrics, one value an epoch each; a frame does as well
 
-def of_metrics(metrics: pd.DataFrame, *, complete: bool) -> list[Check]:
+
+def of_metrics(metrics: "Columns | pd.DataFrame", *, complete: bool) -> list[Check]:
     """What the validation accuracies of all epochs say; nothing is said of a run that has not yet learnt."""
-    learnt = complete or bool(metrics["clean_accuracy_val"].max() >= LEARNT)
+    learnt = complete or bool(_column(metrics, "clean_accuracy_val").max() >= LEARNT)
     return [*([_collapsed(metrics)] if learnt else []), _label_leaking(metrics), _overfitting(metrics)]
 
 
@@ -58,7 +64,7 @@ def of_run(run: Run) -> dict[str, list[Check]]:
     """All that is on record of a run's last epoch, by where it was seen."""
     report = reported(run)
     tested = {} if report is None else of_report(report)
-    seen = {"validation, each epoch": of_metrics(run.metrics(), complete=run.complete)}
+    seen = {"validation, each epoch": of_metrics(_by_column(run), complete=run.complete)}
     beyond = of_evaluations(run)
     return tested | seen | ({"evaluations": beyond} if beyond else {})
 
@@ -69,8 +75,10 @@ def flags(run: Run) -> list[str]:
     return list(dict.fromkeys(failed))
 
 
-def table(found: Mapping[str, Sequence[Check]]) -> pd.DataFrame:
+def table(found: Mapping[str, Sequence[Check]]) -> "pd.DataFrame":
     """The checks of `of_run`, failures first: status, check, reason, seen on."""
+    import pandas as pd  # what else is here serves `aat list`, which does without
+
     rows = [
         {"status": check.status, "check": check.name, "reason": check.reason, "seen on": where}
         for where, checks in found.items()
@@ -81,7 +89,7 @@ def table(found: Mapping[str, Sequence[Check]]) -> pd.DataFrame:
     return frame.loc[gravest_first].reset_index(drop=True)
 
 
-def table_of(run: Run) -> pd.DataFrame:
+def table_of(run: Run) -> "pd.DataFrame":
     """`table` of all that is on record of a run's last epoch."""
     return table(of_run(run))
 
@@ -103,8 +111,18 @@ def link(name: str) -> str:
     return f"aat_explore/docs/checks.md#{re.sub(r'[^a-zε0-9-]', '', name.lower().replace(' ', '-'))}"
 
 
-def _collapsed(metrics: pd.DataFrame) -> Check:
-    clean, best = float(metrics["clean_accuracy_val"].iloc[-1]), float(metrics["clean_accuracy_val"].max())
+def _by_column(run: Run) -> Columns:
+    rows = run.rows()
+    return {name: [getattr(row, name) for row in rows] for name in type(rows[0]).model_fields}
+
+
+def _column(metrics: "Columns | pd.DataFrame", name: str) -> NDArray[np.float64]:
+    return np.asarray(metrics[name], dtype=float)
+
+
+def _collapsed(metrics: "Columns | pd.DataFrame") -> Check:
+    accuracies = _column(metrics, "clean_accuracy_val")
+    clean, best = float(accuracies[-1]), float(accuracies.max())
     return Check(
         name="clean accuracy collapsed",
         status="fail" if clean < best / 2 else by_accuracy(clean),
@@ -113,9 +131,8 @@ def _collapsed(metrics: pd.DataFrame) -> Check:
     )
 
 
-def _label_leaking(metrics: pd.DataFrame) -> Check:
-    last = metrics.iloc[-1]
-    after, clean = float(last["fgsm_accuracy_val"]), float(last["clean_accuracy_attacked"])
+def _label_leaking(metrics: "Columns | pd.DataFrame") -> Check:
+    after, clean = (float(_column(metrics, name)[-1]) for name in ("fgsm_accuracy_val", "clean_accuracy_attacked"))
     return Check(
         name="label leaking",
         status="fail" if after > clean else "pass",
@@ -124,17 +141,17 @@ def _label_leaking(metrics: pd.DataFrame) -> Check:
     )
 
 
-def _overfitting(metrics: pd.DataFrame) -> Check:
+def _overfitting(metrics: "Columns | pd.DataFrame") -> Check:
     """Wong, Rice, Kolter 2020 ("Fast is better than free"): accuracy under PGD falls to nothing while FGSM's stays.
 
     The margins are ours. Networks that were not trained on x′ resist neither attack, and overfit to none.
     """
-    pgd, last = metrics["robust_accuracy_val"].to_numpy(dtype=float), metrics.iloc[-1]
+    pgd = _column(metrics, "robust_accuracy_val")
     falls = np.append(0.0, pgd[:-1] - pgd[1:])
     at = int(falls.argmax())
     fell, lost = float(falls[at]), float(pgd.max() - pgd[-1])
-    fgsm = float(last["fgsm_accuracy_val"])
-    trained_on = bool(last["num_drawn"] > 0)
+    fgsm = float(_column(metrics, "fgsm_accuracy_val")[-1])
+    trained_on = bool(_column(metrics, "num_drawn")[-1] > 0)
     only_fgsm = fgsm - pgd[-1] > 0.15 and pgd[-1] < fgsm / 2
     status: Status = "pass"
     if trained_on and (only_fgsm or (fell > FALL and lost > FALL)):

@@ -1,17 +1,20 @@
 """What views need of a cached run and of a data set; `store.Run` and `datasets.Dataset` are such."""
 
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from aat_explore.config import RunConfig
-from aat_explore.records import CheckReport, Evaluation
+from aat_explore.records import CheckReport, EpochMetrics, Evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array: TypeAlias = NDArray[Any]
 UInt8: TypeAlias = NDArray[np.uint8]
-Frame: TypeAlias = pd.DataFrame  # for pages, which hand frames on without importing pandas
+Frame: TypeAlias = "pd.DataFrame"  # for pages, which hand frames on without importing pandas
 
 
 class Run(Protocol):
@@ -29,7 +32,8 @@ class Run(Protocol):
     def recorded(self) -> bool: ...  # noqa: D102
     @property
     def showcase(self) -> bool: ...  # noqa: D102
-    def metrics(self) -> pd.DataFrame: ...  # noqa: D102
+    def metrics(self) -> "pd.DataFrame": ...  # noqa: D102
+    def rows(self) -> Sequence[EpochMetrics]: ...  # noqa: D102
     def probabilities(self, epoch: int) -> Array | None: ...  # noqa: D102
     def drawn(self, epoch: int) -> Array: ...  # noqa: D102
     def x_adv(self, epoch: int) -> Array: ...  # noqa: D102

@@ -109,9 +109,9 @@ class Copy(Command):
 
 
 def _summary(run: "Run") -> dict[str, Any]:
-    from aat_explore.views import frames
+    from aat_explore.views.summary import summary
 
-    config, row = run.config, frames.runs.summary(run, run.training)
+    config, row = run.config, summary(run, run.training)
     columns = (
         *("attack", "status", "clean accuracy", "robust accuracy", "tested with", "seconds an epoch", "total seconds"),
         "flag",

@@ -1,16 +1,12 @@
 """What became of runs: one row a run, and one run's metrics over its epochs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
-from aat_explore.config import RunConfig
-from aat_explore.records import COST_PHASES
-from aat_explore.states import standing
-from aat_explore.views import checks, evaluations
 from aat_explore.views.protocols import Run
-from aat_explore.views.recipes import PAPERS_SCORE, evaluation_name
+from aat_explore.views.recipes import evaluation_name
+from aat_explore.views.summary import summary
 
 MEASURES = {
     "loss": ("loss", "all"),
@@ -20,34 +16,6 @@ MEASURES = {
     "fgsm_accuracy_val": ("accuracy", "robust (FGSM)"),
     "robust_accuracy_val": ("accuracy", "robust (PGD)"),
 }
-
-
-def summary(run: Run, training: bool = False) -> dict[str, Any]:
-    """One row of `runs_table`; raises if the run's metrics or evaluations are damaged."""
-    config, metrics = run.config, run.metrics()
-    clean, robust, tested_with = evaluations.headline(run, config.epsilon)
-    return {
-        "run": run.id,
-        "n": str(config.num_perturbed),
-        "norm power": _power(config),
-        "clean accuracy": clean,
-        "robust accuracy": robust,
-        "flag": ", ".join(checks.flags(run)),
-        "tested with": tested_with,
-        "status": standing(config, run, busy=training).status,
-        "epochs": f"{run.epoch}/{config.epochs}",
-        "dataset": config.dataset,
-        "attack": f"{config.resolved_attack.name}, ε {config.epsilon:g}" if config.num_perturbed != 0 else "",
-        "seed": config.seed,
-        "seconds an epoch": metrics[list(COST_PHASES)].sum(axis=1).median(),
-        "total seconds": metrics.filter(like="seconds_").sum().sum(),
-    }
-
-
-def _power(config: RunConfig) -> str:
-    """The norm power of a run that samples, and whose power if it is not the gradient norm's."""
-    score = config.canonical().score
-    return "" if not config.samples else f"{config.norm_power:g}" + ("" if score == PAPERS_SCORE else f" of {score}")
 
 
 def runs_table(runs: Sequence[Run], training: Collection[str] = ()) -> pd.DataFrame:
