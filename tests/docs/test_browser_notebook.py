@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import serving
+from servers import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "02_which_samples_get_picked.ipynb"
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "02_which_samples_get_picked.ipynb"
 
 
 @pytest.fixture(scope="module")

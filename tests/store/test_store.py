@@ -639,7 +639,7 @@ for upto in range(6, 32, 5):
 
 def other_process(source: str, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", source, *map(str, arguments)]
-    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     environment = os.environ | {"PYTHONPATH": path}
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 

@@ -21,7 +21,7 @@ from aat_explore.presets import PRESETS, preset
 from aat_explore.records import EpochMetrics, Evaluation
 from aat_explore.store import Store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TINY_RUN = [
     "train", "--device", "cpu", "--threads", "1", "--epochs", "2", "--num-perturbed", "20", "--no-evaluate",
     "--val-attack-steps", "1", "--val-attack-images", "10",

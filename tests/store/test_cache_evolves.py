@@ -22,7 +22,7 @@ from aat_explore.store import Run, RunDamagedError, Store, reading, writer
 from aat_explore.store.run import FileEntry, Head
 
 CONFIG = preset("mini", num_perturbed=20, num_recorded=3, epochs=4)
-SHOWCASE = Path(__file__).resolve().parents[1] / "cache" / "showcase"
+SHOWCASE = Path(__file__).resolve().parents[2] / "cache" / "showcase"
 FIELDS = EpochMetrics.model_fields
 REQUIRED = [name for name, field in FIELDS.items() if field.is_required()]
 OPTIONAL = [name for name, field in FIELDS.items() if not field.is_required()]

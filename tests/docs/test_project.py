@@ -12,7 +12,7 @@ import yaml
 import aat_explore
 from aat_explore import optional
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CI = (ROOT / ".ci/run").read_text(encoding="utf-8")
 

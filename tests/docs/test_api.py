@@ -15,7 +15,7 @@ from aat_explore import list_runs, open_run, showcase
 from aat_explore.errors import AATError
 from aat_explore.store import RunNotFoundError, Store
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = (ROOT / "aat_explore/docs/python.md").read_text(encoding="utf-8").split("## Public names")[1].split("\n## ")[0]
 ROWS = re.findall(r"^\| `(\w+)(\(.*\))?`( \*)? \| .+ \|$", TABLE, flags=re.MULTILINE)
 HEAVY = {"torch", "pandas", "altair", "ipywidgets", "streamlit"}

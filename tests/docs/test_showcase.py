@@ -13,7 +13,7 @@ from aat_explore.presets import preset
 from aat_explore.store import Store
 from aat_explore.views.evaluations import accuracy_at
 
-SHOWCASE = Path(__file__).resolve().parents[1] / "cache" / "showcase"
+SHOWCASE = Path(__file__).resolve().parents[2] / "cache" / "showcase"
 EVERY = Store(SHOWCASE).list().runs
 RUNS = [run for run in EVERY if run.recorded]
 LIGHT = [run for run in EVERY if not run.recorded]

@@ -7,7 +7,7 @@ import shutil
 
 import pages
 import pytest
-from own_images import CLASSES, make_images, write_image_folder
+from custom_images import CLASSES, make_images, write_image_folder
 from pages import said
 from synthetic import make_evaluation, make_record
 

@@ -189,7 +189,7 @@ def test_a_run_killed_with_signal_9_in_mid_epoch_goes_on_to_the_same_bits(tmp_pa
     ]
     words += ["--num-recorded", "5", "--no-evaluate", "--threads", "1", "--device", "cpu", "--cache-dir", str(tmp_path)]
     here = Path(__file__).parent
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here.parent), *sys.path])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here.parents[1]), *sys.path])}
     command = [sys.executable, "-c", COMMAND_LINE, str(here), *words]
     last = 0
     for _ in range(2):

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import disk_full_at
-from own_images import CLASSES, make_images, write_files, write_image_folder
+from custom_images import CLASSES, make_images, write_files, write_image_folder
+from full_disk import disk_full_at
 from PIL import Image
 
 from aat_explore import datasets
@@ -285,5 +285,5 @@ def test_adding_never_imports_torch(tmp_path):
         "import sys; from aat_explore import datasets; datasets.load(datasets.add('photos'))\n"
         "assert not {'torch', 'torchvision', 'streamlit'} & set(sys.modules)"
     )
-    environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": os.environ["PATH"]}
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ["PATH"]}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=tmp_path)

@@ -19,7 +19,7 @@ from aat_explore.records import CHECKS_VERSION, EpochMetrics
 from aat_explore.robustness import checks
 from aat_explore.store import Run, Store
 
-WRITTEN = Path(__file__).parent / "fixtures" / "cache-0.1.1"
+WRITTEN = Path(__file__).parents[1] / "fixtures" / "cache-0.1.1"
 RUN = "tiny-c772a901-n20-p2-pgd3-s0-4fa97de4"
 OPTIONAL = [name for name, field in EpochMetrics.model_fields.items() if not field.is_required()]
 

@@ -11,8 +11,8 @@ import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
+import custom_images
 import numpy as np
-import own_images
 import pages
 import pytest
 from PIL import Image
@@ -28,7 +28,7 @@ from aat_explore.records import EpochMetrics, Evaluation
 from aat_explore.store import Store
 from aat_explore.views import guide
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "aat_explore" / "docs"
 PATHS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in PATHS}
@@ -150,7 +150,7 @@ def test_the_train_list_show_evaluate_and_check_commands_run(tmp_path, monkeypat
 
 @pytest.mark.usefixtures("no_other_data")
 def test_the_commands_on_custom_images_run(tmp_path, monkeypatch, capsys):
-    own_images.write_image_folder(tmp_path / "photos")
+    custom_images.write_image_folder(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     trains = [words for words in AAT if "--dataset" in words and words[0] == "train"]
     for words in trains:

@@ -17,7 +17,7 @@ from aat_explore.dashboard import page
 from aat_explore.presets import preset
 from aat_explore.store import Store
 
-APP = Path(__file__).parents[1] / "app.py"
+APP = Path(__file__).parents[2] / "app.py"
 PAGES = ("runs", "picks", "accuracy", "robustness")
 
 

@@ -1,4 +1,4 @@
-"""Measure the dashboard in headless Chromium on a made-up cache of full size: `python tests/dashboard_speed.py DIR`.
+"""Measure the dashboard in headless Chromium on a made-up cache: `python tests/support/dashboard_speed.py DIR`.
 
 DIR gets the cache (30 runs of 100 epochs, T = 55,000; about 900 MB, made once) and keeps it. AAT_DATA must lead to
 Fashion-MNIST. Prints one line a target; nothing is asserted, for machines differ, and one machine from minute to
@@ -23,7 +23,7 @@ from synthetic import make_run
 
 from aat_explore.store import Store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PORT = 8790
 ADDRESS = f"http://127.0.0.1:{PORT}"

@@ -17,7 +17,7 @@ from aat_explore.dataset_specs import FASHION_MINI, SPECS, DatasetSpec, epsilon_
 from aat_explore.presets import PRESETS, preset, preset_of
 from aat_explore.readings import GRIDS, GROUPS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GREY = (0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 CIFAR = tuple(k / 255 for k in (0, 1, 2, 4, 5.1, 6, 8, 12, 16))
 

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from own_images import make_images, write_files, write_image_folder
+from custom_images import make_images, write_files, write_image_folder
 from PIL import Image
 
 from aat_explore import datasets

@@ -253,4 +253,4 @@ assert len(app.get("image")) == 3
 assert "torch" in sys.modules
 """
     monkeypatch.setenv("AAT_CACHE", str(tmp_path))
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[1], timeout=120)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2], timeout=120)

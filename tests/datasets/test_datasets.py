@@ -13,7 +13,7 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
-from conftest import disk_full_at
+from full_disk import disk_full_at
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -334,7 +334,7 @@ for name in ("mnist", "fashion-mini"):
     datasets.load(name).train.images(slice(3))
 assert not {{"torch", "torchvision", "streamlit"}} & set(sys.modules)
 """
-    repository = Path(__file__).parents[1]
+    repository = Path(__file__).parents[2]
     environment = {"AAT_DATA": str(tmp_path), "PYTHONPATH": str(repository)}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=tmp_path)
 
