@@ -132,8 +132,8 @@ def toggle(label: str, key: str, *, default: bool = False) -> bool:
 
 
 def run_box(runs: Sequence[Run]) -> Run:
-    """The run in the URL's `run`, else the first that draws samples."""
-    by_id = {run.id: run for run in sorted(runs, key=lambda run: (not run.config.samples, run.id))}
+    """The run in the URL's `run`, else the first."""
+    by_id = {run.id: run for run in runs}
     return by_id[
         choose("Run", list(by_id), "run", help="Data set, n, norm power, attack, seed, digest of the settings.")
     ]

@@ -89,10 +89,19 @@ def picked_runs() -> list[Run]:
 
 def choose_run(runs: Sequence[Run]) -> Run:
     """`choices.run_box`, with a word of the checks that the run fails: its figures are to be read with that."""
-    run = choices.run_box(runs)
+    run = choices.run_box(sorted(runs, key=_rank))
     if failed := _summary(_key(run), run)["flag"]:
         st.markdown(f"{FLAG} **This run fails: {plain(failed)}.** The Checks page says what that means.")
     return run
+
+
+def _rank(run: Run) -> tuple[bool, bool, bool, int, str]:
+    """A run's place in a choice: local before showcase, then sampling runs, those that fail no check, larger T."""
+    try:
+        num_train = datasets.num_train(run.config.dataset, cache_dir=cache_dir())
+    except AATError:  # a custom data set that is no longer there
+        num_train = 0
+    return run.showcase, not run.config.samples, bool(_summary(_key(run), run)["flag"]), -num_train, run.id
 
 
 def recorded_runs() -> list[Run]:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,18 +12,18 @@ from aat_explore.cli.arguments import parse
 from aat_explore.config import checked_config
 from aat_explore.presets import preset
 from aat_explore.store import Store
+from aat_explore.views import checks
 from aat_explore.views.evaluations import accuracy_at
 
 SHOWCASE = Path(__file__).resolve().parents[2] / "cache" / "showcase"
 EVERY = Store(SHOWCASE).list().runs
-RUNS = [run for run in EVERY if run.recorded]
-LIGHT = [run for run in EVERY if not run.recorded]
+FIRST = "fashion-mnist-n10000-p1-pgd7-s3-9604f890"
+RUNS = [run for run in EVERY if run.config.dataset == "fashion-mini"]
+LIGHT = [run for run in EVERY if run not in RUNS and run.id != FIRST]
 
 
 def ids_of_readme() -> set[str]:
     """Run ids of the commands in the showcase's README, its shell loops unrolled."""
-    from dataclasses import asdict
-
     text = (SHOWCASE / "README.md").read_text(encoding="utf-8")
     ids = set()
     for line in re.findall(r"^ *(aat train .*)$", text, flags=re.MULTILINE):
@@ -47,7 +48,46 @@ def test_it_holds_both_norms_all_n_and_two_seeds():
 
 
 def test_it_is_small():
-    assert sum(path.stat().st_size for path in SHOWCASE.rglob("*") if path.is_file()) <= 60e6
+    assert sum(path.stat().st_size for path in SHOWCASE.rglob("*") if path.is_file()) <= 16e6
+
+
+def test_no_copy_has_what_is_not_looked_at():
+    for run in EVERY:
+        assert not [name for name in run.head.files if "training" in name], run.id
+        assert run.checkpoints() in ([], [run.epoch])
+
+
+def test_the_run_shown_first_is_real_robust_and_has_its_picks(tmp_path, monkeypatch):
+    """What Picks opens on in a fresh checkout: all of Fashion-MNIST, PGD-7, and no check failed."""
+    import streamlit as st
+    from pages import opened
+
+    run = Store(SHOWCASE).open(FIRST)
+    run.verify()
+    text = " ".join((SHOWCASE / "README.md").read_text(encoding="utf-8").split())
+    (line,) = re.findall(r"id=\$\((aat train [^)]* --seed 3 [^)]*)\)", text)
+    words = [word for word in shlex.split(line)[1:] if word != "--quiet"]
+    assert run.id == checked_config(asdict(parse(words).flags)).run_id
+    assert not checks.flags(run)
+    (tested,) = run.evaluations()
+    assert tested.num_images == 10_000
+    for epsilon, what in ((0.0, "clean"), (0.1, "robust")):
+        assert f"{accuracy_at(tested, epsilon):.1%} {what}".replace("%", " %") in text
+    for epoch in range(1, run.epoch + 1):
+        assert len(run.probabilities(epoch)) == 55_000
+        assert len(run.drawn(epoch)) == 10_000
+        assert run.x_adv(epoch).shape == (100, 1, 28, 28)
+    st.cache_data.clear()
+    (tmp_path / "showcase").symlink_to(SHOWCASE)
+    monkeypatch.setenv("AAT_CACHE", str(tmp_path))
+    monkeypatch.delenv("AAT_DATA", raising=False)
+    app = opened("picks")
+    assert app.selectbox(key="run").value == FIRST
+
+
+def test_the_picks_of_four_small_runs_are_there():
+    kept = {(run.config.num_perturbed, run.config.norm_power, run.config.seed) for run in RUNS if run.recorded}
+    assert kept == {(100, 1.0, 0), (1000, 1.0, 0), (1000, 1.0, 1), (1000, 2.0, 0)}
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.id)
