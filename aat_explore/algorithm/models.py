@@ -1,6 +1,6 @@
 """The paper's networks. Both take pixels in [0, 1] and return logits; the first layer normalises.
 
-Normalising inside the network keeps ε in pixel units, as the paper means it.
+Because the network normalises, ε stays in pixel units, as in the paper.
 """
 
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ class Normalize(nn.Module):
 
 
 class FirstConv2d(nn.Conv2d):
-    """A valid 3×3 convolution of images with few channels, whose input gradient is cheap on a CPU.
+    """A valid 3×3 convolution of images with few channels, with a fast input gradient on the CPU.
 
-    Where no gradient reaches the images it is `nn.Conv2d`; outputs and parameter gradients always equal its, to the
-    bit. The gradient with respect to the images has as many channels as they have, one for MNIST, while the CPU's
-    kernels compute sixteen at once and throw the others away. Here they are the pixels of a 4×4 block (2×2 for images
-    with more channels): 0.28 ms instead of 1.25 for 128 images of MNIST's size on two AMD Zen 5 cores.
+    Outputs and parameter gradients are those of `nn.Conv2d`, bit for bit; it *is* `nn.Conv2d` unless the images require
+    a gradient. That gradient has as few channels as the images, one for MNIST, but the CPU's kernels compute sixteen at
+    once and discard the rest. Here the sixteen are the pixels of a 4×4 block (2×2 for images with more channels):
+    0.28 ms instead of 1.25 for 128 images of MNIST's size on two AMD Zen 5 cores.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -53,7 +53,7 @@ class FirstConv2d(nn.Conv2d):
 
 
 class _BlockwiseInputGradient(torch.autograd.Function):
-    """A valid 3×3 convolution; its input gradient ∇ₓ[y] = Σᵤ g[y − u]·W[u] is made block by block of pixels y."""
+    """A valid 3×3 convolution whose input gradient ∇ₓ[y] = Σᵤ g[y − u]·W[u] is computed in blocks of pixels y."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, block: int) -> Tensor:
@@ -65,15 +65,15 @@ class _BlockwiseInputGradient(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         (gradient,) = gradients
         x, weight = ctx.saved_tensors
-        of_x = of_weight = of_bias = None
+        grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            _, of_weight, of_bias = torch.ops.aten.convolution_backward(
+            _, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
                 gradient, x, weight, [len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, True]
             )
         if ctx.needs_input_grad[0]:
             blocks = F.conv2d(gradient, _block_kernel(weight, ctx.block), stride=ctx.block, padding=2)
-            of_x = F.pixel_shuffle(blocks, ctx.block)
-        return of_x, of_weight, of_bias, None
+            grad_x = F.pixel_shuffle(blocks, ctx.block)
+        return grad_x, grad_weight, grad_bias, None
 
 
 def _block_kernel(weight: Tensor, block: int) -> Tensor:
@@ -85,19 +85,19 @@ def _block_kernel(weight: Tensor, block: int) -> Tensor:
 
 @cache
 def _block_taps(block: int) -> Tensor:
-    """Return which of the nine taps acts at each place of each pixel's kernel: the flipped kernel, moved; 9 is none."""
-    tap = 2 - (torch.arange(block + 2) - torch.arange(block)[:, None])  # (pixel of the block, place) along one axis
-    hit = (tap >= 0) & (tap < 3)
-    both = hit[:, None, :, None] & hit[None, :, None, :]
-    return torch.where(both, 3 * tap[:, None, :, None] + tap[None, :, None, :], 9).flatten()
+    """Return the tap (0 to 8, or 9 for none) at each position of each pixel's kernel: the flipped kernel, shifted."""
+    tap = 2 - (torch.arange(block + 2) - torch.arange(block)[:, None])  # (pixel of the block, position) along one axis
+    valid = (tap >= 0) & (tap < 3)
+    valid_2d = valid[:, None, :, None] & valid[None, :, None, :]
+    return torch.where(valid_2d, 3 * tap[:, None, :, None] + tap[None, :, None, :], 9).flatten()
 
 
 class StdCNN(nn.Sequential):
     """The paper's StdCNN: four valid 3×3 convolutions, two poolings, two dense layers; 23,010 parameters at 28×28.
 
-    Takes (B, in_channels, image_size, image_size) in [0, 1], returns logits (B, num_classes). The paper's closing
-    softmax is part of the loss here (cross-entropy on logits). The paper's ReLUs stand before the
-    poolings; after them they have a quarter to do, and not a bit of outputs or gradients is another.
+    Takes (B, in_channels, image_size, image_size) in [0, 1], returns logits (B, num_classes). The paper's final
+    softmax is part of the loss here (cross-entropy on logits). The paper's ReLUs before the poolings come after them
+    here: a quarter of the work, bit-identical outputs and gradients.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class StdCNN(nn.Sequential):
         mean: Sequence[float] = (0.0,),
         sd: Sequence[float] = (1.0,),
     ) -> None:
-        side = ((image_size - 4) // 2 - 4) // 2  # two valid convolutions take 4 pixels, pooling halves
+        side = ((image_size - 4) // 2 - 4) // 2  # two valid convolutions remove 4 pixels, pooling halves
         super().__init__(
             Normalize(mean, sd),
             FirstConv2d(in_channels, 10),
@@ -132,7 +132,7 @@ class StdCNN(nn.Sequential):
 
 
 class ResNet18(nn.Sequential):
-    """ResNet18 (He et al. 2016) for small images: 3×3 stem of stride 1 and no max-pool, as is usual for CIFAR.
+    """ResNet18 (He et al. 2016) for small images: 3×3 stem of stride 1 and no max-pool, as is common for CIFAR.
 
     Takes (B, in_channels, H, W) in [0, 1], returns logits (B, num_classes).
     """
@@ -147,6 +147,6 @@ class ResNet18(nn.Sequential):
     ) -> None:
         network = resnet18(num_classes=num_classes)
         network.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
-        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's own stem
+        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's stem
         network.maxpool = nn.Identity()
         super().__init__(Normalize(mean, sd), network)

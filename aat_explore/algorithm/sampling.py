@@ -1,4 +1,4 @@
-"""Step 2 and 3 of Algorithm 1: the sampling distribution, and the draw of K from it."""
+"""Steps 2 and 3 of Algorithm 1: the sampling distribution, and the draw of K from it."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -9,14 +9,14 @@ from aat_explore.errors import AATError
 
 
 class DeadNetworkError(AATError):
-    """Every gradient norm, or other score, is zero, so that p = g′/Σg′ does not exist."""
+    """Every gradient norm, or other score, is zero, so p = g′/Σg′ does not exist."""
 
 
 def probabilities(gradient_norms: Float[Tensor, " T"], *, norm_power: float) -> Float[Tensor, " T"]:
     """Return pᵢ = g′ᵢᵏ / Σⱼ g′ⱼᵏ for k = `norm_power` (Algorithm 1, step 2), float64 (T,), summing to 1.
 
-    k = 1 is the paper's Norm, 2 its Squared Norm, 0 uniform sampling (also of samples whose norm is zero). Any other
-    score, see `scores`, may stand in the place of g′. Raises DeadNetworkError if Σg′ = 0 and AATError for negative or
+    k = 1 is the paper's Norm, 2 its Squared Norm, 0 uniform sampling (also of samples whose norm is zero). Another
+    score (see `scores`) may take the place of g′. Raises DeadNetworkError if Σg′ = 0 and AATError for negative or
     non-finite input.
     """
     if not norm_power >= 0 or norm_power == float("inf"):
@@ -31,10 +31,10 @@ def probabilities(gradient_norms: Float[Tensor, " T"], *, norm_power: float) -> 
     largest = norms.max()
     if largest == 0:
         raise DeadNetworkError(
-            f"all {len(norms)} scores are 0, as gradient norms are if the network no longer depends on its input; "
+            f"all {len(norms)} scores are 0; gradient norms are when the network no longer depends on its input; "
             "lower lr, or use norm_power 0 to draw uniformly"
         )
-    scores = (norms / largest) ** norm_power  # the largest is 1: no power can overflow, nor all of them underflow
+    scores = (norms / largest) ** norm_power  # the largest is 1, so no power overflows and not all underflow
     return scores / scores.sum()
 
 
@@ -44,10 +44,10 @@ def draw(
     """Draw the indices of the samples to perturb from p (Algorithm 1, step 3), int64 (n,), in the order drawn.
 
     Without replacement this is successive sampling, by the Gumbel-top-k trick (Kool et al. 2019) in float64 log space:
-    K is a set, and where fewer than n probabilities are non-zero it holds just those (`torch.multinomial` would fill up
-    with impossible indices, and stops at 2²⁴ categories). With replacement the n indices may repeat. The random numbers
-    come from `generator` on its own device, so a CPU generator gives the same K on every device. Raises AATError if
-    n < 0, n > T without replacement, or p is no distribution.
+    K is a set; where fewer than n probabilities are non-zero it holds just those (`torch.multinomial` would add
+    impossible indices, and is limited to 2²⁴ categories). With replacement the n indices may repeat. The random numbers
+    are drawn on the generator's device, so a CPU generator gives the same K on every device. Raises AATError if n < 0,
+    n > T without replacement, or p is not a distribution.
     """
     num_train = len(probabilities)
     if num_perturbed < 0 or (num_perturbed > num_train and not replacement):
@@ -57,16 +57,16 @@ def draw(
     p = wide(probabilities)
     if not bool((torch.isfinite(p) & (p >= 0)).all()) or (num_perturbed > 0 and not bool((p > 0).any())):
         raise AATError(
-            "probabilities holds a negative, NaN or infinite value, or only zeros; draw from `probabilities`"
+            "probabilities holds a negative, NaN or infinite value, or only zeros; use the result of `probabilities`"
         )
     if replacement:
         cumulative = p.cumsum(0)
         uniform = torch.rand(num_perturbed, dtype=torch.float64, device=generator.device, generator=generator)
-        # `right` skips categories of width zero; rounding may push a point past the last category that has any.
+        # `right` skips categories of width zero; rounding may push a point past the last category of positive width.
         drawn = torch.searchsorted(cumulative, uniform.to(p.device) * cumulative[-1], right=True)
         return drawn.clamp_(max=int(p.nonzero().max()))
     exponential = torch.empty(num_train, dtype=torch.float64, device=generator.device)
     exponential.exponential_(generator=generator)
     keys = p.log() - exponential.to(p.device).log()
-    possible = int((p > 0).sum())
-    return keys.topk(min(num_perturbed, possible)).indices
+    num_possible = int((p > 0).sum())
+    return keys.topk(min(num_perturbed, num_possible)).indices

@@ -1,8 +1,8 @@
-"""Step 2 of Algorithm 1 with another score than the paper's in the place of the gradient's norm: p ∝ scoreᵏ.
+"""Step 2 of Algorithm 1 with any score in place of the gradient's norm: p ∝ scoreᵏ.
 
-All have one signature, `score(network, images, labels)`: the network is `attacked` (eval mode, no parameter
-gradients), images (B, C, H, W) are in [0, 1], labels (B,) int64, and each sample gets a finite number >= 0, large where
-it is to be picked often. An own score has the same, see `aat_explore.examples`.
+All scores, custom ones too (see `aat_explore.examples`), have the signature `score(network, images, labels)`: the
+network is `attacked` (eval mode, no parameter gradients), images (B, C, H, W) are in [0, 1], labels (B,) int64. A score
+is a finite number >= 0 for each sample; a larger one means picked more often.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Score = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 class ScoreError(AATError):
-    """A score is no finite number >= 0 for each sample, so that no distribution can be made of it."""
+    """A score is not a finite number >= 0 for each sample, so it defines no distribution."""
 
 
 def gradient_norm(network: nn.Module, images: Images, labels: Labels) -> Float[Tensor, " B"]:
@@ -31,18 +31,18 @@ def gradient_norm(network: nn.Module, images: Images, labels: Labels) -> Float[T
 def loss(network: nn.Module, images: Images, labels: Labels) -> Float[Tensor, " B"]:
     """Return J(θ, xᵢ, yᵢ) = log(1 + Σ_{k≠y} exp(z_k − z_y)), the cross-entropy in nats, float64 (B,).
 
-    In this form nothing cancels: −log softmax_y is exactly 0, and its sample never picked, from a lead of 37 on even in
-    float64.
+    This form avoids cancellation: even in float64, −log softmax_y is exactly 0 once z_y leads by 37, and its sample
+    would never be picked.
     """
     true, others = _logits(network, images, labels)
     return torch.logaddexp(others.logsumexp(1) - true, torch.zeros_like(true))
 
 
 def margin(network: nn.Module, images: Images, labels: Labels) -> Float[Tensor, " B"]:
-    """Return σ(max_{k≠y} z_k − z_y), float64 (B,) in [0, 1]: how nearly wrong the network is.
+    """Return σ(max_{k≠y} z_k − z_y), float64 (B,) in [0, 1]: how close the network is to an error.
 
-    It is ½ on the border between two classes, above where the network errs, and for two classes 1 − softmax_y. The
-    sigmoid makes the margin of the logits a score, which must not be negative.
+    It is ½ on the decision boundary, larger where the network errs, and equals 1 − softmax_y for two classes. The
+    sigmoid σ makes the margin of the logits non-negative, as a score must be.
     """
     true, others = _logits(network, images, labels)
     return torch.sigmoid(others.amax(1) - true)
@@ -54,30 +54,31 @@ BUILT_IN: dict[str, Score] = {"gradient-norm": gradient_norm, "loss": loss, "mar
 def score_all(
     score: Score, network: nn.Module, images: Images, labels: Labels, *, batch_size: int, name: str = "the score"
 ) -> Float[Tensor, " T"]:
-    """Return the score of every sample, float64 (T,); the network is left as it was found.
+    """Return the score of every sample, float64 (T,); the network's state is restored.
 
-    `images` (T, C, H, W) in [0, 1] or uint8, `labels` (T,) int64. Raises ScoreError, with `name` in it, if what a score
-    returns is not one finite number >= 0 for each sample.
+    `images` (T, C, H, W) in [0, 1] or uint8, `labels` (T,) int64. Raises ScoreError, naming `name`, if the score does
+    not return one finite number >= 0 for each sample.
     """
     parts = []
     for start in range(0, len(images), batch_size):
         rows = slice(start, start + batch_size)
-        with attacked(network):  # anew each time: an own score may have changed the mode
-            scored = score(network, pixels(images[rows]), labels[rows])
+        with attacked(network):  # for each batch, because a custom score may change the mode
+            batch_scores = score(network, pixels(images[rows]), labels[rows])
         expected = tuple(labels[rows].shape)
-        if not isinstance(scored, Tensor) or tuple(scored.shape) != expected:
-            got = tuple(scored.shape) if isinstance(scored, Tensor) else type(scored).__name__
+        if not isinstance(batch_scores, Tensor) or tuple(batch_scores.shape) != expected:
+            is_tensor = isinstance(batch_scores, Tensor)
+            actual = tuple(batch_scores.shape) if is_tensor else type(batch_scores).__name__
             raise ScoreError(
-                f"{name} returned {got} for {expected[0]} images; return a tensor {expected}, a number each"
+                f"{name} returned {actual} for {expected[0]} images; return a tensor {expected}, one number per image"
             )
-        parts.append(wide(scored.detach()))
+        parts.append(wide(batch_scores.detach()))
     scores = torch.cat(parts)
-    bad = ~(torch.isfinite(scores) & (scores >= 0))
-    if bool(bad.any()):
-        sample = int(bad.nonzero()[0])
+    is_invalid = ~(torch.isfinite(scores) & (scores >= 0))
+    if bool(is_invalid.any()):
+        sample = int(is_invalid.nonzero()[0])
         raise ScoreError(
-            f"{name} of sample {sample} is {scores[sample].item():g}, and {int(bad.sum())} of {len(scores)} are not "
-            "finite and >= 0; if the network has diverged lower lr, else correct the score"
+            f"{name} of sample {sample} is {scores[sample].item():g}, and {int(is_invalid.sum())} of {len(scores)} are "
+            "not finite and >= 0; if the network has diverged, lower lr; otherwise correct the score"
         )
     return scores
 
@@ -88,5 +89,5 @@ def _logits(
     """Return the logits z_y of the true class and those of all others, in float64 and without a graph."""
     with torch.no_grad():
         logits = wide(network(pixels(images)))
-    true = F.one_hot(labels.to(logits.device), logits.shape[1]).bool()
-    return logits[true], logits[~true].view(len(logits), -1)
+    is_true_class = F.one_hot(labels.to(logits.device), logits.shape[1]).bool()
+    return logits[is_true_class], logits[~is_true_class].view(len(logits), -1)

@@ -1,4 +1,4 @@
-"""The attacks of the baselines: written out as tutorials have them, or a library's."""
+"""The attacks of the baselines: written out as in tutorials, or a library's."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,18 +14,18 @@ Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """From a network in eval mode, images float32 (B, C, H, W) in [0, 1] and labels (B,) to x′ (B, C, H, W)."""
 
 
-def textbook_fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, epsilon: float) -> Tensor:
-    """Return clip(x + ε·sign(∇ₓJ)), by `backward` to the parameters too, as tutorials have it."""
+def textbook_fgsm(network: nn.Module, images: Tensor, labels: Tensor, *, epsilon: float) -> Tensor:
+    """Return clip(x + ε·sign(∇ₓJ)), with `backward` to the parameters too, as in tutorials."""
     x = images.clone().detach().requires_grad_()
-    loss = nn.CrossEntropyLoss()(model(x), labels)
-    model.zero_grad()
+    loss = nn.CrossEntropyLoss()(network(x), labels)
+    network.zero_grad()
     loss.backward()
     assert x.grad is not None
     return (x + epsilon * x.grad.sign()).clamp(0, 1).detach()
 
 
 def textbook_pgd(
-    model: nn.Module,
+    network: nn.Module,
     images: Tensor,
     labels: Tensor,
     *,
@@ -34,14 +34,14 @@ def textbook_pgd(
     step_size: float,
     random_start: bool,
 ) -> Tensor:
-    """Return the last PGD iterate, each step by `backward` to the parameters too."""
+    """Return the last PGD iterate, with `backward` to the parameters too in each step."""
     x_adv = images.clone().detach()
     if random_start:
         x_adv = (x_adv + torch.empty_like(x_adv).uniform_(-epsilon, epsilon)).clamp(0, 1)
     for _ in range(steps):
         x_adv.requires_grad_()
-        loss = nn.CrossEntropyLoss()(model(x_adv), labels)
-        model.zero_grad()
+        loss = nn.CrossEntropyLoss()(network(x_adv), labels)
+        network.zero_grad()
         loss.backward()
         assert x_adv.grad is not None
         moved = x_adv.detach() + step_size * x_adv.grad.sign()
@@ -64,47 +64,47 @@ def textbook_attack(attack: ResolvedAttack) -> Attack:
 
 
 def foolbox_attack(attack: ResolvedAttack) -> Attack:
-    """Return the attack by foolbox; its `__call__` spends one more forward pass to see which samples were fooled."""
+    """Return foolbox's attack; its `__call__` takes one more forward pass to see which samples are fooled."""
     foolbox = imported("foolbox")
     if is_fgsm(attack):
-        made = foolbox.attacks.LinfFastGradientAttack()
+        library_attack = foolbox.attacks.LinfFastGradientAttack()
     else:
-        made = foolbox.attacks.LinfPGD(
+        library_attack = foolbox.attacks.LinfPGD(
             steps=attack.steps, abs_stepsize=attack.step_size, random_start=attack.random_start
         )
 
-    def perturb(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
+    def perturb(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        wrapped = foolbox.PyTorchModel(network, bounds=(0, 1), device=images.device)
         x_adv: Tensor
-        _, x_adv, _ = made(wrapped, images, labels, epsilons=attack.epsilon)
+        _, x_adv, _ = library_attack(wrapped, images, labels, epsilons=attack.epsilon)
         return x_adv.detach()
 
     return perturb
 
 
 def torchattacks_attack(attack: ResolvedAttack) -> Attack:
-    """Return the attack by torchattacks, which asks for the gradient of the images alone."""
+    """Return torchattacks' attack, which computes only the gradient of the images."""
     torchattacks = imported("torchattacks")
 
-    def perturb(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         if is_fgsm(attack):
-            made = torchattacks.FGSM(model, eps=attack.epsilon)
+            library_attack = torchattacks.FGSM(network, eps=attack.epsilon)
         else:
-            made = torchattacks.PGD(
-                model,
+            library_attack = torchattacks.PGD(
+                network,
                 eps=attack.epsilon,
                 alpha=attack.step_size,
                 steps=attack.steps,
                 random_start=attack.random_start,
             )
-        x_adv: Tensor = made(images, labels)
+        x_adv: Tensor = library_attack(images, labels)
         return x_adv
 
     return perturb
 
 
 def is_fgsm(attack: ResolvedAttack) -> bool:
-    """Whether libraries call it FGSM; with a random start it is one step of their PGD.
+    """Whether libraries call the attack FGSM; with a random start it is one step of their PGD.
 
     Raises AATError for an attack that the baselines do not have.
     """

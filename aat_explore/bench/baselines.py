@@ -1,8 +1,8 @@
-"""What a user would write or install instead of us: the opponents of `aat bench`.
+"""What a user would write or install instead: the baselines of `aat bench`.
 
-Each trains the network, optimiser and batch size of a `RunConfig` on the same samples, as published code does it: PIL
-images through a `DataLoader`, one sample at a time in the bookkeeping, `loss.item()` each batch. They draw from torch's
-and numpy's global random numbers like any script, so their runs repeat only if the caller seeds them.
+Each trains the network of a `RunConfig` with its optimiser and batch size on the same samples, as published code does:
+PIL images through a `DataLoader`, bookkeeping one sample at a time, `loss.item()` in each batch. Like scripts they use
+torch's and numpy's global random generators, so their runs repeat only if the caller seeds these.
 """
 
 import io
@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 import numpy as np
 import torch
@@ -47,29 +47,29 @@ PLAIN = {
 
 
 class Baseline(Protocol):
-    """An opponent: a network, and a way to train it for one more epoch."""
+    """A network, and a way to train it for one more epoch."""
 
     name: str
     network: nn.Module
 
     def run_epoch(self) -> dict[str, float]:
-        """Train for one epoch and return its seconds by phase: scoring, draw, perturb, train, where they exist."""
+        """Train for one epoch and return its seconds by phase: those of scoring, draw, perturb, train that exist."""
         ...
 
 
 def check_plain(config: RunConfig, num_train: int) -> None:
-    """Raise AATError for what no baseline does: it would be compared with a run that does other work."""
+    """Raise AATError for settings that no baseline has, because the compared work would differ."""
     check_num_perturbed(config, num_train)
     config = config.canonical()
     for field, plain in PLAIN.items():
         if getattr(config, field) != plain:
-            raise AATError(f"{field}={getattr(config, field)} is beyond the baselines; use {field}={plain}")
+            raise AATError(f"{field}={getattr(config, field)} is not supported by the baselines; use {field}={plain}")
     if config.attack.label != "true":
-        raise AATError(f"attack.label={config.attack.label} is beyond the baselines; use attack.label=true")
+        raise AATError(f"attack.label={config.attack.label} is not supported by the baselines; use attack.label=true")
 
 
 def textbook_network(config: RunConfig, training: ImageSet, num_classes: int) -> nn.Module:
-    """Return the network that our trainer starts from, weight for weight, as one writes it down."""
+    """Return the network that our trainer starts from, weight for weight, in textbook layers."""
     network = starting_network(config, training, num_classes)
     if isinstance(network, StdCNN):
         network = textbook_stdcnn(network, config.dropout)
@@ -77,7 +77,7 @@ def textbook_network(config: RunConfig, training: ImageSet, num_classes: int) ->
 
 
 def textbook_stdcnn(network: StdCNN, dropout: float) -> nn.Sequential:
-    """Return the paper's stack of layers, in its order and of torch's own classes, with the weights of `network`."""
+    """Return the paper's layers in the paper's order, of torch's classes, with the weights of `network`."""
     weights = network.state_dict()
     channels, features = (weights[name].shape[1] for name in ("1.weight", "12.weight"))
     layers = nn.Sequential(
@@ -103,12 +103,16 @@ def textbook_stdcnn(network: StdCNN, dropout: float) -> nn.Sequential:
 
 
 def usual_optimizer(config: RunConfig, network: nn.Module) -> torch.optim.Optimizer:
-    """Return the run's optimiser as one writes it, with torch's default implementation."""
-    if config.optimizer == "adam":
-        return torch.optim.Adam(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    return torch.optim.SGD(
-        network.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-    )
+    """Return the run's optimiser in torch's default implementation."""
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        case "sgd":
+            return torch.optim.SGD(
+                network.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+            )
+        case _:
+            assert_never(config.optimizer)
 
 
 def usual_schedule(config: RunConfig, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
@@ -117,11 +121,11 @@ def usual_schedule(config: RunConfig, optimizer: torch.optim.Optimizer) -> torch
     return torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1)
 
 
-# --- the data, as torchvision holds them -----------------------------------------------------------------------------
+# --- the data, as in torchvision -----------------------------------------------------------------------------
 
 
 class PILImages(Dataset[tuple[Tensor, int, int]]):
-    """The training set in the manner of torchvision.datasets: item i is (transformed PIL image, label, i)."""
+    """The training set as in torchvision.datasets: item i is (transformed PIL image, label, i)."""
 
     def __init__(self, training: ImageSet, transform: Callable[[Image.Image], Tensor]) -> None:
         images = np.ascontiguousarray(training.images.cpu().permute(0, 2, 3, 1).numpy())
@@ -144,10 +148,10 @@ def usual_loader(
     shuffle: bool = False,
     collate_fn: Callable[[list[tuple[Tensor, int, int]]], Any] | None = None,
 ) -> DataLoader[tuple[Tensor, int, int]]:
-    """Return a loader with as many workers as serve it best.
+    """Return a loader with the number of workers that is fastest.
 
-    None on a CPU: workers take cores from the arithmetic. StdCNN, 5,000 samples, 2 cores, best of 3 epochs, with 0, 1
-    and 2 workers: 1.8, 2.4, 2.4 s with 2 threads, 2.5, 2.4, 2.5 s with 1. On CUDA four, as is usual (not measured).
+    On a CPU 0, because workers take cores from the arithmetic. StdCNN, 5,000 samples, 2 cores, best of 3 epochs, with
+    0, 1 and 2 workers: 1.8, 2.4, 2.4 s with 2 threads, 2.5, 2.4, 2.5 s with 1. On CUDA 4, as is common (not measured).
     """
     num_workers = min(4, os.cpu_count() or 1) if device.type == "cuda" else 0
     return DataLoader(
@@ -173,8 +177,8 @@ def usual_augmentation(config: RunConfig, side: int) -> transforms.Compose:
 class TextbookAAT:
     """Algorithm 1 as a competent reader of the paper writes it in an afternoon.
 
-    n = 0 is standard training. n = all has no draw, and perturbs each batch by the network as it then is (Madry et
-    al.), within the phase "train"; our trainer does so only if `perturbing_network` is on-the-fly.
+    n = 0 is standard training. n = all has no draw and perturbs each batch with the current network (Madry et al.), in
+    the phase "train"; our trainer does so only if `perturbing_network` is on-the-fly.
     """
 
     def __init__(
@@ -196,14 +200,14 @@ class TextbookAAT:
         self.random = np.random.default_rng(config.seed)
         self.augmentation = usual_augmentation(config, training.images.shape[-1])
         self.clean = PILImages(training, transforms.ToTensor())
-        varied = PILImages(training, transforms.Compose([self.augmentation, transforms.ToTensor()]))
+        augmented = PILImages(training, transforms.Compose([self.augmentation, transforms.ToTensor()]))
         self.scoring_loader = usual_loader(self.clean, config, self.device)
-        self.training_loader = usual_loader(varied, config, self.device, shuffle=True)
+        self.training_loader = usual_loader(augmented, config, self.device, shuffle=True)
         self.x_adv: dict[int, Tensor] = {}
         self.loss = math.nan
 
     def run_epoch(self) -> dict[str, float]:
-        """Run one epoch of Algorithm 1; `x_adv` keeps its perturbed samples by row, `loss` its mean loss."""
+        """Run one epoch of Algorithm 1; `x_adv` holds its perturbed samples by row, `loss` its mean loss."""
         watch = Stopwatch(self.device)
         n = self.config.num_perturbed
         if isinstance(n, int) and n > 0:
@@ -219,7 +223,7 @@ class TextbookAAT:
         return watch.seconds
 
     def score(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Return the gradient norm of each sample (T,), in float32 throughout; parameters get gradients as well."""
+        """Return the gradient norm of each sample (T,), in float32 throughout; parameters get gradients too."""
         self.network.eval()
         criterion = nn.CrossEntropyLoss(reduction="sum")
         scores = np.zeros(self.num_train)
@@ -234,13 +238,13 @@ class TextbookAAT:
         return scores
 
     def draw(self, scores: np.ndarray[Any, np.dtype[np.float64]], n: int) -> list[int]:
-        """Draw n samples without replacement, p ∝ norm^`norm_power`; numpy's ValueError if fewer than n are not 0."""
+        """Draw n samples without replacement, p ∝ norm^`norm_power`; ValueError if fewer than n are positive."""
         powers = scores**self.config.norm_power
         drawn: list[int] = self.random.choice(len(scores), size=n, replace=False, p=powers / powers.sum()).tolist()
         return drawn
 
     def perturb(self, drawn: list[int]) -> dict[int, Tensor]:
-        """Return x′ of the drawn samples by row, under the network of the epoch's start."""
+        """Return x′ of the drawn samples by row, under the epoch-start network."""
         self.network.eval()
         x_adv: dict[int, Tensor] = {}
         for images, labels, indices in DataLoader(Subset(self.clean, drawn), batch_size=self.config.batch_size):
@@ -250,7 +254,7 @@ class TextbookAAT:
         return x_adv
 
     def train(self) -> None:
-        """Train on the T samples, x′ in place of x where there is one."""
+        """Train on the T samples, with x′ in place of x for the drawn ones."""
         criterion = nn.CrossEntropyLoss()
         total = 0.0
         self.network.train()
@@ -275,17 +279,17 @@ class TextbookAAT:
 class ARTTrainer:
     """`AdversarialTrainer` of the Adversarial Robustness Toolbox (ART 1.20), with ratio = n/T.
 
-    What it does otherwise than Algorithm 1, read in its source:
-    - It draws uniformly: no scoring, no adaptive choice, so that its epoch has less to do than AAT's.
-    - It draws ⌈n/T·B⌉ of *each* batch, `num_perturbed` an epoch: more than n where n/T·B is no integer (1,290 for
-      n = 1,000 of 55,000 in batches of 128). At ratio 1 it shuffles a batch instead of drawing from it.
-    - It perturbs in each batch, by the current network in eval mode with the true labels. Only an attack on *another*
-      classifier is computed ahead, once a `fit`, which does not arise here.
-    - `fit` shuffles on its own, and puts each batch through a numpy copy and a new `DataLoader` of one batch.
-    - Its PGD also predicts x and x′, for a success rate that goes to a log.
+    Its differences from Algorithm 1, according to its source:
+    - It draws uniformly: no scoring, no adaptive choice, so its epoch is less work than AAT's.
+    - It draws ⌈n/T·B⌉ from *each* batch, `num_perturbed` in an epoch: more than n if n/T·B is not an integer (1,290
+      for n = 1,000 of 55,000 in batches of 128). At ratio 1 it shuffles a batch instead of drawing from it.
+    - It perturbs in each batch, with the current network in eval mode and the true labels. Only an attack on *another*
+      classifier is computed in advance, once per `fit`, which does not occur here.
+    - `fit` shuffles by itself, and passes each batch through a numpy copy and a new `DataLoader` of one batch.
+    - Its PGD also predicts x and x′, for a success rate that is logged.
 
-    ART has no ratio of 0: n = 0 is its `PyTorchClassifier.fit`. It takes arrays of float32, so there is no PIL except
-    with `config.augment`, where `fit_generator` reads a `DataLoader`.
+    ART has no ratio of 0: n = 0 is its `PyTorchClassifier.fit`. It takes float32 arrays, so PIL is used only with
+    `config.augment`, where `fit_generator` reads a `DataLoader`.
     """
 
     name = "art"
@@ -330,17 +334,17 @@ class ARTTrainer:
         self.generator: Any = None
         if config.augment:
             augmentation = usual_augmentation(config, training.images.shape[-1])
-            varied = PILImages(training, transforms.Compose([augmentation, transforms.ToTensor()]))
+            augmented = PILImages(training, transforms.Compose([augmentation, transforms.ToTensor()]))
             collate = partial(one_hot_batch, num_classes=num_classes)
-            loader = usual_loader(varied, config, self.device, shuffle=True, collate_fn=collate)
+            loader = usual_loader(augmented, config, self.device, shuffle=True, collate_fn=collate)
             self.generator = imported("art.data_generators").PyTorchDataGenerator(
                 loader, size=len(training), batch_size=config.batch_size
             )
 
     def run_epoch(self) -> dict[str, float]:
-        """Fit for one epoch; ART does all of it at once, so all is "train"."""
+        """Fit for one epoch; ART has no phases, so all is "train"."""
         watch = Stopwatch(self.device)
-        with redirect_stderr(io.StringIO()):  # its progress bars, which no argument turns off
+        with redirect_stderr(io.StringIO()):  # hides progress bars, which no argument turns off
             if self.generator:
                 self.trainer.fit_generator(self.generator, nb_epochs=1)
             else:
@@ -351,7 +355,7 @@ class ARTTrainer:
 
 
 def one_hot_batch(samples: list[tuple[Tensor, int, int]], *, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Collate images and one-hot labels, the form of labels that all of ART takes."""
+    """Collate images and one-hot labels, which all of ART accepts."""
     images, labels, _ = zip(*samples, strict=True)
     return torch.stack(images), nn.functional.one_hot(torch.tensor(labels), num_classes).float()
 

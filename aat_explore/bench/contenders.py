@@ -1,7 +1,7 @@
-"""`aat bench`: seconds of an epoch by phase, ours against what a user would write or install instead.
+"""`aat bench`: seconds of an epoch by phase, ours and those of what a user would write or install instead.
 
 Everything runs in one process, one epoch of each contender in turn, round after round, so that a slow minute of the
-machine falls on all of them; ratios are taken within a round.
+machine affects all of them; ratios are taken within a round.
 """
 
 import statistics
@@ -39,7 +39,7 @@ LIBRARIES = ("foolbox", "torchattacks", "adversarial-robustness-toolbox")
 
 
 def share(of_paper: int, num_train: int) -> int:
-    """Return the n of a set of `num_train` samples that is the same share as the paper's n of its 55,000."""
+    """Return the n that is the same share of `num_train` samples as the paper's n of its 55,000."""
     return max(1, round(of_paper * num_train / PAPERS_T))
 
 
@@ -67,17 +67,17 @@ def our_rows(num_train: int) -> dict[str, dict[str, Any]]:
 
 @dataclass
 class Contender:
-    """Something to time: `run` does it once and returns its seconds by phase, if it knows them."""
+    """Something to time: `run` does it once and returns its seconds by phase, if known."""
 
     name: str
     kind: Literal["ours", "instead", "curve"]
     config: dict[str, Any]
     run: Callable[[], dict[str, float]]
-    settles_in_two: bool = False  # carry-over's first epoch has no norms to carry yet
+    settles_in_two: bool = False  # the first epoch of carry-over has no norms yet
 
 
 class Epochs:
-    """Our trainer without validation and records, which the others do not have either; a call is the next epoch."""
+    """Our trainer without validation and records, which the baselines lack too; each call runs the next epoch."""
 
     def __init__(self, config: RunConfig, training: ImageSet, num_classes: int) -> None:
         unrecorded = config.model_copy(update={"num_recorded": 0})  # changes nothing else
@@ -93,14 +93,14 @@ class Epochs:
 
 
 class Curve:
-    """A way to a robustness curve; a call attacks all images at every ε and keeps the accuracies."""
+    """A way to compute a robustness curve; a call attacks all images at every ε and stores the accuracies."""
 
     def __init__(self, attack_all: Callable[[], Iterator[Tensor]]) -> None:
         self.attack_all = attack_all
         self.accuracies: tuple[float, ...] = ()
 
     def __call__(self) -> dict[str, float]:
-        """Make the curve; there are no phases."""
+        """Compute the curve; it has no phases."""
         self.accuracies = tuple(float(correct.float().mean()) for correct in self.attack_all())
         return {}
 
@@ -116,29 +116,32 @@ def measure(
 ) -> Benchmark:
     """Time every contender `rounds` times, after a first epoch in which memory and operations are counted.
 
-    `test` are the images of the robustness curves, which attack the network of `AAT n = 1,000, epoch-start` as the
-    rounds have left it. `progress` hears (contender, steps done, of all). Raises AATError for rounds < 1.
+    `test` holds the images of the robustness curves, which attack the network of `AAT n = 1,000, epoch-start` after its
+    rounds. `progress` receives (contender, steps done, all steps). Raises AATError for rounds < 1.
     """
     if rounds < 1:
-        raise AATError(f"rounds={rounds} is less than 1; use 5 or more for medians that mean something")
+        raise AATError(f"rounds={rounds} is less than 1; use 5 or more for meaningful medians")
     configs = {name: checked_config(base.model_dump() | change) for name, change in our_rows(len(training)).items()}
     ours = {name: Epochs(config, training, num_classes) for name, config in configs.items()}
     plain = AAT.format(n=share(1000, len(training)), scoring="epoch-start")
-    instead, left_out = _baselines(configs[plain], training, num_classes)
-    racers = [
-        *(Contender(k, "ours", configs[k].model_dump(mode="json"), run, "carry" in k) for k, run in ours.items()),
-        *instead,
+    baselines, left_out = _baselines(configs[plain], training, num_classes)
+    contenders = [
+        *(
+            Contender(name, "ours", configs[name].model_dump(mode="json"), run, "carry" in name)
+            for name, run in ours.items()
+        ),
+        *baselines,
     ]
     curves, missing = _curves(ours[plain].trainer.network, test, base)
-    steps, done = (len(racers) + len(curves)) * (rounds + 1), 0
+    steps, done = (len(contenders) + len(curves)) * (rounds + 1), 0
 
-    def said(name: str) -> None:
+    def announce(name: str) -> None:
         nonlocal done
         progress(name, done, steps)
         done += 1
 
-    timings = _interleaved(racers, rounds, training.images.device, said)
-    timings += _interleaved(curves, rounds, training.images.device, said)
+    timings = _interleaved(contenders, rounds, training.images.device, announce)
+    timings += _interleaved(curves, rounds, training.images.device, announce)
     return Benchmark(
         dataset=base.dataset,
         num_train=len(training),
@@ -158,20 +161,20 @@ def measure(
 
 
 def _interleaved(
-    contenders: list[Contender], rounds: int, device: torch.device, said: Callable[[str], None]
+    contenders: list[Contender], rounds: int, device: torch.device, announce: Callable[[str], None]
 ) -> list[Timing]:
     counts: dict[str, Counts] = {}
     seconds: defaultdict[str, list[float]] = defaultdict(list)
     phases: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for contender in contenders:
-        said(contender.name)
+        announce(contender.name)
         counts[contender.name] = counted(contender.run, device, again=contender.settles_in_two)
     for _ in range(rounds):
         for contender in contenders:
-            said(contender.name)
+            announce(contender.name)
             watch = Stopwatch(device)
-            for phase, lasted in contender.run().items():
-                phases[contender.name][phase].append(lasted)
+            for phase, duration in contender.run().items():
+                phases[contender.name][phase].append(duration)
             watch.lap("all")
             seconds[contender.name].append(watch.seconds["all"])
     return [
@@ -180,7 +183,7 @@ def _interleaved(
             kind=contender.kind,
             config=contender.config,
             seconds=tuple(seconds[contender.name]),
-            phases={phase: statistics.median(of) for phase, of in phases[contender.name].items()},
+            phases={phase: statistics.median(durations) for phase, durations in phases[contender.name].items()},
             peak_bytes=counts[contender.name].peak_bytes,
             flops=counts[contender.name].flops,
             bytes_moved=counts[contender.name].bytes_moved,
@@ -191,40 +194,40 @@ def _interleaved(
 
 
 def _baselines(config: RunConfig, training: ImageSet, num_classes: int) -> tuple[list[Contender], dict[str, str]]:
-    found, left_out = [], {}
+    contenders, left_out = [], {}
     for name, make in BASELINES.items():
         try:
             baseline = make(config, training, num_classes)
         except AATError as error:
             left_out[name] = str(error)
         else:
-            found.append(Contender(name, "instead", config.model_dump(mode="json"), baseline.run_epoch))
-    return found, left_out
+            contenders.append(Contender(name, "instead", config.model_dump(mode="json"), baseline.run_epoch))
+    return contenders, left_out
 
 
 def _curves(network: nn.Module, test: ImageSet, base: RunConfig) -> tuple[list[Contender], dict[str, str]]:
-    """Ours nested and independent; the same attack on every image to the end, as libraries do it; and a library's."""
+    """Return ours, nested and independent; the same attack on every image to the end, as in libraries; foolbox's."""
     grid = EvaluationConfig().grid(base)
-    found = []
+    curves = []
     for name in ("nested", "independent"):
         config = checked(EvaluationConfig, {"curve": name})
         run = Curve(partial(correct_at, network, test, config, grid))
-        found.append(Contender(f"PGD-40 curve, {name}", "curve", config.model_dump(mode="json"), run))
+        curves.append(Contender(f"PGD-40 curve, {name}", "curve", config.model_dump(mode="json"), run))
     left_out = {}
     attacks = [AttackConfig(kind="pgd", steps=40).resolve(epsilon) for epsilon in grid if epsilon > 0]
-    whole = Curve(lambda: (_last_iterate_correct(network, test, _own_attack(attack)) for attack in attacks))
-    found.append(Contender("PGD-40 curve, every image to the end", "curve", {}, whole))
+    to_the_end = Curve(lambda: (_last_iterate_correct(network, test, _our_attack(attack)) for attack in attacks))
+    curves.append(Contender("PGD-40 curve, every image to the end", "curve", {}, to_the_end))
     try:
-        theirs = [foolbox_attack(attack) for attack in attacks]
+        foolbox_attacks = [foolbox_attack(attack) for attack in attacks]
     except AATError as error:
         left_out["PGD-40 curve, foolbox"] = str(error)
     else:
-        library = Curve(lambda: (_last_iterate_correct(network, test, attack) for attack in theirs))
-        found.append(Contender("PGD-40 curve, foolbox", "curve", {}, library))
-    return found, left_out
+        library = Curve(lambda: (_last_iterate_correct(network, test, attack) for attack in foolbox_attacks))
+        curves.append(Contender("PGD-40 curve, foolbox", "curve", {}, library))
+    return curves, left_out
 
 
-def _own_attack(attack: ResolvedAttack) -> Attack:
+def _our_attack(attack: ResolvedAttack) -> Attack:
     """Return our PGD as a function of network, images and labels."""
     generator = torch.Generator().manual_seed(0)
     return lambda network, images, labels: perturb(network, images, labels, attack, generator)
@@ -236,8 +239,8 @@ def _last_iterate_correct(network: nn.Module, test: ImageSet, attack: Attack) ->
 
 
 def _library_versions() -> dict[str, str]:
-    found = {}
+    installed = {}
     for library in LIBRARIES:
         with suppress(metadata.PackageNotFoundError):
-            found[library] = metadata.version(library)
-    return found
+            installed[library] = metadata.version(library)
+    return installed

@@ -1,4 +1,4 @@
-"""How near do the cheap ways of scoring come to the paper's? Their norms against those of the epoch-start network."""
+"""How close are the cheap ways of scoring to the paper's? Their norms against those of the epoch-start network."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from aat_explore.engine.trainer import Trainer
 from aat_explore.records import ScoringEpoch, ScoringRun
 from aat_explore.robustness.evaluation import correct_at
 
-NUM_DRAWS = 8  # pairs of draws that an overlap is the mean of
+NUM_DRAWS = 8  # pairs of draws over which an overlap is averaged
 WAYS: dict[str, dict[str, Any]] = {
     "epoch-start": {},
     "every 2nd epoch": {"score_every": 2},
@@ -25,9 +25,9 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def compare_scoring(way: str, config: RunConfig, training: ImageSet, test: ImageSet, *, num_classes: int) -> ScoringRun:
-    """Train `config`, which scores in some `way`, and compare what it draws from with the paper's scores.
+    """Train `config`, whose way of scoring is called `way`, and compare its p with that of the paper's scores.
 
-    Those are taken of the same network at the start of each epoch. Raises AATError as training does.
+    The paper's scores are those of the same network at the start of each epoch. Raises AATError as training does.
     """
     trainer = Trainer(config, training, training.first(1), num_classes, None)
     epochs = tuple(_compared_epoch(trainer, epoch) for epoch in range(1, config.epochs + 1))
@@ -44,32 +44,32 @@ def compare_scoring(way: str, config: RunConfig, training: ImageSet, test: Image
 def _compared_epoch(trainer: Trainer, epoch: int) -> ScoringEpoch:
     norms, _ = trainer.scorer.pass_over_all()
     picks, _ = trainer.algorithm_1(epoch, Stopwatch(trainer.device))
-    exact, used = probabilities(norms, norm_power=trainer.config.norm_power or 1.0), picks.probabilities
-    assert used is not None, "only runs that draw are compared"
+    exact, actual = probabilities(norms, norm_power=trainer.config.norm_power or 1.0), picks.probabilities
+    assert actual is not None, "only runs that draw are compared"
     return ScoringEpoch(
         epoch=epoch,
-        rank_correlation=rank_correlation(used, exact),
-        total_variation=float((used - exact).abs().sum()) / 2,
-        overlap=_overlap(used, exact, len(picks.drawn)),
+        rank_correlation=rank_correlation(actual, exact),
+        total_variation=float((actual - exact).abs().sum()) / 2,
+        overlap=_overlap(actual, exact, len(picks.drawn)),
         overlap_exact=_overlap(exact, exact, len(picks.drawn)),
     )
 
 
-def rank_correlation(one: Tensor, other: Tensor) -> float:
-    """Return Spearman's ρ of two distributions (T,); 0 if one of them is constant. Ties are ranked as they stand."""
-    if float(one.max() - one.min()) == 0 or float(other.max() - other.min()) == 0:
+def rank_correlation(p: Tensor, q: Tensor) -> float:
+    """Return Spearman's ρ of two distributions (T,); 0 if one is constant. Ties are ranked in order of their rows."""
+    if float(p.max() - p.min()) == 0 or float(q.max() - q.min()) == 0:
         return 0.0
-    ranks = torch.stack([values.argsort(stable=True).argsort().double() for values in (one, other)])
+    ranks = torch.stack([values.argsort(stable=True).argsort().double() for values in (p, q)])
     return float(torch.corrcoef(ranks)[0, 1])
 
 
-def _overlap(one: Tensor, other: Tensor, n: int) -> float:
-    """Return the mean share of n that a draw from each has in common."""
+def _overlap(p: Tensor, q: Tensor, n: int) -> float:
+    """Return the mean share of n that a draw from p and one from q have in common."""
     common = 0
     for pair in range(NUM_DRAWS):
-        ours, theirs = (
-            draw(p, n, generator=torch.Generator().manual_seed(2 * pair + which))
-            for which, p in enumerate((one, other))
+        drawn_p, drawn_q = (
+            draw(distribution, n, generator=torch.Generator().manual_seed(2 * pair + index))
+            for index, distribution in enumerate((p, q))
         )
-        common += int(torch.isin(ours, theirs).sum())
+        common += int(torch.isin(drawn_p, drawn_q).sum())
     return common / (NUM_DRAWS * max(1, n))

@@ -1,4 +1,4 @@
-"""What a machine can do, and what a piece of work asks of it: rates, operations, bytes, memory."""
+"""The rates of a machine, and the operations, bytes and memory that a call needs."""
 
 import ctypes
 import gc
@@ -23,7 +23,7 @@ STATUS = Path("/proc/self/status")
 
 @dataclass(frozen=True)
 class Counts:
-    """What one call asked for; None where this machine does not tell."""
+    """What one call needed; None where this machine does not report it."""
 
     peak_bytes: int | None
     flops: float
@@ -31,24 +31,24 @@ class Counts:
 
 
 def counted(work: Callable[[], object], device: torch.device, *, again: bool = False) -> Counts:
-    """Run `work` and count its operations, bytes and how much memory it takes above what is held before.
+    """Run `work` and count its operations, its bytes and its peak memory above that held before.
 
-    With `again` operations and bytes are those of a second call. Threads that `work` starts are not seen.
+    With `again` operations and bytes are those of a second call. Threads that `work` starts are not counted.
     """
     before = _start_peak(device)
     with capture.eager():
         if again:
             work()
-        with Operations() as seen:
+        with Operations() as operations:
             work()
     peak = None if before is None else max(0, _peak(device) - before)
-    return Counts(peak, float(seen.flops), float(seen.bytes_moved))
+    return Counts(peak, float(operations.flops), float(operations.bytes_moved))
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the FLOPs of products and convolutions by torch's formulas, and the bytes all operations read and write.
+    """Counts the FLOPs of products and convolutions by torch's formulas, and the bytes that operations read and write.
 
-    Views move nothing. (`FlopCounterMode` itself follows modules by hooks that `torch.autograd.grad` does not bear.)
+    Views move nothing. (`FlopCounterMode` tracks modules by hooks that fail under `torch.autograd.grad`.)
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if formula := flop_registry.get(func._overloadpacket):
             self.flops += formula(*args, **(kwargs or {}), out_val=result)
         if not func.is_view:
-            self.bytes_moved += sum(part.nbytes for part in _tensors((args, kwargs, result)))
+            self.bytes_moved += sum(tensor.nbytes for tensor in _tensors((args, kwargs, result)))
         return result
 
 
@@ -73,14 +73,14 @@ def _tensors(nested: Any) -> Iterator[Tensor]:
 
 
 def matrix_rate(device: torch.device) -> float:
-    """Return measured operations a second of a matrix product: bfloat16 on CUDA, float32 elsewhere."""
-    side, kind = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
-    one, other = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
-    return 2 * side**3 / _median_seconds(lambda: one @ other, device)
+    """Return the measured FLOPs per second of a matrix product: bfloat16 on CUDA, float32 elsewhere."""
+    side, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / _median_seconds(lambda: a @ b, device)
 
 
 def copy_rate(device: torch.device) -> float:
-    """Return measured bytes a second, read and written, of a copy of 256 MiB."""
+    """Return the measured bytes per second, read and written, of a copy of 256 MiB."""
     source = torch.zeros(1 << 26, device=device)
     target = torch.zeros_like(source)
     return 2 * source.nbytes / _median_seconds(lambda: target.copy_(source), device)
@@ -88,17 +88,17 @@ def copy_rate(device: torch.device) -> float:
 
 def _median_seconds(work: Callable[[], object], device: torch.device, times: int = 9) -> float:
     work()
-    lasted = []
+    seconds = []
     for _ in range(times):
         watch = Stopwatch(device)
         work()
         watch.lap("work")
-        lasted.append(watch.seconds["work"])
-    return statistics.median(lasted)
+        seconds.append(watch.seconds["work"])
+    return statistics.median(seconds)
 
 
 def processor() -> str:
-    """Return the processor's name as the system tells it."""
+    """Return the processor's name as the system reports it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -107,24 +107,24 @@ def processor() -> str:
 
 
 def _start_peak(device: torch.device) -> int | None:
-    """Begin to watch the peak and return what is held now; what was freed is given back first, to be seen again."""
+    """Reset the peak and return the memory held; freed memory first goes to the system, so that its reuse counts."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: the peak starts at what is held
-        return _of_status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: resets the peak to the memory held
+        return _status_bytes("VmRSS")
     return None
 
 
 def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return _of_status("VmHWM")
+    return _status_bytes("VmHWM")
 
 
-def _of_status(name: str) -> int:
+def _status_bytes(name: str) -> int:
     (line,) = (line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith(f"{name}:"))
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""`aat bench` and `aat fidelity` on a data set: what an epoch costs, and how near the cheap ways of scoring come."""
+"""`aat bench` and `aat fidelity` on a data set: the cost of an epoch, and how close the cheap ways of scoring are."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,21 +39,21 @@ def bench(
     """Time epochs, robustness curves and the writing of records on a data set; see `contenders.measure`."""
     for name, value in (("samples", num_samples), ("images", num_images)):
         if value is not None and value < 1:
-            raise AATError(f"{name}={value} is less than 1; leave it out for the usual")
+            raise AATError(f"{name}={value} is less than 1; omit it for the default")
     base = PRESETS[preset_of(dataset)].model_copy(update={"epochs": 9999})
     with computing(device, threads) as place:
         data = datasets.load(dataset, cache_dir=cache_dir)
         training = image_set(data.train, place).first(num_samples or len(data.train))
         test = image_set(data.test, place).first(num_images)
         report = measure(base, training, test, num_classes=data.num_classes, rounds=rounds, progress=progress)
-        written = _time_commits(base, training, data.num_classes, cache_dir, rounds)
-    return report.model_copy(update={"timings": (*report.timings, written)})
+        commits = _time_commits(base, training, data.num_classes, cache_dir, rounds)
+    return report.model_copy(update={"timings": (*report.timings, commits)})
 
 
 def _time_commits(
     base: RunConfig, training: ImageSet, num_classes: int, cache_dir: Path | str | None, rounds: int
 ) -> Timing:
-    """Time what the writer does with an epoch's record, in a cache of its own on the same disk."""
+    """Time the writing of an epoch's record, to a temporary cache on the same disk."""
     few = training.first(min(1000, len(training)))
     config = base.model_copy(update={"num_perturbed": min(100, len(few)), "val_attack_steps": 1})
     record = next(trainer.train(config, few, few.first(10), num_classes=num_classes))
@@ -64,9 +64,9 @@ def _time_commits(
     with TemporaryDirectory(dir=cache, prefix="bench-") as folder, Store(folder).writer(config) as writer:
         for epoch in range(1, 4 * rounds + 1):
             metrics = record.metrics.model_copy(update={"epoch": epoch})
-            started = perf_counter()
+            start_time = perf_counter()
             writer.commit(replace(record, metrics=metrics, probabilities=p))
-            seconds.append(perf_counter() - started)
+            seconds.append(perf_counter() - start_time)
     return Timing(
         name="writing a record", kind="record", config={}, seconds=tuple(seconds), phases={}, peak_bytes=None,
         flops=None, bytes_moved=None,
@@ -89,9 +89,9 @@ def fidelity(
     if num_perturbed < 1:
         raise AATError(f"num_perturbed={num_perturbed} draws nothing; use 1 or more to compare draws")
     if epochs < 2:
-        raise AATError(f"epochs={epochs} is less than 2; in the first every way of scoring is the same")
+        raise AATError(f"epochs={epochs} is less than 2; in the first epoch all ways of scoring are the same")
     if seeds < 1:
-        raise AATError(f"seeds={seeds} is less than 1; use 3 or more to tell chance from effect")
+        raise AATError(f"seeds={seeds} is less than 1; use 3 or more to tell an effect from chance")
     base = PRESETS[preset_of(dataset)].model_dump() | {
         "num_perturbed": num_perturbed, "epsilon": epsilon, "epochs": epochs
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What `aat bench` and `aat fidelity` measured, as tables: frames for the command line, Markdown for speed.md."""
+"""The measurements of `aat bench` and `aat fidelity` as tables: frames for the command line, Markdown for speed.md."""
 
 import statistics
 import sys
@@ -11,7 +11,7 @@ from aat_explore.records import Benchmark, ScoringReport, Timing
 
 
 def epochs(bench: Benchmark) -> pd.DataFrame:
-    """One row a contender: median seconds, phases, its ratio to a standard epoch, work, memory and share of rates."""
+    """One row per contender: median seconds, phases, ratio to a standard epoch, work, memory, shares of the rates."""
     standard = next(timing for timing in bench.timings if timing.name == "standard")
     rows = []
     for timing in bench.timings:
@@ -36,9 +36,9 @@ def epochs(bench: Benchmark) -> pd.DataFrame:
 
 
 def curves(bench: Benchmark) -> pd.DataFrame:
-    """One row a way to the robustness curve: median seconds, ratio to ours, accuracy found at each ε > 0."""
+    """One row per way to compute the robustness curve: median seconds, ratio to ours, accuracy at each ε > 0."""
     timings = [timing for timing in bench.timings if timing.kind == "curve"]
-    nested, budgets = timings[0], min(len(timing.robust_accuracy) for timing in timings)  # some leave out ε = 0
+    nested, budgets = timings[0], min(len(timing.robust_accuracy) for timing in timings)  # some omit ε = 0
     return pd.DataFrame(
         {
             "curve": timing.name,
@@ -51,9 +51,11 @@ def curves(bench: Benchmark) -> pd.DataFrame:
 
 
 def targets(bench: Benchmark) -> pd.DataFrame:
-    """One row a ratio that was aimed at: what, at most or at least how much, median measured, least and most."""
+    """One row per ratio with a target: its name, the bound, the measured median, least and most."""
     named = {timing.name: timing for timing in bench.timings}
-    start, carried = (_row(bench, "AAT n=", scoring, 1) for scoring in ("epoch-start", "carry-over"))  # of 3 n the 2nd
+    start, carried = (
+        _row(bench, "AAT n=", scoring, 1) for scoring in ("epoch-start", "carry-over")
+    )  # the second of three n
     pgd_carried = _row(bench, "AAT-PGD-10 n=", "carry-over", 0)
     curve = "PGD-40 curve, "
     aims: list[tuple[str, str, str, float | None]] = [
@@ -70,14 +72,14 @@ def targets(bench: Benchmark) -> pd.DataFrame:
         (f"{curve}independent", f"{curve}nested", "≥", 3.0),
     ]
     rows = []
-    for one, other, sign, aim in aims:
-        if one not in named or other not in named:
+    for numerator, denominator, sign, aim in aims:
+        if numerator not in named or denominator not in named:
             continue
-        median, least, most = _ratio(named[one], named[other])
+        median, least, most = _ratio(named[numerator], named[denominator])
         met = "" if aim is None else "yes" if (median <= aim if sign == "≤" else median >= aim) else "no"
         rows.append(
             {
-                "ratio": f"{one} ÷ {other}",
+                "ratio": f"{numerator} ÷ {denominator}",
                 "target": "" if aim is None else f"{sign} {aim:g}",
                 "measured": median,
                 "rounds": f"{least:.2f}–{most:.2f}",
@@ -88,18 +90,18 @@ def targets(bench: Benchmark) -> pd.DataFrame:
 
 
 def fidelity(report: ScoringReport) -> pd.DataFrame:
-    """One row an attack and way of scoring: nearness to the paper's scores and final accuracies, means over seeds."""
+    """One row per attack and way of scoring: closeness to the paper's scores, final accuracies; means over seeds."""
     rows = []
     for run in report.runs:
-        settled = [epoch for epoch in run.epochs if epoch.epoch > 1]  # in the first all score alike
+        epochs_after_first = [epoch for epoch in run.epochs if epoch.epoch > 1]  # in the first all score alike
         rows.append(
             {
                 "attack": str(run.config["attack"]["kind"]).upper(),
                 "scoring": run.scoring,
-                "rank correlation": statistics.fmean(epoch.rank_correlation for epoch in settled),
-                "total variation": statistics.fmean(epoch.total_variation for epoch in settled),
-                "overlap": statistics.fmean(epoch.overlap for epoch in settled),
-                "of": statistics.fmean(epoch.overlap_exact for epoch in settled),
+                "rank correlation": statistics.fmean(epoch.rank_correlation for epoch in epochs_after_first),
+                "total variation": statistics.fmean(epoch.total_variation for epoch in epochs_after_first),
+                "overlap": statistics.fmean(epoch.overlap for epoch in epochs_after_first),
+                "of": statistics.fmean(epoch.overlap_exact for epoch in epochs_after_first),
                 "clean": run.clean_accuracy,
                 "robust": run.robust_accuracy,
             }
@@ -114,14 +116,14 @@ def fidelity(report: ScoringReport) -> pd.DataFrame:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """A frame as a Markdown table, numbers to three figures, shares as they stand."""
+    """Return a frame as a Markdown table, numbers to three significant figures."""
     lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
     lines += ["| " + " | ".join(map(cell, row)) + " |" for row in frame.itertuples(index=False)]
     return "\n".join(lines)
 
 
 def section(bench: Benchmark, report: ScoringReport) -> str:
-    """The tables of `docs/speed.md`."""
+    """Return the tables of `docs/speed.md`."""
     table = epochs(bench)[["epoch of", "seconds", "× standard", "scoring", "perturb", "train", "GFLOP", "MB"]]
     (record,) = (timing for timing in bench.timings if timing.kind == "record")
     milliseconds = 1000 * statistics.median(record.seconds)
@@ -148,7 +150,7 @@ def section(bench: Benchmark, report: ScoringReport) -> str:
 
 
 def cell(value: object) -> str:
-    """A value as text: three significant figures, a dash for what is missing."""
+    """Return a value as text: three significant figures, a dash if it is missing."""
     if value is None or value != value:
         return "–"
     if isinstance(value, float):
@@ -159,7 +161,7 @@ def cell(value: object) -> str:
 
 
 def setting(bench: Benchmark) -> str:
-    """One sentence on what was measured where."""
+    """Return one sentence on what was measured where."""
     threads = f", {bench.num_threads} threads" if bench.device.startswith("cpu") else ""
     libraries = ", ".join(f"{name} {version}" for name, version in bench.versions.items() if name != "aat-explore")
     return (
@@ -178,15 +180,16 @@ def _filled(paragraph: str) -> str:
     return textwrap.fill(paragraph, 120, break_long_words=False, break_on_hyphens=False)
 
 
-def _row(bench: Benchmark, start: str, scoring: str, place: int) -> str:
-    """The name of one of the rows that begin so and score so; empty if there are fewer."""
-    names = [t.name for t in bench.timings if t.name.startswith(start) and t.name.endswith(f", {scoring}")]
-    return names[place] if len(names) > place else ""
+def _row(bench: Benchmark, start: str, scoring: str, index: int) -> str:
+    """Return the name of one of the rows with this start and scoring; empty if there are fewer."""
+    names = [timing.name for timing in bench.timings]
+    names = [name for name in names if name.startswith(start) and name.endswith(f", {scoring}")]
+    return names[index] if len(names) > index else ""
 
 
-def _ratio(one: Timing, other: Timing) -> tuple[float, float, float]:
-    """Median, least and most of the ratios within a round."""
-    ratios = [a / b for a, b in zip(one.seconds, other.seconds, strict=True)]
+def _ratio(numerator: Timing, denominator: Timing) -> tuple[float, float, float]:
+    """Return the median, least and most of the ratios within a round."""
+    ratios = [a / b for a, b in zip(numerator.seconds, denominator.seconds, strict=True)]
     return statistics.median(ratios), min(ratios), max(ratios)
 
 

@@ -1,8 +1,8 @@
-"""The training set on the device, and how an epoch's samples become batches: shuffle, x′ for x, augmentation."""
+"""The training set on the device, and an epoch's batches: shuffling, x′ for x, augmentation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, assert_never
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ class ImageSet:
 
     @classmethod
     def from_numpy(cls, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], device: torch.device) -> Self:
-        """Copy a split to the device, as uint8: a quarter of float32's memory."""
+        """Copy a split to the device as uint8, a quarter of float32's memory."""
         labels_ = torch.from_numpy(labels.astype(np.int64))
         return cls(torch.from_numpy(np.array(images)).to(device), labels_.to(device))
 
@@ -33,7 +33,7 @@ class ImageSet:
         return ImageSet(self.images[:count], self.labels[:count])
 
     def chunks(self) -> Iterator[tuple[slice, "ImageSet"]]:
-        """Yield (rows, these samples) in pieces of the device's `chunk_size`."""
+        """Yield (rows, their samples) in chunks of the device's `chunk_size`."""
         size = chunk_size(self.images.device)
         for start in range(0, len(self), size):
             rows = slice(start, start + size)
@@ -56,14 +56,14 @@ class ImageSet:
 class Batch:
     """What one optimiser step trains on, before perturbation.
 
-    `rows` (B,) are training rows and `slots` (B,) their places in K, −1 for a sample to be left clean; both on the
-    device. `drawn` (k,) are the positions in the batch of the samples to perturb, on the CPU, where they are known
-    without waiting for the device.
+    `rows` (B,) are training rows and `slots` (B,) their places in K, −1 for a sample that stays clean; both on the
+    device. `positions` (k,) are the positions in the batch of the samples to perturb, on the CPU, so that reading them
+    does not wait for the device.
     """
 
     rows: Tensor
     slots: Tensor
-    drawn: Tensor
+    positions: Tensor
 
 
 def epoch_batches(
@@ -77,27 +77,30 @@ def epoch_batches(
 ) -> Iterator[Batch]:
     """Shuffle an epoch's samples and cut them into batches; the last may be shorter.
 
-    There are T samples, of which those in K = `drawn` are perturbed (Algorithm 1, step 4); with treatment "add" there
-    are T + |K|: the T clean ones, and the perturbed copies apart. The tables go to the device once an epoch.
+    Of the T samples those in K = `drawn` are perturbed (Algorithm 1, step 4); treatment "add" makes T + |K| samples,
+    the T clean ones and the perturbed copies. The tables are sent to the device once an epoch.
     """
-    if treatment == "add":
-        rows = torch.cat([torch.arange(num_train), drawn])
-        slots = torch.cat([torch.full((num_train,), -1), torch.arange(len(drawn))])
-    else:
-        rows = torch.arange(num_train)
-        slots = torch.full((num_train,), -1)
-        slots[drawn] = torch.arange(len(drawn))
+    match treatment:
+        case "add":
+            rows = torch.cat([torch.arange(num_train), drawn])
+            slots = torch.cat([torch.full((num_train,), -1), torch.arange(len(drawn))])
+        case "replace" | "half":
+            rows = torch.arange(num_train)
+            slots = torch.full((num_train,), -1)
+            slots[drawn] = torch.arange(len(drawn))
+        case _:
+            assert_never(treatment)
     order = torch.randperm(len(rows), generator=generator)
     slots = slots[order]
-    rows_there, slots_there = rows[order].to(device), slots.to(device)
+    device_rows, device_slots = rows[order].to(device), slots.to(device)
     for start in range(0, len(rows), batch_size):
         part = slice(start, start + batch_size)
-        yield Batch(rows_there[part], slots_there[part], (slots[part] >= 0).nonzero().flatten())
+        yield Batch(device_rows[part], device_slots[part], (slots[part] >= 0).nonzero().flatten())
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One random crop (from 4 pixels of zero padding) and horizontal flip for each sample, tables (B,) on a device."""
+    """A random crop (from 4 pixels of zero padding) and horizontal flip for each sample, as tables (B,) on a device."""
 
     top: Tensor
     left: Tensor
@@ -107,7 +110,7 @@ class Augmentation:
 
     @classmethod
     def random(cls, count: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Self:
-        """Draw the crops and flips of `count` samples; the random numbers are the generator's on every device."""
+        """Draw the crops and flips of `count` samples: the same on every device."""
         offsets = torch.randint(0, 2 * cls.PADDING + 1, (2, count), generator=generator).to(device)
         return cls(offsets[0], offsets[1], (torch.rand(count, generator=generator) < 0.5).to(device))
 
@@ -119,16 +122,16 @@ class Augmentation:
         padded = torch.nn.functional.pad(images, (self.PADDING,) * 4)
         return padded.flatten(2).gather(2, self._sources(images)).view_as(images)
 
-    def undo(self, moved: Tensor) -> Tensor:
-        """Return what this augmentation moved back in its place; 0 where it had been cropped away."""
-        batch, channels, height, width = moved.shape
+    def undo(self, augmented: Tensor) -> Tensor:
+        """Return the pixels of augmented images at their original places; 0 where they were cropped away."""
+        batch, channels, height, width = augmented.shape
         pad = self.PADDING
-        padded = moved.new_zeros(batch, channels, (height + 2 * pad) * (width + 2 * pad))
-        padded.scatter_(2, self._sources(moved), moved.flatten(2))
+        padded = augmented.new_zeros(batch, channels, (height + 2 * pad) * (width + 2 * pad))
+        padded.scatter_(2, self._sources(augmented), augmented.flatten(2))
         return padded.view(batch, channels, height + 2 * pad, width + 2 * pad)[..., pad:-pad, pad:-pad]
 
     def _sources(self, images: Tensor) -> Tensor:
-        """Where in the flattened padded image each pixel of the augmented one comes from: int64 (B, C, H·W)."""
+        """Return the source of each augmented pixel, an index into the flattened padded image: int64 (B, C, H·W)."""
         _, channels, height, width = images.shape
         x = torch.arange(width, device=self.left.device)
         columns = torch.where(self.flip[:, None], width - 1 - x, x) + self.left[:, None]

@@ -1,4 +1,4 @@
-"""Whole steps as CUDA graphs: one launch instead of some hundred."""
+"""Whole steps as CUDA graphs: one launch instead of some hundreds."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # calls before the capture, in which cuDNN chooses its kernels and the optimiser makes its state
+WARM_UP = 3  # calls before the capture: cuDNN chooses its kernels and the optimiser creates its state
 
 
 _eager = False
@@ -15,7 +15,7 @@ _eager = False
 
 @contextmanager
 def eager() -> Iterator[None]:
-    """Run captured functions as they are, for whoever counts their operations or compares the two."""
+    """Run functions without capturing them, to count their operations or to compare the results."""
     global _eager
     before, _eager = _eager, True
     try:
@@ -25,12 +25,12 @@ def eager() -> Iterator[None]:
 
 
 class Captured:
-    """A function of fixed shapes that works on tensors in place; on CUDA it is recorded once and then replayed.
+    """A function of fixed shapes that works on tensors in place; on CUDA it is captured once and then replayed.
 
-    Its first calls run as they are, on a stream of their own, as capturing wants it. Then the same kernels are
-    replayed on copies of the inputs, so that results are those of running it as it is. Everywhere else, and where a
-    capture fails (which is said once), it just runs. CUDA graphs rather than torch.compile, which needs a compiler at
-    the user's and was slower on the CPU. Not measured on a GPU yet.
+    The first calls run uncaptured on a side stream, as CUDA graphs require. After the capture the same kernels are
+    replayed on copies of the inputs, so the results are the same. On other devices, and after a failed capture (which
+    warns once), the function simply runs. CUDA graphs rather than torch.compile, which needs a compiler on the user's
+    machine and was slower on the CPU. Not measured on a GPU yet.
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
@@ -38,13 +38,13 @@ class Captured:
         self.forget()
 
     def forget(self) -> None:
-        """Start anew: what the function works on has moved."""
+        """Discard the graph, because the tensors that the function works on have moved."""
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
 
     def __call__(self, *inputs: Tensor) -> None:
-        """Run, record or replay the function on inputs of the same shapes as ever."""
+        """Run, capture or replay the function; the inputs must have the same shapes in every call."""
         if _eager or self._calls < 0 or not inputs[0].is_cuda:
             self.function(*inputs)
         elif self._graph is not None:
@@ -80,6 +80,6 @@ class Captured:
 
     def _replay(self, inputs: tuple[Tensor, ...]) -> None:
         assert self._graph is not None
-        for held, new in zip(self._inputs, inputs, strict=True):
-            held.copy_(new)
+        for graph_input, new in zip(self._inputs, inputs, strict=True):
+            graph_input.copy_(new)
         self._graph.replay()

@@ -13,11 +13,11 @@ from aat_explore.errors import AATError
 from aat_explore.version import __version__
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
-MAX_THREADS = 1024  # more than any machine has; torch itself overflows or exhausts the system
+MAX_THREADS = 1024  # more than any machine has; beyond it torch overflows or exhausts the system
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """Return the named device, or the best there is: CUDA, then MPS, then the CPU; AATError if it is not there."""
+    """Return the named device, by default the first available of CUDA, MPS and CPU; AATError if it is not available."""
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -25,16 +25,16 @@ def choose_device(name: str | None = None) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise AATError(
-            f"device={name} is not available here; leave it out to use the best there is, or use cpu"
+            f"device={name} is not available here; omit it to choose one automatically, or use cpu"
         ) from None
     return device
 
 
 @contextmanager
 def fixed_threads(count: int | None) -> Iterator[None]:
-    """Hold the number of CPU threads, which is part of what makes a CPU run repeat bit for bit; restore it after."""
+    """Fix the number of CPU threads, on which the bits of a CPU run depend; restore it on exit."""
     if count is not None and not 1 <= count <= MAX_THREADS:
-        raise AATError(f"threads={count} is not in 1..{MAX_THREADS}; leave it out to use all cores")
+        raise AATError(f"threads={count} is not in 1..{MAX_THREADS}; omit it to use all cores")
     before = torch.get_num_threads()
     try:
         if count is not None:
@@ -46,9 +46,9 @@ def fixed_threads(count: int | None) -> Iterator[None]:
 
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
-    """Hold CUDA to kernels that repeat bit for bit and to true float32, and restore its settings after.
+    """Restrict CUDA to deterministic kernels and true float32; restore its settings on exit.
 
-    cuDNN's own choice is TF32 for convolutions: ten bits of mantissa, which would make gradients 0.1 % wrong and flip
+    cuDNN's default for convolutions is TF32: ten bits of mantissa, which would make gradients 0.1 % wrong and flip
     signs that FGSM and PGD step along. Not measured on a GPU yet.
     """
     if device.type != "cuda":
@@ -66,10 +66,10 @@ def repeatable(device: torch.device) -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed for the next allocation, in this process from now on; no-op elsewhere.
+    """Make glibc keep freed memory for later allocations of this process; no-op without glibc.
 
-    By itself it hands large blocks back to the system and pays for each page anew: for StdCNN's scoring 5,400 page
-    faults a batch of 200, a third of the time on two Zen 5 cores.
+    By default it returns large blocks to the system and faults each page in again: for StdCNN's scoring 5,400 page
+    faults per batch of 200, a third of the time on two Zen 5 cores.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -81,7 +81,7 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def computing(name: str | None, threads: int | None) -> Iterator[torch.device]:
-    """Choose the device, and hold to what makes this process fast and repeatable there; AATError as from its parts."""
+    """Choose the device, and make this process fast and repeatable on it; AATError as from the functions above."""
     device = choose_device(name)
     keep_freed_memory()
     with fixed_threads(threads), repeatable(device):
@@ -89,16 +89,16 @@ def computing(name: str | None, threads: int | None) -> Iterator[torch.device]:
 
 
 def chunk_size(device: torch.device) -> int:
-    """Return how many images to push through a network at once when no batch size is asked for.
+    """Return how many images go through a network at once where no batch size is given.
 
-    On the CPU 200: StdCNN's scoring takes as long in batches of 128 to 500 on two Zen 5 cores, and an attack drops what
-    is fooled batch by batch. A GPU wants more; not measured.
+    On the CPU 200: StdCNN's scoring is equally fast in batches of 128 to 500 on two Zen 5 cores, and smaller batches
+    let an attack drop fooled images sooner. A GPU needs more; not measured.
     """
     return 200 if device.type == "cpu" else 2000
 
 
 def describe(device: torch.device) -> str:
-    """Return a device's kind and name, as it stands in records."""
+    """Return a device's kind and name, as in records."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"{device.type} ({platform.machine()})"
@@ -110,7 +110,7 @@ def versions() -> dict[str, str]:
 
 
 class Stopwatch:
-    """Wall seconds by phase; waits for the device at each lap, so that no phase pays for another's kernels."""
+    """Wall seconds by phase; each lap waits for the device, so that kernels count in their phase."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -118,7 +118,7 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
 
     def lap(self, phase: str) -> None:
-        """Book the time since the last lap to `phase`."""
+        """Add the time since the last lap to `phase`."""
         now = self._now()
         self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._last
         self._last = now

@@ -1,4 +1,4 @@
-"""Networks as a run needs them: built from its config, and to and from the plain arrays of a checkpoint."""
+"""A run's network: built from its config, and saved to and loaded from the plain arrays of a checkpoint."""
 
 import hashlib
 import inspect
@@ -28,13 +28,14 @@ def build_network(
 ) -> nn.Module:
     """Return the run's network, initialised from its seed; mean and sd per channel, if given, normalise its input.
 
-    Raises AATError: images that the paper's networks do not take, or an own network that cannot be imported or made.
+    Raises AATError for images that the paper's networks do not accept, or a custom network that cannot be imported or
+    built.
     """
     channels, height, width = image_shape
     mean, sd = mean or [0.0] * channels, sd or [1.0] * channels
     if config.model not in NETWORKS:
         with global_stream(config.seed, "init"):
-            return nn.Sequential(Normalize(mean, sd), _own_network(config, image_shape, num_classes))
+            return nn.Sequential(Normalize(mean, sd), _custom_network(config, image_shape, num_classes))
     if height != width or height < 16:
         raise AATError(
             f"dataset={config.dataset} has images of {height}×{width}; {config.model} takes squares of 16 or more"
@@ -49,47 +50,50 @@ def build_network(
                 mean=mean,
                 sd=sd,
             )
+        assert config.model == "ResNet18"
         return ResNet18(in_channels=channels, num_classes=num_classes, mean=mean, sd=sd)
 
 
-def _own_network(config: RunConfig, image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
-    """Call what `model` names with those of our arguments that it takes; num_classes also if it takes any, **kwargs."""
+def _custom_network(config: RunConfig, image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """Call what `model` names with the arguments that it names; a function of **kwargs also gets num_classes."""
     name, make = f"model={config.model}", imported("model", config.model)
     if isinstance(make, nn.Module) or not callable(make):
-        raise AATError(f"{name} is a {type(make).__name__}; name a class, or a function that makes a network anew")
+        raise AATError(f"{name} is a {type(make).__name__}; name a class, or a function that builds a new network")
     channels, height, width = image_shape
-    ours = {
+    available = {
         "in_channels": channels,
         "image_size": height if height == width else (height, width),
         "num_classes": num_classes,
         "dropout": config.dropout,
     }
-    with blamed(name, "cannot be made"):
-        takes = inspect.signature(make).parameters.values()
-        any_name = any(one.kind is one.VAR_KEYWORD for one in takes)
-        named = {one.name for one in takes if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-        given = {key: ours[key] for key in ours if key in named or (any_name and key == "num_classes")}
-    said = ", ".join(f"{key}={value}" for key, value in given.items()) or "nothing"
-    with blamed(name, f"cannot be made with {said}; other arguments need defaults"):
-        network = make(**given)
+    with blamed(name, "cannot be built"):
+        parameters = inspect.signature(make).parameters.values()
+        any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        arguments = {
+            key: value for key, value in available.items() if key in names or (any_name and key == "num_classes")
+        }
+    text = ", ".join(f"{key}={value}" for key, value in arguments.items()) or "no arguments"
+    with blamed(name, f"cannot be built with {text}; other arguments need defaults"):
+        network = make(**arguments)
     if not isinstance(network, nn.Module):
-        raise AATError(f"{name} gives a {type(network).__name__}; name what gives a torch.nn.Module")
+        raise AATError(f"{name} returns a {type(network).__name__}; name what returns a torch.nn.Module")
     return network
 
 
 def starting_network(config: RunConfig, training: ImageSet, num_classes: int) -> nn.Module:
-    """Return the network that a run on these samples starts from, on the CPU: its first layer standardises by them."""
+    """Return a run's initial network on the CPU; its first layer standardises by the statistics of these samples."""
     channels, height, width = training.images.shape[1:]
     mean, sd = training.channel_statistics() if config.normalize else (None, None)
     return build_network(config, (channels, height, width), num_classes, mean=mean, sd=sd)
 
 
 def placed(network: nn.Module, device: torch.device, *, precision: Precision = "float32") -> nn.Module:
-    """Move a network to a device, in the memory format in which it is fastest there; the network itself is returned.
+    """Move a network to a device, in its fastest memory format there, and return that same network.
 
     On the CPU channels last: on two Zen 5 cores a training step takes 0.7 of the time for StdCNN and 0.6 for ResNet18.
-    On CUDA it is what matrix units want, so it goes with bfloat16; not measured yet. An own network keeps its format:
-    `view` in it may rest on that.
+    On CUDA matrix units need it, so it goes with bfloat16; not measured yet. A custom network keeps its format, because
+    a `view` in it may depend on that.
     """
     network.to(device)
     faster = device.type == "cpu" or (device.type == "cuda" and precision == "bfloat16")
@@ -98,17 +102,17 @@ def placed(network: nn.Module, device: torch.device, *, precision: Precision = "
 
 
 def weights_of(network: nn.Module) -> dict[str, np.ndarray[Any, Any]]:
-    """Copy a network's parameters and buffers to the host, in C order whatever the network's memory format."""
+    """Copy a network's parameters and buffers to the host, in C order for any memory format."""
     return {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
 
 
 def load_weights(network: nn.Module, weights: Arrays, *, whose: str = "this checkpoint") -> None:
-    """Fill a network from a checkpoint's arrays; AATError if names or shapes do not fit."""
+    """Load a checkpoint's arrays into a network; AATError if names or shapes do not match."""
     try:
         network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
     except RuntimeError:
         raise AATError(
-            f"the weights of {whose} do not fit the network that its config describes; undo what has changed in an own "
+            f"the weights of {whose} do not fit the network that its config describes; undo the change to a custom "
             "network's code, choose another checkpoint, or train again"
         ) from None
 
@@ -131,14 +135,14 @@ def state_of(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray[Any, Any]
 
 
 def load_state(optimizer: torch.optim.Optimizer, arrays: Arrays) -> None:
-    """Fill an optimiser from what `state_of` copied."""
+    """Load what `state_of` copied into an optimiser."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, array in arrays.items():
-        if key.startswith("optimizer."):  # the trainer keeps other arrays beside them
+        if key.startswith("optimizer."):  # a training state holds other arrays too
             _, index, name = key.split(".", 2)
             state.setdefault(int(index), {})[name] = torch.from_numpy(np.array(array))
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    for parameter, held in optimizer.state.items():  # fused kernels walk parameter and state in one order in memory
-        for name, value in held.items():
+    for parameter, values in optimizer.state.items():  # fused kernels need one memory order for parameter and state
+        for name, value in values.items():
             if value.shape == parameter.shape:
-                held[name] = torch.empty_like(parameter).copy_(value)
+                values[name] = torch.empty_like(parameter).copy_(value)

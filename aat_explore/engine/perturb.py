@@ -1,10 +1,10 @@
-"""From an attack's description to x′: the one place where config meets the attack functions."""
+"""From an attack's settings to x′: the only place where config meets the attack functions."""
 
 import inspect
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,17 @@ TOLERANCE = 1e-6  # of ‖x′ − x‖∞ ≤ ε, for rounding
 def perturb(
     network: nn.Module, images: Tensor, labels: Tensor, attack: ResolvedAttack, generator: torch.Generator
 ) -> Tensor:
-    """Return x′ (B, C, H, W) under a resolved attack; it reads the network in eval mode and leaves it as it was.
+    """Return x′ (B, C, H, W) under a resolved attack; the network is in eval mode meanwhile, then restored.
 
     Raises AATError for a custom attack that cannot be imported, fails, or leaves the ball or the box.
     """
-    if attack.label == "predicted":
-        labels = predicted_labels(network, images)
+    match attack.label:
+        case "predicted":
+            labels = predicted_labels(network, images)
+        case "true":
+            pass
+        case _:
+            assert_never(attack.label)
     function, arguments = attack_function(attack), arguments_of(attack, generator)
     if not attack.spec.custom:
         x_adv: Tensor = function(network, images, labels, **arguments)
@@ -38,7 +43,7 @@ def perturb(
 
 
 def attack_function(attack: ResolvedAttack) -> Callable[..., Any]:
-    """Return the function of a registered or custom attack; AATError if it cannot be imported or is no function."""
+    """Return the function of a registered or custom attack; AATError if it cannot be imported or is not callable."""
     if not attack.spec.custom:
         return _registered(attack.spec.function)
     function = imported("attack.kind", attack.kind)
@@ -46,8 +51,8 @@ def attack_function(attack: ResolvedAttack) -> Callable[..., Any]:
         raise AATError(
             f"attack.kind={attack.kind} is a {type(function).__name__}; name a function of network, images and labels"
         )
-    made: Callable[..., Any] = function
-    return made
+    custom: Callable[..., Any] = function
+    return custom
 
 
 @cache
@@ -58,25 +63,25 @@ def _registered(place: str) -> Callable[..., Any]:
 
 
 def arguments_of(attack: ResolvedAttack, generator: torch.Generator) -> dict[str, Any]:
-    """Return those keyword arguments that the attack's function names; AATError for an option that it does not name."""
+    """Return the keyword arguments that the attack's function accepts; AATError for an option that it does not."""
     name, options = f"attack.kind={attack.kind}", dict(attack.options)
-    offered: dict[str, Any] = {"epsilon": attack.epsilon, "generator": generator}
+    available: dict[str, Any] = {"epsilon": attack.epsilon, "generator": generator}
     if not attack.spec.custom:
-        offered |= {"steps": attack.steps, "step_size": attack.step_size, "random_start": attack.random_start}
+        available |= {"steps": attack.steps, "step_size": attack.step_size, "random_start": attack.random_start}
     with blamed(name, "has no signature that can be read"):
         parameters = inspect.signature(attack_function(attack)).parameters.values()
-    by_keyword = {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    by_keyword = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     if not takes_all and (unknown := [option for option in options if option not in by_keyword]):
         raise AATError(f"{name} takes no argument {unknown[0]!r}; correct attack.options or the function")
-    return options | {argument: value for argument, value in offered.items() if argument in by_keyword}
+    return options | {argument: value for argument, value in available.items() if argument in by_keyword}
 
 
 def checked_x_adv(x_adv: object, images: Tensor, attack: ResolvedAttack, name: str) -> Tensor:
-    """Return what a custom attack made of `images` if it is an x′: in the ε-ball and in [0, 1]; else AATError."""
+    """Return a custom attack's result if it is an x′ in the ε-ball and in [0, 1]; else raise AATError."""
     if not isinstance(x_adv, Tensor) or x_adv.shape != images.shape:
-        got = tuple(x_adv.shape) if isinstance(x_adv, Tensor) else type(x_adv).__name__
-        raise AATError(f"{name} returned {got} for images {tuple(images.shape)}; return x′ of the same shape")
+        actual = tuple(x_adv.shape) if isinstance(x_adv, Tensor) else type(x_adv).__name__
+        raise AATError(f"{name} returned {actual} for images {tuple(images.shape)}; return x′ of the same shape")
     x_adv = x_adv.detach().to(images)
     if not bool(torch.isfinite(x_adv).all()) or float(x_adv.min()) < 0 or float(x_adv.max()) > 1:
         raise AATError(f"{name} returned pixels that are not in [0, 1]; clip x′")

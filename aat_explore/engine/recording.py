@@ -1,4 +1,4 @@
-"""What is kept of an epoch's perturbed images, for looking at: x′, and what the network that made it said of it."""
+"""The recorded perturbed images of an epoch: x′, and the losses and predictions of the network that it was made for."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +24,8 @@ class Recorded:
 class Recorder:
     """Keeps the first m perturbed images of an epoch on the device, as they are made.
 
-    The network is asked about x and x′ when x′ is made, in eval mode: before the epoch's training, or on the fly in the
-    batch, of the augmented images if they are. That is 2m images more to look at, and changes nothing else.
+    Losses and predictions of x and x′ are taken in eval mode when x′ is made: before the epoch's training, or on the
+    fly in the batch, then of the augmented images. That is 2m images more to classify, and changes nothing else.
     """
 
     def __init__(self, count: int, shape: torch.Size, device: torch.device) -> None:
@@ -37,22 +37,22 @@ class Recorder:
         return len(self._x_adv)
 
     def keep(
-        self, network: nn.Module, places: Tensor, x_adv: Tensor, seen: tuple[Tensor, Tensor], labels: Tensor
+        self, network: nn.Module, slots: Tensor, x_adv: Tensor, inputs: tuple[Tensor, Tensor], labels: Tensor
     ) -> None:
-        """Keep x′ (k, C, H, W) of the samples at `places` (k,) in K; `seen` are x and x′ as the network sees them."""
-        self._x_adv[places] = x_adv
+        """Keep x′ (k, C, H, W) of the samples at places `slots` (k,) in K; `inputs` are x and x′ as classified."""
+        self._x_adv[slots] = x_adv
         size = chunk_size(x_adv.device)
         with attacked(network), torch.no_grad():
-            for column, images in enumerate(seen):
-                for start in range(0, len(places), size):
-                    here = slice(start, start + size)
-                    logits = wide(network(images[here]))
-                    losses = F.cross_entropy(logits, labels[here].to(logits.device), reduction="none")
-                    self._losses[places[here], column] = losses.to(self._losses)
-                    self._classes[places[here], column] = logits.argmax(1).to(self._classes)
+            for column, images in enumerate(inputs):
+                for start in range(0, len(slots), size):
+                    part = slice(start, start + size)
+                    logits = wide(network(images[part]))
+                    losses = F.cross_entropy(logits, labels[part].to(logits.device), reduction="none")
+                    self._losses[slots[part], column] = losses.to(self._losses)
+                    self._classes[slots[part], column] = logits.argmax(1).to(self._classes)
 
     def recorded(self) -> Recorded:
-        """Return what was kept; x′ rounded to 1/255."""
+        """Return the recorded images, rounded to 1/255, with losses and classes."""
         return Recorded(
             (self._x_adv * 255).round().byte().cpu().numpy(),
             self._losses.cpu().numpy(),

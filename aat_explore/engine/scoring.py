@@ -1,4 +1,6 @@
-"""Where an epoch's scores come from: a pass over all samples, or the training steps of the epoch before."""
+"""Where an epoch's scores come from: a pass over all samples, or the training steps of the previous epoch."""
+
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -14,11 +16,11 @@ from aat_explore.engine.streams import global_stream, stream
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays
 
-CALIBRATION = 250
+CALIBRATION = 250  # clean samples that set the scale of K's scores, see `Scorer`
 
 
 def score_of(name: str) -> Score:
-    """Return the built-in or own score of that name; AATError if it cannot be imported or is no function."""
+    """Return the built-in or custom score of that name; AATError if it cannot be imported or is not callable."""
     score: Score = BUILT_IN[name] if name in BUILT_IN else imported("score", name)
     if not callable(score):
         raise AATError(f"score={name} is a {type(score).__name__}; name a function of network, images and labels")
@@ -26,22 +28,22 @@ def score_of(name: str) -> Score:
 
 
 class Scorer:
-    """The gradient norms g′ of all T samples, or another score in their place, as an epoch's draw takes them.
+    """The scores of all T samples that an epoch draws from: the gradient norms g′, or another score.
 
-    - `scoring="epoch-start"` (the paper): one pass over all T with the network as it is when the epoch starts. It is
-      exact, and costs 2 passes over T where a training epoch costs 3; `score_every` = k makes it every k-th epoch's.
-    - `scoring="carry-over"` (ours): the norms are by-products of the epoch before. A training step's backward pass is
-      taken one layer further, to the pixels, and gᵢ = B·∇ₓᵢ(mean loss) of the clean samples is kept: the factor B
-      undoes the mean, without which a shorter last batch would weigh more. Without norms at hand, in the first epoch,
-      all T are scored. Against the paper's: the network moves within the epoch, so a norm is up to one epoch old;
-      dropout and train-mode BatchNorm act in it, which makes it noisy and on the whole larger; augmented images are
-      differentiated as augmented. And what was seen perturbed has no norm at x, while that at x′ is of another size
-      altogether. So K is scored again after the epoch, by the network of the next epoch's start, and put on the scale
-      of the others by `CALIBRATION` of them that are scored again too. Measured on 20,000 images of Fashion-MNIST,
-      n = 3,636: without the second scoring p was 0.33 off in total variation, without the scale 0.24, with both 0.20;
-      exact norms one epoch old were 0.19 off.
+    - `scoring="epoch-start"` (the paper): one pass over all T with the epoch-start network. It is exact, and costs 2
+      passes over T where a training epoch costs 3; with `score_every` = k it is made every k-th epoch.
+    - `scoring="carry-over"` (ours): the norms are by-products of the previous epoch. A training step's backward pass
+      goes one layer further, to the pixels, and gᵢ = B·∇ₓᵢ(mean loss) of the clean samples is kept: the factor B
+      undoes the mean, without which a shorter last batch would weigh more. In the first epoch, without norms, all T
+      are scored. Unlike the paper's, a norm is up to one epoch old, because the network changes within the epoch; it
+      is noisy and mostly larger, because dropout and train-mode BatchNorm are active; and augmented images are
+      differentiated as augmented. A perturbed sample has no norm at x, and that at x′ is of a different size. So K is
+      scored again after the epoch, by the network of the next epoch's start, and rescaled to the others by
+      `CALIBRATION` of them that are scored again too. Measured on 20,000 images of Fashion-MNIST, n = 3,636: the total
+      variation from the exact p was 0.33 without the second scoring, 0.24 without the rescaling, 0.20 with both, and
+      0.19 for exact norms one epoch old.
 
-    Another score than gradient-norm is always a pass of its own, and leaves FGSM no signs.
+    Any score but gradient-norm takes a separate pass, which computes no signs for FGSM.
     """
 
     def __init__(self, config: RunConfig, network: nn.Module, training: ImageSet) -> None:
@@ -50,46 +52,52 @@ class Scorer:
         self.norms: Tensor | None = None
 
     def scores(self, epoch: int) -> tuple[Tensor, Tensor | None]:
-        """Return the scores (T,) float64 to draw from and, if they are fresh and FGSM can use them, gradient signs."""
+        """Return the scores (T,) float64 to draw from and, if just computed and FGSM can use them, gradient signs."""
         signs = None
-        every = 0 if self.config.scoring == "carry-over" else self.config.score_every
-        if self.norms is None or (every and (epoch - self.config.warmup_epochs - 1) % every == 0):
+        match self.config.scoring:
+            case "carry-over":
+                is_due = False
+            case "epoch-start":
+                is_due = (epoch - self.config.warmup_epochs - 1) % self.config.score_every == 0
+            case _:
+                assert_never(self.config.scoring)
+        if self.norms is None or is_due:
             device = self.training.images.device
-            with global_stream(self.config.seed, "score", epoch, device):  # for an own score that takes chances
+            with global_stream(self.config.seed, "score", epoch, device):  # for a custom score that is random
                 self.norms, signs = self.pass_over_all()
         return self.norms, signs
 
     def pass_over_all(self) -> tuple[Tensor, Tensor | None]:
-        """Score every sample; return the norms (T,) and, if FGSM can reuse them, the gradients' signs as int8.
+        """Score every sample; return the scores (T,) and, if FGSM can reuse them, the gradients' signs as int8.
 
-        The signs take a quarter of the gradients' memory (43 MB for MNIST, 123 MB for CIFAR10) and make perturbing
-        free; recomputing them for K alone would cost another 2n/T passes.
+        The signs take a quarter of the gradients' memory (43 MB for MNIST, 123 MB for CIFAR10) and save
+        the 2n/T passes that perturbing K would cost.
         """
         images, labels = self.training.images, self.training.labels
         size = chunk_size(images.device)
         if self.score != "gradient-norm":
             score, name = score_of(self.score), f"score={self.score}"
             return score_all(score, self.network, images, labels, batch_size=size, name=name), None
-        keep = self.config.reuses_scoring_gradient
-        signs = torch.empty(images.shape, dtype=torch.int8, device=images.device) if keep else None
-        norms = []
+        reuses = self.config.reuses_scoring_gradient
+        signs = torch.empty(images.shape, dtype=torch.int8, device=images.device) if reuses else None
+        parts = []
         for rows, gradient in input_gradients(self.network, images, labels, batch_size=size):
-            norms.append(l2_norms(gradient))
+            parts.append(l2_norms(gradient))
             if signs is not None:
                 signs[rows] = gradient.sign()
-        scored = torch.cat(norms)
-        check_finite(scored)
-        return scored, signs
+        norms = torch.cat(parts)
+        check_finite(norms)
+        return norms, signs
 
     def collects(self, epoch: int) -> bool:
-        """Whether the training steps of this epoch are to collect norms for the next."""
+        """Whether the training steps of this epoch collect norms for the next."""
         config = self.config
         return config.scoring == "carry-over" and config.samples and epoch >= config.warmup_epochs
 
     def carry(self, collected: Tensor, drawn: Tensor, epoch: int) -> None:
-        """Take the norms (T,) that an epoch's steps collected, and score anew those whose images it saw perturbed."""
+        """Take the norms (T,) collected in an epoch's steps; score again the samples that were only seen perturbed."""
         norms = collected
-        if len(drawn) and self.config.drawn_samples == "replace":  # otherwise each was seen clean as well
+        if len(drawn) and self.config.drawn_samples == "replace":  # "add" and "half" also train on the clean images
             norms = collected.clone()
             norms[drawn.to(norms.device)] = self._exact(drawn) * self._scale(collected, drawn, epoch)
         check_finite(norms)
@@ -97,31 +105,31 @@ class Scorer:
 
     def _exact(self, rows: Tensor) -> Tensor:
         images = self.training.images
-        here = rows.to(images.device)
+        rows = rows.to(images.device)
         return gradient_norms(
-            self.network, images[here], self.training.labels[here], batch_size=chunk_size(images.device)
+            self.network, images[rows], self.training.labels[rows], batch_size=chunk_size(images.device)
         )
 
     def _scale(self, collected: Tensor, drawn: Tensor, epoch: int) -> Tensor:
-        """Return how much larger collected norms are than exact ones, by some samples that were not perturbed."""
-        clean = torch.ones(len(collected), dtype=torch.bool)
-        clean[drawn] = False
-        rows = clean.nonzero().flatten()
+        """Return the ratio of collected to exact norms, estimated on some samples that were not perturbed."""
+        is_clean = torch.ones(len(collected), dtype=torch.bool)
+        is_clean[drawn] = False
+        rows = is_clean.nonzero().flatten()
         if len(rows) == 0:
             return torch.ones((), dtype=collected.dtype, device=collected.device)
-        chosen = torch.randperm(len(rows), generator=stream(self.config.seed, "calibration", epoch))[:CALIBRATION]
-        rows = rows[chosen]
+        order = torch.randperm(len(rows), generator=stream(self.config.seed, "calibration", epoch))
+        rows = rows[order[:CALIBRATION]]
         exact = self._exact(rows).sum()
         return torch.where(exact > 0, collected[rows.to(collected.device)].sum() / exact, 1.0)
 
     def state(self) -> Arrays:
-        """Return what a resumed run needs to go on as if it had not been cut off."""
-        held = self.config.scoring == "carry-over" or self.config.score_every > 1
-        return {"gradient_norms": self.norms.cpu().numpy()} if held and self.norms is not None else {}
+        """Return what a resumed run needs to equal an uninterrupted one."""
+        is_needed = self.config.scoring == "carry-over" or self.config.score_every > 1
+        return {"gradient_norms": self.norms.cpu().numpy()} if is_needed and self.norms is not None else {}
 
     def load(self, state: Arrays) -> None:
-        """Take back what `state` returned."""
+        """Restore what `state` returned."""
         if "gradient_norms" in state:
             norms = torch.from_numpy(np.array(state["gradient_norms"]))
             device = self.training.images.device
-            self.norms = norms if device.type == "mps" else norms.to(device)  # where a pass leaves them
+            self.norms = norms if device.type == "mps" else norms.to(device)  # where a scoring pass leaves them

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -20,10 +21,10 @@ from aat_explore.errors import AATError
 
 @dataclass(frozen=True)
 class Trained:
-    """What an epoch of training leaves besides the network.
+    """The results of an epoch's training, besides the network.
 
-    `losses` as in `EpochMetrics`; `recorded` of the first perturbed images of K; `norms` (T,) float64, the gradient
-    norms collected, arbitrary for samples that were only seen perturbed; None if not asked for.
+    `losses` are as in `EpochMetrics`; `recorded` holds the first perturbed images of K; `norms` (T,) float64 are the
+    collected gradient norms, arbitrary for samples that were only seen perturbed, or None if not collected.
     """
 
     losses: dict[str, float | None]
@@ -33,22 +34,22 @@ class Trained:
 
 @dataclass(frozen=True)
 class Samples:
-    """A batch ready for the network: N images of `count` samples, with N > count where one is seen clean and perturbed.
+    """A batch for the network: N images of `count` samples, N > count if some are seen both clean and perturbed.
 
-    `drawn` (N,) tells the losses of K from those of the rest; `clean_of` (N,) is the row whose clean image each one is,
-    T for x′; `shares` (N,) are the images' weights in the mean, 1 if None.
+    `is_drawn` (N,) marks the images of samples in K; `clean_of` (N,) is the row whose clean image it is, T for x′;
+    `shares` (N,) are the images' weights in the mean, 1 if None.
     """
 
     images: Tensor
     labels: Tensor
-    drawn: Tensor
+    is_drawn: Tensor
     clean_of: Tensor
     count: int
     shares: Tensor | None = None
 
 
 class TrainingPass:
-    """One epoch's optimiser steps. Batches are put together on the device, from tables sent there once an epoch."""
+    """One epoch's optimiser steps. Batches are assembled on the device, from tables sent there once an epoch."""
 
     def __init__(
         self, config: RunConfig, network: nn.Module, optimizer: torch.optim.Optimizer, training: ImageSet
@@ -56,10 +57,12 @@ class TrainingPass:
         self.config, self.network, self.optimizer, self.training = config, network, optimizer, training
         self.device = training.images.device
         precision = torch.float32 if self.device.type == "mps" else torch.float64
-        # What steps add to stays in place, so that a captured step finds it at the same address in every epoch.
-        self._sums = torch.zeros(2, dtype=precision, device=self.device)  # losses of the drawn, of the rest
-        self._norms = torch.zeros(len(training) + 1, dtype=precision, device=self.device)  # of clean rows; last: x′
-        self._nowhere = torch.tensor(len(training), device=self.device)
+        # Steps add to tensors that stay in place: a captured step needs the same addresses in every epoch.
+        self._sums = torch.zeros(2, dtype=precision, device=self.device)  # losses of K, of the rest
+        self._norms = torch.zeros(
+            len(training) + 1, dtype=precision, device=self.device
+        )  # of clean rows; the last is a bin for x′
+        self._no_row = torch.tensor(len(training), device=self.device)
         self._x_adv = torch.zeros(0, *training.images.shape[1:], device=self.device)
         self._steps = {
             (mixed, collect): Captured(partial(self._step, mixed=mixed, collect=collect))
@@ -79,12 +82,12 @@ class TrainingPass:
         """Train on the epoch's samples, with x′ of the samples `drawn`, int64 (|K|,) on the CPU.
 
         `x_adv` float32 (|K|, C, H, W) on the device; without it the samples of K are perturbed in their batch, by the
-        network as it is then, with random starts from `generator`. Raises AATError if the loss is not finite.
+        current network, with random starts from `generator`. Raises AATError if the loss is not finite.
         """
         config, num_train = self.config, len(self.training)
         recorder = Recorder(min(config.num_recorded, len(drawn)), self.training.images.shape[1:], self.device)
         if x_adv is not None:
-            self._hold(x_adv)
+            self._store(x_adv)
             self._record_first(drawn, x_adv, recorder)
         self._sums.zero_()
         num_samples = num_train + (len(drawn) if config.drawn_samples == "add" else 0)
@@ -106,16 +109,16 @@ class TrainingPass:
                 if x_adv is not None and config.drawn_samples != "half":
                     tables = (augmentation.top, augmentation.left, augmentation.flip) if augmentation else ()
                     step = self._steps[len(drawn) > 0, collect]
-                    # A captured step would repeat what an own network once decided in Python, so that is not captured.
-                    fixed = len(batch.rows) == config.batch_size and config.model in NETWORKS
-                    (step if fixed else step.function)(batch.rows, batch.slots, *tables)
+                    # A captured step would freeze what a custom network decides in Python, so that is not captured.
+                    can_capture = len(batch.rows) == config.batch_size and config.model in NETWORKS
+                    (step if can_capture else step.function)(batch.rows, batch.slots, *tables)
                 else:
                     self._uneven_step(batch, augmentation, x_adv, generator, recorder, collect=collect)
         losses = self._losses(num_samples, len(drawn), epoch)
         return Trained(losses, recorder.recorded(), wide(self._norms[:-1]).clone() if collect else None)
 
-    def _hold(self, x_adv: Tensor) -> None:
-        if self.device.type != "cuda":  # nothing is captured there, so no address matters
+    def _store(self, x_adv: Tensor) -> None:
+        if self.device.type != "cuda":  # nothing is captured there, so the address may change
             self._x_adv = x_adv
             return
         if len(self._x_adv) < len(x_adv):
@@ -125,14 +128,14 @@ class TrainingPass:
         self._x_adv[: len(x_adv)] = x_adv
 
     def _step(self, rows: Tensor, slots: Tensor, *augmentation: Tensor, mixed: bool, collect: bool) -> None:
-        """Take one step with x′ in the place of x, where the epoch has any (`mixed`). All shapes are fixed."""
-        images, drawn = clean_pixels(self.training, rows), slots >= 0
+        """Take one step, with x′ in place of x where K is not empty (`mixed`). All shapes are fixed."""
+        images, is_drawn = clean_pixels(self.training, rows), slots >= 0
         if mixed:
-            images = torch.where(drawn[:, None, None, None], self._x_adv[slots.clamp(min=0)], images)
+            images = torch.where(is_drawn[:, None, None, None], self._x_adv[slots.clamp(min=0)], images)
         if augmentation:
             images = Augmentation(*augmentation)(images)
-        clean_of = torch.where(drawn, self._nowhere, rows)
-        self._update(Samples(images, self.training.labels[rows], drawn, clean_of, len(rows)), collect=collect)
+        clean_of = torch.where(is_drawn, self._no_row, rows)
+        self._update(Samples(images, self.training.labels[rows], is_drawn, clean_of, len(rows)), collect=collect)
 
     def _uneven_step(
         self,
@@ -144,8 +147,8 @@ class TrainingPass:
         *,
         collect: bool,
     ) -> None:
-        """Take one step where the number of perturbed samples gives the work its shape: on the fly, and "half"."""
-        rows, positions, drawn = batch.rows, batch.drawn.to(self.device), batch.slots >= 0
+        """Take one step whose shapes depend on the number of perturbed samples: on the fly, and "half"."""
+        rows, positions, is_drawn = batch.rows, batch.positions.to(self.device), batch.slots >= 0
         images, labels = clean_pixels(self.training, rows), self.training.labels[rows]
         if augmentation:
             images = augmentation(images)
@@ -157,18 +160,21 @@ class TrainingPass:
             clean, attack = perturbed, self.config.resolved_attack
             perturbed = perturb(self.network, clean, labels[positions], attack, generator)
             self._record(batch, perturbed, clean, augmentation, recorder)
-        if self.config.drawn_samples == "half":  # (clean + adv)/2 for each drawn sample, as one batch of B + k
-            samples = Samples(
-                torch.cat([images, perturbed]),
-                torch.cat([labels, labels[positions]]),
-                torch.cat([drawn, drawn[positions]]),
-                torch.cat([rows, self._nowhere.expand(len(positions))]),
-                len(rows),
-                torch.cat([torch.where(drawn, 0.5, 1.0), torch.full(positions.shape, 0.5, device=self.device)]),
-            )
-        else:
-            images = images.index_copy(0, positions, perturbed)
-            samples = Samples(images, labels, drawn, torch.where(drawn, self._nowhere, rows), len(rows))
+        match self.config.drawn_samples:
+            case "half":  # (clean + adv)/2 for each drawn sample, as one batch of B + k
+                samples = Samples(
+                    torch.cat([images, perturbed]),
+                    torch.cat([labels, labels[positions]]),
+                    torch.cat([is_drawn, is_drawn[positions]]),
+                    torch.cat([rows, self._no_row.expand(len(positions))]),
+                    len(rows),
+                    torch.cat([torch.where(is_drawn, 0.5, 1.0), torch.full(positions.shape, 0.5, device=self.device)]),
+                )
+            case "replace" | "add":
+                images = images.index_copy(0, positions, perturbed)
+                samples = Samples(images, labels, is_drawn, torch.where(is_drawn, self._no_row, rows), len(rows))
+            case _:
+                assert_never(self.config.drawn_samples)
         self._update(samples, collect=collect)
 
     def _update(self, samples: Samples, *, collect: bool) -> None:
@@ -182,35 +188,35 @@ class TrainingPass:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.sum() / samples.count)
         self.optimizer.step()
-        if images.grad is not None:  # of the mean: a sample's own is B times that, and its share of a sample less
+        if images.grad is not None:  # of the mean loss: undo its 1/B and the image's share
             norms = l2_norms(images.grad) * samples.count
             norms = norms if samples.shares is None else norms / samples.shares.to(norms.device)
             self._norms.index_copy_(0, samples.clean_of, norms.to(self._norms))
         losses = losses.detach().to(self._sums.dtype)
-        of_drawn = torch.where(samples.drawn, losses, 0.0).sum()
-        self._sums += torch.stack([of_drawn, losses.sum() - of_drawn])
+        drawn_loss = torch.where(samples.is_drawn, losses, 0.0).sum()
+        self._sums += torch.stack([drawn_loss, losses.sum() - drawn_loss])
 
     def _record_first(self, drawn: Tensor, x_adv: Tensor, recorder: Recorder) -> None:
-        """Record x′ (|K|, C, H, W) of the first samples of K, made for the whole epoch by the network as it is now."""
+        """Record x′ (|K|, C, H, W) of the first samples of K, made once an epoch by the epoch-start network."""
         rows, first = drawn[: len(recorder)].to(self.device), x_adv[: len(recorder)]
-        places = torch.arange(len(recorder), device=self.device)
-        seen = (clean_pixels(self.training, rows), first)
-        recorder.keep(self.network, places, first, seen, self.training.labels[rows])
+        slots = torch.arange(len(recorder), device=self.device)
+        inputs = (clean_pixels(self.training, rows), first)
+        recorder.keep(self.network, slots, first, inputs, self.training.labels[rows])
 
     def _record(
         self, batch: Batch, perturbed: Tensor, images: Tensor, augmentation: Augmentation | None, recorder: Recorder
     ) -> None:
-        """Record x′ of the first samples of K; an augmented δ is moved back onto the sample's own image."""
-        positions = batch.drawn.to(self.device)
-        places = batch.slots[positions]
-        shown = (places < len(recorder)).nonzero().flatten()
-        if len(shown) == 0:
+        """Record x′ of the first samples of K; the δ of an augmented image is moved back onto the original."""
+        positions = batch.positions.to(self.device)
+        slots = batch.slots[positions]
+        first = (slots < len(recorder)).nonzero().flatten()
+        if len(first) == 0:
             return
-        positions, places, x_adv, clean = positions[shown], places[shown], perturbed[shown], images[shown]
-        rows, seen = batch.rows[positions], (clean, x_adv)
+        positions, slots, x_adv, clean = positions[first], slots[first], perturbed[first], images[first]
+        rows, inputs = batch.rows[positions], (clean, x_adv)
         if augmentation:
             x_adv = clean_pixels(self.training, rows) + augmentation[positions].undo(x_adv - clean)
-        recorder.keep(self.network, places, x_adv, seen, self.training.labels[rows])
+        recorder.keep(self.network, slots, x_adv, inputs, self.training.labels[rows])
 
     def _losses(self, num_samples: int, num_drawn: int, epoch: int) -> dict[str, float | None]:
         drawn_loss, rest_loss = self._sums.tolist()

@@ -1,4 +1,4 @@
-"""Random streams: every use of chance in a run has its own, derived from the run's seed, the use and the epoch.
+"""Random streams: each use of random numbers has a separate one, derived from the run's seed, the use and the epoch.
 
 Nothing random is carried from epoch to epoch, so a resumed run needs no saved generator state, and the draw of epoch 42
 can be repeated alone from its cached distribution.
@@ -16,18 +16,18 @@ Use = Literal["init", "shuffle", "draw", "attack", "augmentation", "dropout", "v
 
 
 def stream_seed(seed: int, use: Use, epoch: int = 0) -> int:
-    """Return the 63-bit seed of one stream; a hash, so that neighbouring seeds and epochs share nothing."""
+    """Return the 63-bit seed of one stream; a hash, so that streams of neighbouring seeds and epochs are unrelated."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{use}/{epoch}".encode()).digest()[:8], "big") >> 1
 
 
 def stream(seed: int, use: Use, epoch: int = 0) -> torch.Generator:
-    """Return a generator on the CPU, so that every device sees the same random numbers."""
+    """Return a generator on the CPU, so that the random numbers are the same for every device."""
     return torch.Generator().manual_seed(stream_seed(seed, use, epoch))
 
 
 @contextmanager
 def global_stream(seed: int, use: Use, epoch: int = 0, device: torch.device = CPU) -> Iterator[None]:
-    """Seed the global generators of CPU and device for what takes no other (initialisation, dropout); restore both."""
+    """Seed the global generators of CPU and device, which initialisation and dropout use; restore both on exit."""
     value = stream_seed(seed, use, epoch)
     mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

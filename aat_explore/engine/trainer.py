@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from aat_explore.records import Arrays, EpochMetrics, EpochRecord
 
 @dataclass(frozen=True)
 class Resume:
-    """Where a cut-off run goes on: its last committed epoch, and the arrays of that epoch's checkpoint."""
+    """Where an interrupted run resumes: its last committed epoch, and the arrays of that epoch's checkpoint."""
 
     epoch: int
     weights: Arrays
@@ -33,9 +34,9 @@ class Resume:
 
 @dataclass(frozen=True)
 class Picks:
-    """Steps 1 to 3 of an epoch: the distribution (T,) if one was drawn from, K (|K|,) on the CPU, and the shortfall.
+    """Steps 1 to 3 of an epoch: the distribution (T,) if K is random, K = `drawn` (|K|,) on the CPU, and the shortfall.
 
-    `signs` int8 (T, C, H, W) are those of the gradients that scoring computed, where FGSM can reuse them.
+    `signs` int8 (T, C, H, W) are those of the gradients that scoring computed, if FGSM can reuse them.
     """
 
     probabilities: Tensor | None
@@ -50,8 +51,8 @@ def train(
 ) -> Iterator[EpochRecord]:
     """Yield one `EpochRecord` after each epoch of Algorithm 1, on the device where `training` lives.
 
-    Raises AATError if n exceeds T, if the loss or a score stops being finite, or if every score is zero. Own networks
-    and scores are taken as they are: `admission.admit` tries them.
+    Raises AATError if n exceeds T, if the loss or a score stops being finite, or if every score is zero. Custom
+    networks and scores are not checked here; `admission.admit` does that.
     """
     trainer = Trainer(config, training, validation, num_classes, resume)
     for epoch in range(1 + (resume.epoch if resume else 0), config.epochs + 1):
@@ -59,7 +60,7 @@ def train(
 
 
 class Trainer:
-    """The network, its optimiser and its scorer: all that lives from one epoch to the next."""
+    """The network, its optimiser and its scorer: everything that persists from one epoch to the next."""
 
     def __init__(
         self, config: RunConfig, training: ImageSet, validation: ImageSet, num_classes: int, resume: Resume | None
@@ -83,15 +84,19 @@ class Trainer:
     def _make_optimizer(self) -> torch.optim.Optimizer:
         config, parameters, on_cuda = self.config, self.network.parameters(), self.device.type == "cuda"
         fused = on_cuda or self.device.type == "cpu"
-        # A captured step reads the learning rate, and Adam its count of steps, from the device.
+        # A captured step reads the learning rate, and Adam its step count, from the device.
         lr = torch.tensor(config.lr, device=self.device) if on_cuda else config.lr
-        if config.optimizer == "adam":
-            return torch.optim.Adam(
-                parameters, lr=lr, weight_decay=config.weight_decay, fused=fused, capturable=on_cuda
-            )
-        return torch.optim.SGD(
-            parameters, lr=lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused
-        )
+        match config.optimizer:
+            case "adam":
+                return torch.optim.Adam(
+                    parameters, lr=lr, weight_decay=config.weight_decay, fused=fused, capturable=on_cuda
+                )
+            case "sgd":
+                return torch.optim.SGD(
+                    parameters, lr=lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused
+                )
+            case _:
+                assert_never(config.optimizer)
 
     def _set_learning_rate(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
@@ -101,16 +106,22 @@ class Trainer:
                 group["lr"] = lr
 
     def learning_rate(self, epoch: int) -> float:
-        """The learning rate of an epoch: divided by 10 after each milestone's share of the epochs."""
-        passed = len([share for share in self.config.lr_milestones if epoch - 1 >= share * self.config.epochs])
-        return self.config.lr * 0.1**passed
+        """Return the learning rate of an epoch: divided by 10 after each milestone's share of the epochs."""
+        num_passed = len([share for share in self.config.lr_milestones if epoch - 1 >= share * self.config.epochs])
+        return self.config.lr * 0.1**num_passed
 
     def algorithm_1(self, epoch: int, watch: Stopwatch) -> tuple[Picks, Trained]:
-        """Run the steps of Algorithm 1 for one epoch, counted from 1; what comes after is not the paper's."""
+        """Run the steps of Algorithm 1 for one epoch, counted from 1, without validation and records."""
         self._set_learning_rate(self.learning_rate(epoch))
         picks = self.pick(epoch, watch)
         attack_stream = stream(self.config.seed, "attack", epoch)
-        x_adv = None if self.config.perturbing_network == "on-the-fly" else self.perturb_drawn(picks, attack_stream)
+        match self.config.perturbing_network:
+            case "on-the-fly":
+                x_adv = None
+            case "epoch-start":
+                x_adv = self.perturb_drawn(picks, attack_stream)
+            case _:
+                assert_never(self.config.perturbing_network)
         watch.lap("perturb")
         collect = self.scorer.collects(epoch)
         trained = self.training_pass.run(epoch, picks.drawn, x_adv, attack_stream, collect=collect)
@@ -124,7 +135,7 @@ class Trainer:
         """Run one epoch, counted from 1, and return its record."""
         watch = Stopwatch(self.device)
         picks, trained = self.algorithm_1(epoch, watch)
-        validated = self.validate(epoch)
+        accuracies = self.validate(epoch)
         watch.lap("validate")
         weights = weights_of(self.network)
         training_state = {**state_of(self.optimizer), **self.scorer.state(), **self.code}
@@ -135,7 +146,7 @@ class Trainer:
             epoch=epoch,
             lr=self.learning_rate(epoch),
             **trained.losses,
-            **validated,
+            **accuracies,
             num_drawn=len(drawn),
             shortfall=picks.shortfall,
             sum_gradient_norms=picks.sum_gradient_norms,
@@ -147,36 +158,36 @@ class Trainer:
             device=describe(self.device),
             num_threads=torch.get_num_threads(),
         )
-        shown = trained.recorded
+        recorded = trained.recorded
         return EpochRecord(
             metrics=metrics,
             probabilities=p,
             drawn=drawn,
-            x_adv=shown.x_adv,
-            recorded_losses=shown.losses,
-            recorded_classes=shown.classes,
+            x_adv=recorded.x_adv,
+            recorded_losses=recorded.losses,
+            recorded_classes=recorded.classes,
             weights=weights,
             training_state=training_state,
         )
 
     def pick(self, epoch: int, watch: Stopwatch) -> Picks:
-        """Steps 1 to 3: score the samples, and draw K; all samples for n = all, none for n = 0 and in warm-up."""
+        """Steps 1 to 3: score the samples and draw K; all samples for n = all, none for n = 0 and in warm-up."""
         config, num_train = self.config, len(self.training)
         if config.num_perturbed == 0 or epoch <= config.warmup_epochs:
             return Picks(None, torch.arange(0))
         if config.num_perturbed == "all":
             return Picks(None, torch.arange(num_train))
-        norms, signs = self.scorer.scores(epoch)
+        scores, signs = self.scorer.scores(epoch)
         watch.lap("scoring")
-        p = probabilities(norms, norm_power=config.norm_power)
+        p = probabilities(scores, norm_power=config.norm_power)
         generator = stream(config.seed, "draw", epoch)
         drawn = draw(p, config.num_perturbed, generator=generator, replacement=config.replacement).cpu()
         shortfall = config.num_perturbed - len(drawn)
         if config.replacement:  # a sample drawn twice is perturbed once
-            first_seen = np.sort(np.unique(drawn.numpy(), return_index=True)[1])
-            drawn = drawn[torch.from_numpy(first_seen)]
+            first_positions = np.sort(np.unique(drawn.numpy(), return_index=True)[1])
+            drawn = drawn[torch.from_numpy(first_positions)]
         watch.lap("draw")
-        return Picks(p, drawn, shortfall, float(norms.sum()), signs)
+        return Picks(p, drawn, shortfall, float(scores.sum()), signs)
 
     def perturb_drawn(self, picks: Picks, generator: torch.Generator) -> Tensor:
         """Step 3: x′ of the samples in K under the epoch-start network, float32 (|K|, C, H, W)."""
@@ -186,24 +197,24 @@ class Trainer:
             rows = picks.drawn[start : start + size].to(self.device)
             images = clean_pixels(self.training, rows)
             if picks.signs is not None:
-                moved = move(images, picks.signs[rows], self.attack.epsilon)
+                perturbed = move(images, picks.signs[rows], self.attack.epsilon)
             else:
-                moved = perturb(self.network, images, self.training.labels[rows], self.attack, generator)
-            x_adv[start : start + len(rows)] = moved
+                perturbed = perturb(self.network, images, self.training.labels[rows], self.attack, generator)
+            x_adv[start : start + len(rows)] = perturbed
         return x_adv
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """Clean accuracy on validation; FGSM and quick PGD accuracy at the training ε on its first images."""
+        """Return validation accuracies: clean, and FGSM and quick PGD at the training ε on the first images."""
         config = self.config
         quick = self.validation.first(config.val_attack_images)
         pgd = AttackConfig(kind="pgd", steps=config.val_attack_steps).resolve(config.epsilon)
         correct = clean_correct(self.network, self.validation)
-        survived = robust_correct(self.network, quick, pgd, generator=stream(config.seed, "validation", epoch))
+        robust = robust_correct(self.network, quick, pgd, generator=stream(config.seed, "validation", epoch))
         return {
             "clean_accuracy_val": _share(correct),
             "clean_accuracy_attacked": _share(correct[: len(quick)]),
             "fgsm_accuracy_val": _share(fgsm_correct(self.network, quick, config.epsilon)),
-            "robust_accuracy_val": _share(survived),
+            "robust_accuracy_val": _share(robust),
         }
 
 

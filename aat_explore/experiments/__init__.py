@@ -1,8 +1,8 @@
-"""Engine meets store: one run trained, tested, checked, and looked at up close.
+"""Engine meets store: train, evaluate and check one run, and attack single images.
 
-    run.py         one config → one cached run, resumed if it was cut off, then evaluated
+    run.py         one config → one cached run, resumed if interrupted, then evaluated
     checking.py    one run's network under every check, and the report
-    lab.py         one image, one network, one attack; and several networks compared
+    lab.py         one attack on one image; a comparison of several networks
 
-Nothing here is about many runs or other processes; those are `jobs`.
+Many runs and other processes are the subject of `jobs`.
 """

@@ -1,4 +1,4 @@
-"""One run's network under every check; the report is stored with the run."""
+"""Run all robustness checks on a run's network; the report is stored with the run."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -33,8 +33,8 @@ def check(
     """Check a run's network after `epoch` (the last, if None), store the report with the run and return it.
 
     The first `images` of the test split are attacked at ε (the training ε, if None), and as many of the training split.
-    What was checked by the present rules is not checked again. Raises AATError as `experiment.evaluate` does, and for
-    images < 1 or ε outside (0, 1].
+    An existing report by the current rules is returned as it is. Raises AATError as `evaluate` does, and for images < 1
+    or ε outside (0, 1].
     """
     if images < 1:
         raise AATError(f"images={images} is less than 1; use e.g. 1000")
@@ -46,31 +46,31 @@ def check(
         network = placed(load_network(run, data, epoch), place)
         digest, library = digest_of_weights(weights_of(network)), _library()
         test, training = (image_set(split, place).first(images) for split in (data.test, data.train))
-        wanted = (epoch, epsilon, len(test), seed, digest, CHECKS_VERSION, library)
-        for made in writer.read().checks():
-            judged_by = made.rules, {name: made.versions.get(name) for name in library}
-            if (made.epoch, made.epsilon, made.num_images, made.seed, made.model_digest, *judged_by) == wanted:
-                return made
-        began, hear = perf_counter(), listener or Listener()
+        request = (epoch, epsilon, len(test), seed, digest, CHECKS_VERSION, library)
+        for old in writer.read().checks():
+            rules = old.rules, {name: old.versions.get(name) for name in library}
+            if (old.epoch, old.epsilon, old.num_images, old.seed, old.model_digest, *rules) == request:
+                return old
+        start_time, receiver = perf_counter(), listener or Listener()
         checks = check_robustness(
             network,
             test.images,
             test.labels,
             epsilon=epsilon,
             seed=seed,
-            progress=lambda done, total: hear.evaluating(done / (total + 1)),
+            progress=lambda done, total: receiver.evaluating(done / (total + 1)),
         )
         overfitting = training_against_test(
             Trial(network, test, epsilon, seed), Trial(network, training, epsilon, seed)
         )
-        hear.evaluating(1.0)
+        receiver.evaluating(1.0)
         report = CheckReport(
             epoch=epoch,
             epsilon=epsilon,
             num_images=len(test),
             checks=(*checks, overfitting),
             seed=seed,
-            seconds=perf_counter() - began,
+            seconds=perf_counter() - start_time,
             model_digest=digest,
             device=describe(place),
             num_threads=torch.get_num_threads(),

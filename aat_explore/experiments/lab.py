@@ -1,8 +1,7 @@
-"""One sample, one network, one attack, and what surrounds it: losses along ε and along the steps of PGD; and several
-networks under several attacks.
+"""One attack on one image, with the losses over ε and over PGD's steps; and several networks under several attacks.
 
-The whole grid of ε goes through the network as one batch: PGD-20 at 17 values of ε with StdCNN, and all else that an
-attack computes, takes 75 ms so, and 290 ms one ε after another (AMD EPYC, one thread, medians of 15).
+The whole grid of ε goes through the network as one batch: with StdCNN, an attack with PGD-20 at 17 values of ε takes
+75 ms, against 290 ms one ε at a time (AMD EPYC, one thread, medians of 15).
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,24 +34,24 @@ from aat_explore.views.recipes import title_of_test
 if TYPE_CHECKING:
     from aat_explore.views.widgets import AttackExplorer
 
-GRID = 17  # values of ε from 0 to twice the chosen one, which is in the middle
+GRID = 17  # values of ε from 0 to twice the chosen one, which is the middle one
 
 
 def load_network(run: Run, data: Dataset, epoch: int) -> nn.Module:
-    """Return a run's network after `epoch`, on the CPU, in eval mode, to be read by several threads at once.
+    """Return a run's network after `epoch`, on the CPU, in eval mode, safe to share between threads.
 
     Raises AATError as `experiment.load_network` does.
     """
     network = experiment.load_network(run, data, epoch)
-    return network.requires_grad_(False)  # so that `attacked` finds nothing to change, and sessions may share it
+    return network.requires_grad_(False)  # so that `attacked` changes nothing in a network that threads share
 
 
 def attack(network: nn.Module, image: UInt8, label: int | None, attempt: Attempt) -> Attacked:
     """Attack one image, uint8 (C, H, W), and return x′ with the losses around it.
 
-    The loss of `label` is raised, that of the predicted class if it is None. FGSM is one step of PGD of size ε from
-    the image itself; both are tried at `GRID` values of ε, and so is the attack of `attempt` if it is another one.
-    Raises AATError for ε outside [0, 1], steps < 1, or an attack that is unknown or fails.
+    The attack raises the loss of `label`, or of the predicted class if it is None. FGSM (one PGD step of size ε from
+    the image itself), PGD and the attack of `attempt` are tried at `GRID` values of ε. Raises AATError for ε outside
+    [0, 1], steps < 1, or an attack that is unknown or fails.
     """
     check_epsilon(attempt.epsilon)
     if attempt.steps < 1:
@@ -73,7 +72,7 @@ def attack(network: nn.Module, image: UInt8, label: int | None, attempt: Attempt
         losses = {kind: _losses(wide(network(batch)), labels) for kind, batch in batches.items()}
         other_start = _losses(wide(network(pgd[GRID:])), labels)
         after = wide(network(x_adv[None]))
-    slope = wide(gradient).abs()
+    magnitudes = wide(gradient).abs()
     return Attacked(
         attempt=attempt,
         clean=clean[0].numpy(),
@@ -85,8 +84,8 @@ def attack(network: nn.Module, image: UInt8, label: int | None, attempt: Attempt
         losses=losses,
         step_losses=np.array([*step_losses, losses["pgd"][GRID // 2]]),
         loss_other_start=float(other_start[0]),
-        gradient_l1=float(slope.sum()),
-        gradient_zeros=float((slope == 0).double().mean()),
+        gradient_l1=float(magnitudes.sum()),
+        gradient_zeros=float((magnitudes == 0).double().mean()),
     )
 
 
@@ -95,29 +94,29 @@ def compare(
 ) -> pd.DataFrame:
     """Attack several networks by several attacks of ε; a row each: network, attack, accuracy, least, most, images.
 
-    `images` (N, C, H, W) uint8 or float in [0, 1], `labels` (N,) int64; `attacks` as in `EvaluationConfig.attack`, but
-    for transfer, which needs another network. The first attack of each network is none,
-    `clean`; `least` to `most` is the 95 % interval, had other images been drawn (Wilson). Raises AATError for ε outside
-    [0, 1], an unknown attack, and for autoattack where pyautoattack is missing.
+    `images` (N, C, H, W) uint8 or float in [0, 1], `labels` (N,) int64; `attacks` as in `EvaluationConfig.attack`,
+    except transfer, which needs another network. The first row of each network has attack `clean`. `least` to `most`
+    is the 95 % interval over the draw of images (Wilson). Raises AATError for ε outside [0, 1], an unknown attack, and
+    for autoattack if pyautoattack is missing.
     """
     check_epsilon(epsilon)
     rows, data = [], ImageSet(images, labels)
     for name, network in networks.items():
         for kind in attacks:
             config = checked(EvaluationConfig, {"attack": kind})
-            clean, left = (int(correct.sum()) for correct in correct_at(network, data, config, (0.0, epsilon)))
-            found = {"clean": clean, title_of_test(described(config)): left}
-            rows += [(name, attack, n / len(data), *wilson_interval(n, len(data))) for attack, n in found.items()]
+            clean, robust = (int(correct.sum()) for correct in correct_at(network, data, config, (0.0, epsilon)))
+            counts = {"clean": clean, title_of_test(described(config)): robust}
+            rows += [(name, attack, n / len(data), *wilson_interval(n, len(data))) for attack, n in counts.items()]
     frame = pd.DataFrame(rows, columns=["network", "attack", "accuracy", "least", "most"])
     return frame.drop_duplicates(["network", "attack"], ignore_index=True).assign(images=len(data))
 
 
 def explorer(run: Run, data: Dataset) -> "AttackExplorer":
-    """Return a widget to attack images of the test split in a notebook, by the run's network after its last epoch.
+    """Return a notebook widget that attacks test images with the run's network after its last epoch.
 
     Raises AATError as `load_network` does.
     """
-    from aat_explore.views.widgets import AttackExplorer  # ipywidgets, which the dashboard need not wait for
+    from aat_explore.views.widgets import AttackExplorer  # imports ipywidgets, which the dashboard does not need
 
     return AttackExplorer(run, data, partial(attack, load_network(run, data, run.epoch)))
 
@@ -125,10 +124,10 @@ def explorer(run: Run, data: Dataset) -> "AttackExplorer":
 def _pgd_along(
     network: nn.Module, clean: Tensor, labels: Tensor, epsilons: Sequence[float], attempt: Attempt
 ) -> tuple[Tensor, list[float]]:
-    """PGD on one image for several ε in one batch: x′ (len(epsilons), C, H, W), the last from the other kind of start.
+    """Return x′ (len(epsilons), C, H, W) of PGD on one image for several ε in one batch, and losses at the middle ε.
 
-    Row k is `attacks.pgd` at the k-th ε with the same seed. Also the losses at ε, in the middle of the grid, at the
-    start and after each step but the last.
+    Row k is `attacks.pgd` at the k-th ε with the same seed; the last starts at random if the others do not, and vice
+    versa. The losses are those at the start and after each step but the last.
     """
     starts = [attempt.random_start] * (len(epsilons) - 1) + [not attempt.random_start]
     x_adv = torch.cat(
@@ -148,19 +147,19 @@ def _pgd_along(
 
 
 def _along(network: nn.Module, clean: Tensor, labels: Tensor, epsilons: Sequence[float], attempt: Attempt) -> Tensor:
-    """x′ of one image by any attack, one ε after another from the same seed: (len(epsilons), C, H, W)."""
+    """Return x′ (len(epsilons), C, H, W) of one image by any attack, one ε at a time from the same seed."""
     steps = attempt.steps if spec_of(attempt.kind).steps is not None else None
     options = attempt.options
     attacks = [resolved(attempt.kind, epsilon, steps=steps, options=options) for epsilon in epsilons]
     starts = [torch.Generator().manual_seed(attempt.seed) for _ in attacks]
     with torch.enable_grad():
-        made = [perturb(network, clean, labels, attack, start) for attack, start in zip(attacks, starts, strict=True)]
-    return torch.cat(made)
+        x_adv = [perturb(network, clean, labels, attack, start) for attack, start in zip(attacks, starts, strict=True)]
+    return torch.cat(x_adv)
 
 
 def _losses(logits: Tensor, labels: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """J of each row of float64 logits (B, K) for one label, (B,)."""
+    """Return J (B,) of each row of float64 logits (B, K) for one label."""
     losses: np.ndarray[Any, np.dtype[np.float64]] = F.cross_entropy(
         logits, labels.expand(len(logits)), reduction="none"
     ).numpy()
-    return losses + 0.0  # no -0, which is what it gives where all probability is on the label
+    return losses + 0.0  # turns -0 into 0, where all probability is on the label

@@ -1,4 +1,4 @@
-"""One config → one cached run, resumed if it was cut off, then evaluated: the only place where engine meets store."""
+"""One config → one cached run, resumed if interrupted, then evaluated: the only place where engine meets store."""
 
 import hashlib
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ FULL_TEST = EvaluationConfig()
 
 
 class Listener:
-    """Hears of a run's progress and does nothing; override what is to be shown.
+    """Receives a run's progress and does nothing; override the methods you need.
 
     `finished_epoch` is called in the thread that writes the epochs, while the next one trains.
     """
 
     def began(self, config: RunConfig, epoch: int, device: torch.device) -> None:
-        """Training begins, or goes on after `epoch` committed epochs."""
+        """Training begins, or resumes after `epoch` committed epochs."""
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         """An epoch is on disk."""
@@ -51,22 +51,22 @@ def train(
     keep_every: int = KEEP_EVERY,
     listener: Listener | None = None,
 ) -> Run:
-    """Train the run of `config` into the cache and return it; what is already there is not done twice.
+    """Train the run of `config` into the cache and return it; epochs and evaluations already there are not repeated.
 
-    A run cut off earlier goes on after its last committed epoch; on one machine, device and number of threads the
-    result equals the uninterrupted run's bit for bit. After the last epoch the run is evaluated unless
-    `evaluate_with` is None. The weights of every `keep_every`-th epoch are kept, besides the best and the last two.
-    Raises AATError: unknown data, n > T, an own network or score that is not admitted or whose code has changed, a
-    diverged network, a run that is being trained.
+    An interrupted run resumes after its last committed epoch; on one machine, device and number of threads the result
+    equals the uninterrupted run's bit for bit. After the last epoch the run is evaluated unless `evaluate_with` is
+    None. The weights of every `keep_every`-th epoch are kept, as are those of the best and the last two. Raises
+    AATError for unknown data, n > T, a custom network, score or attack that is not admitted or whose code has changed,
+    a diverged network, or a run that is being trained.
     """
     listener = listener or Listener()
     store = Store(cache_dir)
     with computing(device, threads) as place:
         data = datasets.load(config.dataset, cache_dir=cache_dir)
         check_num_perturbed(config, len(data.train))
-        few = slice(0, admission.FEW)
-        tried = ImageSet.from_numpy(data.train.images(few), data.train.labels[few], place)
-        admission.admit(config, tried, data.num_classes)
+        rows = slice(0, admission.FEW)
+        few = ImageSet.from_numpy(data.train.images(rows), data.train.labels[rows], place)
+        admission.admit(config, few, data.num_classes)
         with store.writer(config, keep_every=keep_every) as writer:
             listener.began(config, writer.epoch, place)
             if writer.epoch < config.epochs:
@@ -77,7 +77,7 @@ def train(
                     num_classes=data.num_classes,
                     resume=_resume(writer),
                 )
-                _keep(records, writer, listener)
+                _write(records, writer, listener)
             elif custom.places(config) and writer.read().resumable:
                 custom.check_code(config, writer.read().training_state())
             if evaluate_with is not None:
@@ -97,8 +97,9 @@ def evaluate(
 ) -> Evaluation:
     """Attack a run's network after `epoch` (the last, if None), store the evaluation with the run and return it.
 
-    The same evaluation is not made twice, and one that was cut off goes on. Raises AATError: no such run, no
-    checkpoint of that epoch, unknown data, a run of the showcase (which is only read), or one that is being trained.
+    An existing evaluation with the same settings is returned, and an interrupted one is resumed. Raises AATError if
+    there is no such run or no checkpoint of that epoch, for unknown data, for a run of the showcase, which is
+    read-only, and for one that is being trained.
     """
     run = writable(run_id, cache_dir)
     epoch = run.epoch if epoch is None else epoch
@@ -117,10 +118,9 @@ def evaluate_every(
     threads: int | None = None,
     listener: Listener | None = None,
 ) -> list[Evaluation]:
-    """`evaluate` the run's kept checkpoints whose epoch is a multiple of `every`, and the last: robustness over epochs.
+    """`evaluate` the run's checkpoints at multiples of `every` epochs, and the last: robustness over epochs.
 
-    A run keeps every `keep_every`-th checkpoint (see `train`), the best and the last two. Raises AATError as `evaluate`
-    does, and for `every` < 1.
+    Only the checkpoints that `train` kept are evaluated. Raises AATError as `evaluate` does, and for `every` < 1.
     """
     if every < 1:
         raise AATError(f"every={every} is less than 1; use e.g. 10 for every tenth epoch")
@@ -131,22 +131,22 @@ def evaluate_every(
 
 
 def writable(run_id: str, cache_dir: Path | str | None) -> Run:
-    """Open a run that may be added to; AATError for one of the showcase, or a renamed copy."""
+    """Open a run that may be written to; AATError for a run of the showcase or a renamed copy."""
     run = Store(cache_dir).open(run_id)
     if run.showcase:
-        raise AATError(f"run={run_id} is of the showcase, which is only read; add --cache-dir {run.path.parent.parent}")
+        raise AATError(f"run={run_id} is of the showcase, which is read-only; add --cache-dir {run.path.parent.parent}")
     if run.config.run_id != run_id:
-        raise AATError(f"run={run_id} is a renamed copy, which is only read; rename it back to {run.config.run_id}")
+        raise AATError(f"run={run_id} is a renamed copy, which is read-only; rename it back to {run.config.run_id}")
     return run
 
 
 def other_run(run_id: str, run: Run, cache_dir: Path | str | None) -> Run:
-    """Open the run that x′ is made for; AATError if it is of another data set."""
+    """Open the run that x′ is made for; AATError if its data set is not that of `run`."""
     other = Store(cache_dir).open(run_id)
     if other.config.dataset != run.config.dataset:
         raise AATError(
-            f"transfer_from={run_id} is of {other.config.dataset} and run={run.id} of {run.config.dataset}; choose one "
-            "of the same data set"
+            f"transfer_from={run_id} is of {other.config.dataset} and run={run.id} of {run.config.dataset}; choose a "
+            "run of the same data set"
         )
     return other
 
@@ -157,9 +157,9 @@ def image_set(split: datasets.Split, device: torch.device | str = "cpu") -> Imag
 
 
 def load_network(run: Run, data: datasets.Dataset, epoch: int | None = None) -> nn.Module:
-    """Return a run's network after `epoch` (the last, if None) on the CPU, in eval mode, as the trainer holds it.
+    """Return a run's network after `epoch` (the last, if None) on the CPU: eval mode, the trainer's memory format.
 
-    Raises AATError: no checkpoint of that epoch, or an own network that is not there or no longer fits its weights.
+    Raises AATError if there is no checkpoint of that epoch, or a custom network is missing or does not fit its weights.
     """
     epoch = run.epoch if epoch is None else epoch
     network = build_network(run.config, data.image_shape, data.num_classes)
@@ -167,10 +167,10 @@ def load_network(run: Run, data: datasets.Dataset, epoch: int | None = None) -> 
     return placed(network, torch.device("cpu")).eval()
 
 
-def _keep(records: Iterator[EpochRecord], writer: RunWriter, listener: Listener) -> None:
-    """Write each epoch while the next one trains; at the end, and when training fails, all that it yielded is on disk.
+def _write(records: Iterator[EpochRecord], writer: RunWriter, listener: Listener) -> None:
+    """Write each epoch while the next one trains; all yielded epochs are on disk at the end, even if training fails.
 
-    A commit takes milliseconds of syncing, as long as a tenth of an epoch on a GPU. One is under way at a time.
+    A commit takes milliseconds of syncing, as long as a tenth of an epoch on a GPU. Commits run one at a time.
     """
 
     def commit(record: EpochRecord) -> None:
@@ -200,40 +200,40 @@ def _evaluate(
     split: datasets.Split = getattr(data, config.split)
     images = len(split) if config.images is None else min(config.images, len(split))
     grid, attack = config.grid(run.config), attempts.described(config)
-    wanted = (config.split, epoch, images, grid, config.seed, attack)
-    for made in run.evaluations():
-        if (made.split, made.epoch, made.num_images, made.epsilons, made.seed, made.attack) == wanted:
-            return made
+    request = (config.split, epoch, images, grid, config.seed, attack)
+    for old in run.evaluations():
+        if (old.split, old.epoch, old.num_images, old.epsilons, old.seed, old.attack) == request:
+            return old
     network = placed(load_network(run, data, epoch), device)
-    attacked = image_set(split, device).first(images)
+    subset = image_set(split, device).first(images)
     if is_place(config.attack):
-        few = attacked.first(admission.FEW)
+        few = subset.first(admission.FEW)
         admission.check_attack(network, few, attempts.training_attack(config, run.config.epsilon))
     key = _key(network, device, [config.split, epoch, images, grid, config.seed, sorted(attack.items())])
     source = None
     if config.transfer_from is not None:
         source = placed(load_network(other_run(config.transfer_from, run, cache_dir), data), device)
     parts = [_verdicts_of(part) for part in run.verdicts_so_far(key)]
-    fresh = evaluation.verdicts(
+    new_parts = evaluation.verdicts(
         network,
-        attacked,
+        subset,
         config,
         grid,
-        skip=sum(p.correct.shape[-1] for p in parts),
+        skip=sum(part.correct.shape[-1] for part in parts),
         transfer_from=source,
         progress=listener.evaluating,
     )
-    for part in fresh:
+    for part in new_parts:
         writer.add_verdicts(key, len(parts), {"correct": part.correct, "seconds": np.array([part.seconds])})
         parts.append(part)
-    made, correct = evaluation.summed_up(network, attacked, config, grid, parts, epoch=epoch)
-    return writer.add_evaluation(made, correct, key=key)
+    result, correct = evaluation.summed_up(network, subset, config, grid, parts, epoch=epoch)
+    return writer.add_evaluation(result, correct, key=key)
 
 
-def _key(network: nn.Module, device: torch.device, asked: list[object]) -> str:
-    """Name what decides an evaluation's bits: parts made otherwise, say by more threads, are not mixed with it."""
-    decides = [digest_of_weights(weights_of(network)), describe(device), torch.get_num_threads(), versions(), asked]
-    return hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
+def _key(network: nn.Module, device: torch.device, request: list[object]) -> str:
+    """Return a digest of all that an evaluation's bits depend on, so that only parts made alike are combined."""
+    factors = [digest_of_weights(weights_of(network)), describe(device), torch.get_num_threads(), versions(), request]
+    return hashlib.sha256(repr(factors).encode()).hexdigest()[:16]
 
 
 def _verdicts_of(part: dict[str, np.ndarray[Any, Any]]) -> evaluation.Verdicts:

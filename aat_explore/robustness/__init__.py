@@ -1,9 +1,9 @@
-"""Is a network robust, and is that real.
+"""Is a network robust, and is the robustness real?
 
     evaluation.py    accuracy under an attack over a grid of ε, a verdict on every image
-    attempts.py      what each kind of robustness test does: one class a kind
+    attempts.py      what each kind of robustness test does, one class per kind
     autoattack.py    the standard AutoAttack, by pyautoattack
     checks.py        signs that robustness is not real
 
-All of it takes any network from pixels in [0, 1] to logits.
+Everything here accepts any network from pixels in [0, 1] to logits.
 """

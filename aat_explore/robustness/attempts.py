@@ -1,10 +1,10 @@
-"""What each robustness test does to a network: one class a kind of test, all of the same shape."""
+"""What each robustness test does to a network: one class per kind of test, all with the same interface."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +28,12 @@ from aat_explore.robustness_tests import robustness_test
 
 Description = dict[str, str | int | float | bool | None]
 
-WEAK_STEPS = 10  # of ε/10 each, so that the ball's edge is reached by the last, and only along one way
+WEAK_STEPS = 10  # of ε/10 each, so only the last reaches the ball's edge, along a straight path
 
 
 @dataclass(frozen=True)
 class Attempt(ABC):
-    """A test of robustness: what its record says of it, and which images survive it.
+    """A test of robustness: its description for the record, and which images survive it.
 
     `source` is the network that attack "transfer" makes x′ for.
     """
@@ -43,16 +43,16 @@ class Attempt(ABC):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The attacks that are tried in turn."""
+        """The attacks, in the order in which they are tried."""
         return (self.config.attack.upper(),)
 
     def versions(self) -> dict[str, str]:
-        """Versions of the libraries that carry it out."""
+        """Return the versions of the libraries that carry it out."""
         return {}
 
     @abstractmethod
     def describe(self) -> Description:
-        """Return all that defines the test besides ε, its kind and its norm, as an `Evaluation` records it."""
+        """Return what defines the test besides ε, its kind and its norm, as an `Evaluation` records it."""
 
     @abstractmethod
     def survivors(
@@ -62,7 +62,7 @@ class Attempt(ABC):
 
 
 class PGD(Attempt):
-    """PGD that counts every iterate of every restart, over a nested curve of ε or at each ε anew."""
+    """PGD that counts every iterate of every restart, on a nested curve of ε or independently at each ε."""
 
     @override
     def describe(self) -> Description:
@@ -89,18 +89,21 @@ class PGD(Attempt):
             kind="pgd", steps=config.num_steps, step_size=config.step_size, random_start=config.random_start
         )
         attacks = [settings.resolve(epsilon) for epsilon in positive]
-        if config.curve == "nested":
-            for correct in robust_curve(network, chunk, attacks, restarts=config.restarts, generator=starts):
-                yield correct[None]
-            return
-        begin = starts.get_state()
-        for attack in attacks:
-            starts.set_state(begin)
-            yield robust_correct(network, chunk, attack, restarts=config.restarts, generator=starts)[None]
+        match config.curve:
+            case "nested":
+                for correct in robust_curve(network, chunk, attacks, restarts=config.restarts, generator=starts):
+                    yield correct[None]
+            case "independent":
+                start_state = starts.get_state()
+                for attack in attacks:
+                    starts.set_state(start_state)
+                    yield robust_correct(network, chunk, attack, restarts=config.restarts, generator=starts)[None]
+            case _:
+                assert_never(config.curve)
 
 
 class StandardAutoAttack(Attempt):
-    """The four attacks of AutoAttack, each on what the ones before it left."""
+    """The four attacks of AutoAttack, each on the survivors of those before it."""
 
     @property
     @override
@@ -122,16 +125,21 @@ class StandardAutoAttack(Attempt):
         ensemble = AutoAttack(seed=self.config.seed, num_classes=num_outputs(network, chunk))
         clean = survives = clean_correct(network, chunk)
         for epsilon in epsilons:
-            standing = torch.stack([clean] * len(ATTACKS))
+            correct = torch.stack([clean] * len(ATTACKS))
             if epsilon > 0:
-                standing = ensemble.leaves(network, chunk, epsilon, survives)
-            if self.config.curve == "nested":
-                survives = standing[-1]
-            yield standing
+                correct = ensemble.survivors(network, chunk, epsilon, survives)
+            match self.config.curve:
+                case "nested":
+                    survives = correct[-1]
+                case "independent":
+                    pass
+                case _:
+                    assert_never(self.config.curve)
+            yield correct
 
 
 class WeakPGD(Attempt):
-    """Ten steps of ε/10 from the image itself, of which the last iterate counts."""
+    """Ten steps of ε/10 from the image itself; the last iterate counts."""
 
     @override
     def describe(self) -> Description:
@@ -148,7 +156,7 @@ class WeakPGD(Attempt):
 
 
 class Transfer(Attempt):
-    """PGD's last iterate, made for another network."""
+    """The last iterate of PGD on another network."""
 
     @override
     def describe(self) -> Description:
@@ -168,9 +176,9 @@ class Transfer(Attempt):
 
 
 class ByTrainingAttack(Attempt):
-    """The x′ of a registered or custom attack to train with, taken back to the ε-ball where it leaves it.
+    """The x′ of a registered or custom training attack, projected to the ε-ball if it leaves it.
 
-    A weak attack's x′ counts alone, so that FGSM accuracy above clean accuracy shows label leaking; with another, an
+    For a weak attack only x′ counts, so that FGSM accuracy above clean accuracy shows label leaking; for any other, an
     image must be classified correctly clean as well.
     """
 
@@ -185,10 +193,10 @@ class ByTrainingAttack(Attempt):
     def survivors(
         self, network: nn.Module, chunk: ImageSet, epsilons: Sequence[float], starts: torch.Generator
     ) -> Iterator[Tensor]:
-        clean, begin = clean_correct(network, chunk), starts.get_state()
+        clean, start_state = clean_correct(network, chunk), starts.get_state()
         counted = clean if robustness_test(self.config.attack).joins else torch.ones_like(clean)
         for epsilon in epsilons:
-            starts.set_state(begin)
+            starts.set_state(start_state)
             perturbed = partial(_in_ball, attack=training_attack(self.config, epsilon), starts=starts)
             yield (counted & correct_after(network, chunk, perturbed) if epsilon > 0 else clean)[None]
 
@@ -202,22 +210,28 @@ ATTEMPTS: dict[str, type[Attempt]] = {
 
 
 def attempt_of(config: EvaluationConfig, source: nn.Module | None = None) -> Attempt:
-    """Return the test that `config` asks for; `source` is the network that attack "transfer" makes x′ for."""
+    """Return the test that `config` describes; `source` is the network that attack "transfer" makes x′ for."""
     return ATTEMPTS.get(config.attack, ByTrainingAttack)(config, source)
 
 
 def training_attack(config: EvaluationConfig, epsilon: float) -> ResolvedAttack:
-    """Return the attack to train with that a test tries, at one ε; AATError if its attack is none."""
+    """Return the training attack that a test tries, at one ε; AATError if its attack is not one."""
     return AttackConfig(kind=config.attack, options=config.options).resolve(epsilon)
 
 
 def described(config: EvaluationConfig) -> Description:
-    """Return all that defines a test besides ε, as an `Evaluation` records it."""
+    """Return what defines a test besides ε, as an `Evaluation` records it."""
     return {"kind": config.attack, "norm": "linf", **attempt_of(config).describe()}
 
 
 def _curve(config: EvaluationConfig) -> Description:
-    return {"curve": "nested"} if config.curve == "nested" else {}
+    match config.curve:
+        case "nested":
+            return {"curve": "nested"}
+        case "independent":  # as tests were recorded before the nested curve
+            return {}
+        case _:
+            assert_never(config.curve)
 
 
 def _in_ball(
@@ -229,7 +243,7 @@ def _in_ball(
 def _by_last_iterate(
     network: nn.Module, chunk: ImageSet, epsilons: Sequence[float], source: nn.Module, steps: int, step: float
 ) -> Iterator[Tensor]:
-    """Last iterates of PGD from the image itself, on `source`, by steps of `step`·ε; right before and after counts."""
+    """Yield which images stay correct, clean and at the last iterate of PGD on `source` by steps of `step`·ε."""
     clean = clean_correct(network, chunk)
     for epsilon in epsilons:
         options = {"epsilon": epsilon, "steps": steps, "step_size": step * epsilon, "random_start": False}

@@ -1,4 +1,4 @@
-"""The standard AutoAttack (Croce and Hein 2020), by pyautoattack, the package that RobustBench uses."""
+"""The standard AutoAttack (Croce and Hein 2020), using pyautoattack, the package that RobustBench uses."""
 
 import logging
 import sys
@@ -17,28 +17,28 @@ from aat_explore.errors import AATError
 from aat_explore.optional import imported
 
 LIBRARY = "pyautoattack"
-ATTACKS = {"APGD-CE": "apgd-ce", "APGD-T": "apgd-t", "FAB-T": "fab-t", "Square": "square"}  # in the standard's order
-LEAST_CLASSES = 4  # of APGD-T's loss, a ratio of differences of four logits
+ATTACKS = {"APGD-CE": "apgd-ce", "APGD-T": "apgd-t", "FAB-T": "fab-t", "Square": "square"}  # in the standard order
+LEAST_CLASSES = 4  # for APGD-T's loss, a ratio of differences of four logits
 
 
 class AutoAttack:
-    """The four attacks with the parameters of the standard version, but for target classes a network does not have.
+    """The four attacks with the standard parameters, but no more target classes than the network has.
 
     Raises AATError if pyautoattack cannot be imported.
     """
 
     def __init__(self, *, seed: int, num_classes: int = 10, square_queries: int = 5000) -> None:
         self._library = imported(LIBRARY)
-        logging.getLogger("auto-attack").addHandler(logging.NullHandler())  # its warnings are what our checks look for
+        logging.getLogger("auto-attack").addHandler(logging.NullHandler())  # our checks look for what it warns of
         self._seed, self._targets, self._queries = seed, min(9, num_classes - 1), square_queries
         self._num_classes = num_classes
 
     @staticmethod
     def version() -> dict[str, str]:
-        """Version of the library, for records."""
+        """Return the version of the library, for records."""
         return {LIBRARY: metadata.version(LIBRARY)}
 
-    def leaves(
+    def survivors(
         self,
         network: nn.Module,
         data: ImageSet,
@@ -46,51 +46,51 @@ class AutoAttack:
         survives: Tensor,
         progress: Callable[[int], None] = lambda done: None,
     ) -> Tensor:
-        """Return which of the images that `survives`, bool (N,), each attack and those before it leave: (4, N).
+        """Return which images of `survives`, bool (N,), stay correct after each attack and those before it: (4, N).
 
-        Each attack is tried on all that the ones before it left, as in the library's own run. `progress` hears how
-        many of the four are done. Raises AATError for a network of fewer than four classes.
+        Each attack is tried on the survivors of those before it, as in the library. `progress` receives how many of
+        the four are done. Raises AATError for a network of fewer than four classes.
         """
         if self._num_classes < LEAST_CLASSES:
             raise AATError(
                 f"AutoAttack needs {LEAST_CLASSES} classes and this network has {self._num_classes}; use attack pgd"
             )
-        survives, found = survives.clone(), []
+        survives, results = survives.clone(), []
         for done, name in enumerate(ATTACKS):
             self.attempt(name, network, data, epsilon, survives)
-            found.append(survives.clone())
+            results.append(survives.clone())
             progress(done + 1)
-        return torch.stack(found)
+        return torch.stack(results)
 
     def attempt(self, name: str, network: nn.Module, data: ImageSet, epsilon: float, survives: Tensor) -> None:
-        """Clear in `survives`, bool (N,), what one attack fools; what it returns is checked, not believed."""
+        """Clear in `survives`, bool (N,), the images that one attack fools, by our own check of the x′ it returns."""
         for rows, chunk in data.chunks():
-            standing = survives[rows].nonzero().flatten()
-            if len(standing) == 0:
+            remaining = survives[rows].nonzero().flatten()
+            if len(remaining) == 0:
                 continue
-            images, labels = pixels(chunk.images[standing]), chunk.labels[standing]
-            with attacked(network), _own_chance_and_trace():
+            images, labels = pixels(chunk.images[remaining]), chunk.labels[remaining]
+            with attacked(network), _global_state_restored():
                 x_adv, _ = self._prepared(name, network, images.device, epsilon).run_standard_evaluation(
                     images, labels, batch_size=len(images)
                 )
-            inside = ((x_adv - images).abs().flatten(1).amax(1) <= epsilon + 1e-6) & (
+            in_ball_and_box = ((x_adv - images).abs().flatten(1).amax(1) <= epsilon + 1e-6) & (
                 (x_adv >= 0) & (x_adv <= 1)
             ).flatten(1).all(1)
-            fooled = inside & (predicted_labels(network, x_adv) != labels)
-            survives[rows][standing[fooled]] = False  # a slice is a view
+            is_fooled = in_ball_and_box & (predicted_labels(network, x_adv) != labels)
+            survives[rows][remaining[is_fooled]] = False  # a slice is a view
 
     def _prepared(self, name: str, network: nn.Module, device: torch.device, epsilon: float) -> Any:
-        made = self._library.AutoAttack(network, eps=epsilon, norm="Linf", seed=self._seed, device=device)
-        made.verbose = False
-        made.attacks_to_run = [ATTACKS[name]]
-        made.apgd_targeted.n_target_classes = made.fab.n_target_classes = self._targets
-        made.square.n_queries = self._queries
-        return made
+        attack = self._library.AutoAttack(network, eps=epsilon, norm="Linf", seed=self._seed, device=device)
+        attack.verbose = False
+        attack.attacks_to_run = [ATTACKS[name]]
+        attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = self._targets
+        attack.square.n_queries = self._queries
+        return attack
 
 
 @contextmanager
-def _own_chance_and_trace() -> Iterator[None]:
-    """Give back torch's global generator, which the library seeds, and the debugger's hook, which it takes away."""
+def _global_state_restored() -> Iterator[None]:
+    """Restore torch's global generator, which the library seeds, and the debugger's trace hook, which it removes."""
     trace = sys.gettrace()
     try:
         with torch.random.fork_rng():

@@ -1,8 +1,8 @@
 """Is the robustness real? Signs of gradient masking and other ways to look robust (Carlini et al. 2019; Athalye et al.
-2018; Tramèr et al. 2018), for any network: a robustness figure counts only where none of them is found.
+2018; Tramèr et al. 2018), for any network: a robustness figure counts only if none of them is present.
 
-An attack that is the wrong one finds little on any network. So each check asks whether something else, which ought to
-find no more than PGD if gradients tell the truth, does.
+An unsuitable attack fools few images of any network. So each check tries something else, which should fool no more
+images than PGD if the gradients are informative.
 """
 
 from collections.abc import Callable
@@ -26,11 +26,11 @@ from aat_explore.robustness.autoattack import AutoAttack
 STEPS, MORE_STEPS, MORE_RESTARTS = 40, 200, 5
 SQUARE_QUERIES = 1000
 SURROGATE_EPOCHS = 20
-GREY = 0.5  # at this ε any two images can be made the same grey, so that no network is right more often than by chance
+GREY = 0.5  # at this ε any two images can be made the same grey, so accuracy cannot exceed chance
 
 
 class Trial:
-    """A network and the images it is tested on; what several checks need is computed once."""
+    """A network and the images it is tested on; what several checks share is computed once."""
 
     def __init__(
         self, network: nn.Module, data: ImageSet, epsilon: float, seed: int, surrogate: nn.Module | None = None
@@ -39,55 +39,55 @@ class Trial:
         self._surrogate = surrogate
 
     def pgd_at(self, epsilon: float, *, steps: int = STEPS, restarts: int = 1, among: Tensor | None = None) -> Tensor:
-        """Which images PGD at this ε leaves, bool (N,); if `among` is given only those are attacked, others are not."""
+        """Return which images PGD at this ε leaves correct, bool (N,); only those `among`, if given, are attacked."""
         attack = ResolvedAttack("pgd", epsilon, steps, 2.5 * epsilon / steps, random_start=True)
         rows = torch.ones(len(self.data), dtype=torch.bool) if among is None else among.cpu()
-        left = torch.zeros(len(self.data), dtype=torch.bool)
-        left[rows] = robust_correct(
+        survivors = torch.zeros(len(self.data), dtype=torch.bool)
+        survivors[rows] = robust_correct(
             self.network, self._of(rows), attack, restarts=restarts, generator=self.generator()
         ).cpu()
-        return left
+        return survivors
 
     def _of(self, rows: Tensor) -> ImageSet:
-        there = rows.to(self.data.images.device)
-        return ImageSet(self.data.images[there], self.data.labels[there])
+        rows = rows.to(self.data.images.device)
+        return ImageSet(self.data.images[rows], self.data.labels[rows])
 
     def generator(self) -> torch.Generator:
-        """A stream of its own for each use, so that no check depends on which others were made."""
+        """Return a new stream for each use, so that no check depends on which others were made."""
         return torch.Generator().manual_seed(self.seed)
 
     def after(self, perturbed: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> Tensor:
-        """Which images are classified correctly as perturbed, bool (N,), right or wrong before."""
+        """Return which images are classified correctly as perturbed, bool (N,), whether right or wrong clean."""
         return correct_after(self.network, self.data, perturbed).cpu()
 
     @cached_property
     def clean(self) -> Tensor:
-        """Which images are classified correctly as they are."""
+        """Which images are classified correctly clean."""
         return clean_correct(self.network, self.data).cpu()
 
     @cached_property
     def fgsm(self) -> Tensor:
-        """Which images are classified correctly after FGSM, right or wrong before."""
+        """Which images are classified correctly after FGSM, whether right or wrong clean."""
         return self.after(partial(fgsm, epsilon=self.epsilon))
 
     @cached_property
     def pgd(self) -> Tensor:
-        """Which images PGD-40 leaves."""
+        """Which images PGD-40 leaves correct."""
         return self.pgd_at(self.epsilon)
 
     @cached_property
     def num_classes(self) -> int:
-        """Outputs of the network."""
+        """The number of the network's outputs."""
         return num_outputs(self.network, self.data)
 
     @cached_property
     def surrogate(self) -> nn.Module:
-        """The network to transfer from: the one given, or a StdCNN fitted to these images and labels."""
+        """The network to transfer from: the given one, or a StdCNN fitted to these images and labels."""
         if self._surrogate is not None:
             return self._surrogate
         channels, height, width = self.data.images.shape[1:]
         if height != width or height < 16:
-            raise AATError(f"images of {height}×{width} are too small or no square for the network to transfer from")
+            raise AATError(f"images of {height}×{width} are too small or not square for the network to transfer from")
         device = self.data.images.device
         with global_stream(self.seed, "init"):
             network = StdCNN(in_channels=channels, image_size=height, num_classes=self.num_classes).to(device)
@@ -95,15 +95,15 @@ class Trial:
             for _ in range(SURROGATE_EPOCHS):
                 for rows in torch.split(torch.randperm(len(self.data)), 64):
                     optimizer.zero_grad()
-                    there = rows.to(device)
-                    images, labels = pixels(self.data.images[there]), self.data.labels[there]
+                    batch = self._of(rows)
+                    images, labels = pixels(batch.images), batch.labels
                     F.cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
         return network.eval()
 
 
 def check_robustness(
-    model: nn.Module,
+    network: nn.Module,
     images: Tensor,
     labels: Tensor,
     *,
@@ -112,21 +112,21 @@ def check_robustness(
     surrogate: nn.Module | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Check]:
-    """Look for signs that a network's accuracy under PGD at ε says more than it should.
+    """Look for signs that a network's accuracy under PGD at ε overstates its robustness.
 
-    `model`: any network from pixels in [0, 1] to logits; it is left as it was found. `images`: (N, C, H, W), float in
-    [0, 1] or uint8, a thousand or so; `labels`: (N,) int64; both on the model's device. `epsilon`: in (0, 1], ℓ∞.
+    `network`: any network from pixels in [0, 1] to logits; its state is restored. `images`: (N, C, H, W), float in
+    [0, 1] or uint8, about a thousand; `labels`: (N,) int64; both on the network's device. `epsilon`: in (0, 1], ℓ∞.
     `surrogate`: a network to transfer attacks from; by default one is fitted to these images, which takes seconds.
-    `progress` hears how many of all checks are done. Raises AATError for images, labels or ε that do not fit.
+    `progress` receives how many of all checks are done. Raises AATError for invalid images, labels or ε.
     """
     _check_arguments(images, labels, epsilon)
-    trial = Trial(model, ImageSet(images, labels), epsilon, seed, surrogate)
-    found: list[Check] = []
+    trial = Trial(network, ImageSet(images, labels), epsilon, seed, surrogate)
+    checks: list[Check] = []
     progress(0, len(CHECKS))
     for check in CHECKS:
-        found.append(check(trial))
-        progress(len(found), len(CHECKS))
-    return found
+        checks.append(check(trial))
+        progress(len(checks), len(CHECKS))
+    return checks
 
 
 def training_against_test(test: Trial, training: Trial) -> Check:
@@ -142,16 +142,18 @@ def training_against_test(test: Trial, training: Trial) -> Check:
 
 def _check_arguments(images: Tensor, labels: Tensor, epsilon: float) -> None:
     if not 0 < epsilon <= 1:
-        raise AATError(f"epsilon={epsilon} is not in (0, 1], the range of a pixel; divide by 255 if it counts greys")
+        raise AATError(
+            f"epsilon={epsilon} is not in (0, 1], the range of a pixel; divide by 255 if it is in grey levels"
+        )
     if images.ndim != 4 or len(images) == 0 or labels.shape != images.shape[:1]:
         raise AATError(
-            f"images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)} do not fit; give "
+            f"images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)} do not fit; use "
             "(N, C, H, W) and (N,), N ≥ 1"
         )
     if labels.dtype != torch.int64:
         raise AATError(f"labels are {labels.dtype}; convert them with labels.long()")
     if images.dtype != torch.uint8 and not bool(((images >= 0) & (images <= 1)).all()):
-        raise AATError("images have pixels outside [0, 1]; divide by 255, and normalise in the model's first layer")
+        raise AATError("images have pixels outside [0, 1]; divide by 255, and normalise in the network's first layer")
 
 
 # --- The checks, each from a tested network to a verdict -------------------------------------------------------------
@@ -191,40 +193,40 @@ def _weaker_than_fgsm(trial: Trial) -> Check:
 
 def _not_falling(trial: Trial) -> Check:
     grid = [trial.epsilon * share for share in (0.25, 0.5, 1, 2) if trial.epsilon * share <= 1]
-    left = [_share(trial.pgd if e == trial.epsilon else trial.pgd_at(e, steps=STEPS // 2)) for e in grid]
-    rise = max([later - earlier for k, earlier in enumerate(left) for later in left[k + 1 :]], default=0.0)
-    course = ", ".join(f"{accuracy:.1%} at {epsilon:.3g}" for epsilon, accuracy in zip(grid, left, strict=True))
+    shares = [_share(trial.pgd if e == trial.epsilon else trial.pgd_at(e, steps=STEPS // 2)) for e in grid]
+    rise = max([later - earlier for k, earlier in enumerate(shares) for later in shares[k + 1 :]], default=0.0)
+    course = ", ".join(f"{accuracy:.1%} at {epsilon:.3g}" for epsilon, accuracy in zip(grid, shares, strict=True))
     return Check(
         name="accuracy not falling with ε",
         status=by_excess(rise),
         reason=f"Attacked at each ε anew, PGD leaves {course}.",
-        figures={f"ε = {epsilon:.3g}": accuracy for epsilon, accuracy in zip(grid, left, strict=True)},
+        figures={f"ε = {epsilon:.3g}": accuracy for epsilon, accuracy in zip(grid, shares, strict=True)},
     )
 
 
 def _above_chance(trial: Trial) -> Check:
     epsilon = max(GREY, trial.epsilon)
-    left, counts = _share(trial.pgd_at(epsilon)), torch.bincount(trial.data.labels.cpu())
+    accuracy, counts = _share(trial.pgd_at(epsilon)), torch.bincount(trial.data.labels.cpu())
     chance = float(counts.max()) / len(trial.data)
     return Check(
         name="accuracy above chance at large ε",
-        status=by_excess(left - chance, 0.0, 0.1),
+        status=by_excess(accuracy - chance, 0.0, 0.1),
         reason=f"At ε = {epsilon:g}, where every image can be turned into the same grey, PGD-{STEPS} leaves "
-        f"{left:.1%}; the commonest class has {chance:.1%}.",
-        figures={"PGD accuracy": left, "chance": chance, "ε": epsilon},
+        f"{accuracy:.1%}; the commonest class has {chance:.1%}.",
+        figures={"PGD accuracy": accuracy, "chance": chance, "ε": epsilon},
     )
 
 
 def _more_finds_more(trial: Trial) -> Check:
-    usual = _share(trial.pgd)
+    before = _share(trial.pgd)
     longer = _share(trial.pgd_at(trial.epsilon, steps=MORE_STEPS, among=trial.pgd))
-    again = _share(trial.pgd_at(trial.epsilon, restarts=MORE_RESTARTS, among=trial.pgd))
+    restarted = _share(trial.pgd_at(trial.epsilon, restarts=MORE_RESTARTS, among=trial.pgd))
     return Check(
         name="more steps or restarts find more",
-        status=by_excess(usual - min(longer, again), NOTABLE, 5 * NOTABLE),
-        reason=f"PGD-{STEPS} leaves {usual:.1%}, {MORE_STEPS} steps {longer:.1%}, "
-        f"{MORE_RESTARTS} restarts {again:.1%}.",
-        figures={"PGD accuracy": usual, f"{MORE_STEPS} steps": longer, f"{MORE_RESTARTS} restarts": again},
+        status=by_excess(before - min(longer, restarted), NOTABLE, 5 * NOTABLE),
+        reason=f"PGD-{STEPS} leaves {before:.1%}, {MORE_STEPS} steps {longer:.1%}, "
+        f"{MORE_RESTARTS} restarts {restarted:.1%}.",
+        figures={"PGD accuracy": before, f"{MORE_STEPS} steps": longer, f"{MORE_RESTARTS} restarts": restarted},
     )
 
 
@@ -250,9 +252,9 @@ def _noise(trial: Trial) -> Check:
 
 
 def _another_loss(trial: Trial) -> Check:
-    left = trial.pgd & trial.after(partial(_margin_pgd, epsilon=trial.epsilon, generator=trial.generator()))
+    survivors = trial.pgd & trial.after(partial(_margin_pgd, epsilon=trial.epsilon, generator=trial.generator()))
     return _finds_more(
-        trial, "another loss finds more", left, f"PGD-{STEPS} on the margin of logits instead of the cross-entropy"
+        trial, "another loss finds more", survivors, f"PGD-{STEPS} on the margin of logits instead of the cross-entropy"
     )
 
 
@@ -261,11 +263,11 @@ def _square(trial: Trial) -> Check:
     try:
         attack = AutoAttack(seed=trial.seed, num_classes=trial.num_classes, square_queries=SQUARE_QUERIES)
     except AATError as error:
-        return _not_made(name, error)
-    left = trial.pgd.to(trial.data.labels.device, copy=True)
-    attack.attempt("Square", trial.network, trial.data, trial.epsilon, left)
-    words = f"Square, which asks for no gradient ({SQUARE_QUERIES:,} queries),"
-    return _finds_more(trial, name, left.cpu(), words)
+        return _skipped(name, error)
+    survivors = trial.pgd.to(trial.data.labels.device, copy=True)
+    attack.attempt("Square", trial.network, trial.data, trial.epsilon, survivors)
+    attack_text = f"Square, which asks for no gradient ({SQUARE_QUERIES:,} queries),"
+    return _finds_more(trial, name, survivors.cpu(), attack_text)
 
 
 def _transfer(trial: Trial) -> Check:
@@ -273,24 +275,24 @@ def _transfer(trial: Trial) -> Check:
     try:
         other = trial.surrogate
     except AATError as error:
-        return _not_made(name, error)
+        return _skipped(name, error)
 
     def from_other(_: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         return pgd(other, images, labels, epsilon=trial.epsilon, steps=STEPS, generator=generator)
 
     generator = trial.generator()
-    left = trial.pgd & trial.after(from_other)
-    return _finds_more(trial, name, left, f"PGD-{STEPS} on another network, of standard training,")
+    survivors = trial.pgd & trial.after(from_other)
+    return _finds_more(trial, name, survivors, f"PGD-{STEPS} on another network, of standard training,")
 
 
 def _zero_gradients(trial: Trial) -> Check:
-    zero = torch.cat(
+    is_zero = torch.cat(
         [
             l2_norms(gradient).cpu() == 0
             for _, gradient in input_gradients(trial.network, trial.data.images, trial.data.labels, batch_size=200)
         ]
     )
-    share = _share(zero)
+    share = _share(is_zero)
     return Check(
         name="zero gradients",
         status=by_excess(share, 0.01, 0.1),
@@ -305,41 +307,41 @@ CHECKS: tuple[Callable[[Trial], Check], ...] = (
 )  # fmt: skip
 
 
-def _finds_more(trial: Trial, name: str, left: Tensor, words: str) -> Check:
-    """A verdict on an attack tried on what PGD leaves: what it fools is what PGD missed."""
-    missed, before, after = int((trial.pgd & ~left).sum()), _share(trial.pgd), _share(left)
+def _finds_more(trial: Trial, name: str, survivors: Tensor, attack_text: str) -> Check:
+    """Return the verdict on an attack tried on the images that PGD leaves: PGD missed those that it fools."""
+    missed, before, after = int((trial.pgd & ~survivors).sum()), _share(trial.pgd), _share(survivors)
     return Check(
         name=name,
         status=by_excess(before - after, NOTABLE, SERIOUS),
-        reason=f"{words} fools {missed} of the images that PGD-{STEPS} leaves: {before:.1%} become {after:.1%}.",
+        reason=f"{attack_text} fools {missed} of the images that PGD-{STEPS} leaves: {before:.1%} become {after:.1%}.",
         figures={"PGD accuracy": before, "after both": after, "missed by PGD": missed},
     )
 
 
-def _not_made(name: str, error: AATError) -> Check:
+def _skipped(name: str, error: AATError) -> Check:
     return Check(name=name, status="warn", reason=f"Not tried: {error}.", figures={})
 
 
-def _share(which: Tensor) -> float:
-    return float(which.double().mean())
+def _share(mask: Tensor) -> float:
+    return float(mask.double().mean())
 
 
 def _margin_pgd(
-    model: nn.Module, images: Tensor, labels: Tensor, *, epsilon: float, generator: torch.Generator
+    network: nn.Module, images: Tensor, labels: Tensor, *, epsilon: float, generator: torch.Generator
 ) -> Tensor:
     """Return the last of 40 PGD iterates that raise maxⱼ≠y zⱼ − z_y, which does not saturate as the cross-entropy does.
 
-    (Carlini and Wagner 2017, their f₆.) Each row is frozen where it is fooled.
+    (Carlini and Wagner 2017, f₆.) A row stops moving once it is fooled.
     """
     x_adv = uniform_start(images, epsilon, generator)
-    with attacked(model), torch.enable_grad():
+    with attacked(network), torch.enable_grad():
         for _ in range(STEPS):
             x = x_adv.detach().requires_grad_()
-            logits = wide(model(x))
-            own = F.one_hot(labels, logits.shape[1]).to(logits.device).bool()
-            margin = logits.masked_fill(own, -torch.inf).amax(1) - logits[own]
+            logits = wide(network(x))
+            is_true_class = F.one_hot(labels, logits.shape[1]).to(logits.device).bool()
+            margin = logits.masked_fill(is_true_class, -torch.inf).amax(1) - logits[is_true_class]
             (gradient,) = torch.autograd.grad(margin.sum(), x)
             step = 2.5 * epsilon / STEPS * gradient.sign()
-            standing = (margin <= 0).to(x.device)[:, None, None, None]
-            x_adv = torch.where(standing, project(x_adv + step, images, epsilon), x_adv)
+            survives = (margin <= 0).to(x.device)[:, None, None, None]
+            x_adv = torch.where(survives, project(x_adv + step, images, epsilon), x_adv)
     return x_adv.detach()

@@ -1,4 +1,4 @@
-"""Is it robust? Accuracy under an attack over a grid of ε, with a verdict on every image."""
+"""Accuracy under an attack over a grid of ε, with a verdict on every image."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What an attack left of some images in a row: `correct`, bool (attacks, ε, B), and the seconds it took.
+    """The verdicts on some consecutive images: `correct`, bool (attacks, ε, B), and the seconds that they took.
 
-    `correct[a, e, i]`: image i is classified correctly at ε number e by itself and after attacks 0 … a.
+    `correct[a, e, i]`: image i is classified correctly at the e-th ε, clean and after attacks 0 … a.
     """
 
     correct: Correct
@@ -43,12 +43,12 @@ def verdicts(
     transfer_from: nn.Module | None = None,
     progress: Progress = lambda share: None,
 ) -> Iterator[Verdicts]:
-    """Yield the verdicts on chunk after chunk of the images, at each of the ascending ε, without the first `skip`.
+    """Yield the verdicts on the images chunk by chunk, at each of the ascending ε, without the first `skip` images.
 
-    Each ε is attacked from the same random starts scaled to it; by `config.curve` what a smaller ε found is used or
-    not. An image's verdict does not depend on `skip`, which must be a number of whole chunks: so an evaluation that was
-    cut off goes on. `transfer_from` is the network that attack "transfer" makes x′ for. `progress` hears the share of
-    all the work that is done. Raises AATError if AutoAttack is asked for and pyautoattack is not installed.
+    Each ε is attacked from the same random starts, scaled to it; `config.curve` says whether results at a smaller ε are
+    used. An image's verdict does not depend on `skip`, which must be a number of whole chunks, so an interrupted
+    evaluation can be resumed. `transfer_from` is the network that attack "transfer" makes x′ for. `progress` receives
+    the share of the work that is done. Raises AATError for AutoAttack if pyautoattack is not installed.
     """
     starts = torch.Generator().manual_seed(config.seed)
     attempt = attempt_of(config, transfer_from)
@@ -56,23 +56,23 @@ def verdicts(
         if rows.start < skip:
             skip_starts(chunk, restarts=config.restarts, generator=starts)
             continue
-        began, found = perf_counter(), []
-        begin = starts.get_state()
+        start_time, correct = perf_counter(), []
+        start_state = starts.get_state()
         progress(rows.start / len(data))
-        for correct in attempt.survivors(network, chunk, epsilons, starts):
-            found.append(correct.cpu())
-            if len(found) < len(epsilons):
-                progress((rows.start + len(chunk) * len(found) / len(epsilons)) / len(data))
-        starts.set_state(begin)
+        for survivors in attempt.survivors(network, chunk, epsilons, starts):
+            correct.append(survivors.cpu())
+            if len(correct) < len(epsilons):
+                progress((rows.start + len(chunk) * len(correct) / len(epsilons)) / len(data))
+        starts.set_state(start_state)
         skip_starts(chunk, restarts=config.restarts, generator=starts)
-        yield Verdicts(torch.stack(found, 1).numpy(), perf_counter() - began)
+        yield Verdicts(torch.stack(correct, 1).numpy(), perf_counter() - start_time)
     progress(1.0)
 
 
 def correct_at(
     network: nn.Module, data: ImageSet, config: EvaluationConfig, epsilons: Sequence[float]
 ) -> Iterator[Tensor]:
-    """Yield which images stay correct under the configured attack at each ε, bool (N,); clean ones for ε = 0."""
+    """Yield which images stay correct under the configured attack at each ε, bool (N,); clean for ε = 0."""
     parts = [part.correct[-1] for part in verdicts(network, data, config, epsilons)]
     yield from torch.from_numpy(np.concatenate(parts, axis=-1))
 
@@ -86,7 +86,7 @@ def evaluate(
     epoch: int,
     progress: Progress = lambda share: None,
 ) -> tuple[Evaluation, Correct]:
-    """Attack `data`, images of one split, at each of the ascending ε: the counts, and `Verdicts.correct` of all.
+    """Attack `data`, images of one split, at each of the ascending ε; return the counts and all `Verdicts.correct`.
 
     Accuracy under any attack is an upper bound on robust accuracy. See `verdicts` for the rest.
     """
@@ -103,11 +103,11 @@ def summed_up(
     *,
     epoch: int,
 ) -> tuple[Evaluation, Correct]:
-    """Return the evaluation that all chunks' verdicts come to, and the verdicts as one array."""
+    """Return the evaluation made of all chunks' verdicts, and the verdicts as one array."""
     correct = np.concatenate([part.correct for part in parts], axis=-1)
     assert correct.shape[-1] == len(data)
     attempt = attempt_of(config)
-    made = Evaluation(
+    result = Evaluation(
         epoch=epoch,
         split=config.split,
         num_images=len(data),
@@ -123,4 +123,4 @@ def summed_up(
         versions=versions() | attempt.versions(),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
-    return made, correct
+    return result, correct

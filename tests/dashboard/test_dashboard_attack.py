@@ -183,7 +183,7 @@ def test_an_own_network_is_attacked_too_with_steps_that_suit_any(store):
 def test_an_own_network_that_is_not_there_is_a_message(store):
     make_run(store, model="__not_here__:Net")
     app = opened()
-    assert app.error[0].value.startswith(page.plain("model=__not_here__:Net cannot be imported; it is looked for in "))
+    assert app.error[0].value.startswith(page.plain("model=__not_here__:Net cannot be imported; searched "))
     assert not pictures(app)
 
 

@@ -33,12 +33,12 @@ def test_an_epoch_holds_each_sample_once_and_each_drawn_sample_perturbed_once(nu
         if slot >= 0
     ]
     assert sorted(perturbed) == sorted((row, slot) for slot, row in enumerate(drawn))
-    assert all(torch.equal(batch.drawn, (batch.slots >= 0).nonzero().flatten()) for batch in batches)
+    assert all(torch.equal(batch.positions, (batch.slots >= 0).nonzero().flatten()) for batch in batches)
 
 
 def test_added_copies_leave_the_clean_samples_clean():
     (batch,) = epoch_batches(5, torch.tensor([3]), 10, treatment="add", generator=torch.Generator().manual_seed(0))
-    clean = set(range(6)) - set(batch.drawn.tolist())
+    clean = set(range(6)) - set(batch.positions.tolist())
     assert sorted(batch.rows[list(clean)].tolist()) == [0, 1, 2, 3, 4]
 
 

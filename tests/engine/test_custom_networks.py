@@ -1,4 +1,4 @@
-"""Networks of one's own: how they are found and made, which are refused, and that runs of them are runs."""
+"""Custom networks: how they are imported and built, which are refused, and that runs of them are runs."""
 
 import sys
 from pathlib import Path
@@ -122,7 +122,7 @@ def test_a_factory_of_torchvision_is_its_network():
     assert network.eval()(torch.rand(2, 3, 32, 32)).shape == (2, 7)
 
 
-def test_an_own_network_starts_from_the_runs_seed_and_leaves_torchs_random_state_alone(write):
+def test_a_custom_network_starts_from_the_runs_seed_and_leaves_torchs_random_state_alone(write):
     write(NET)
     before = torch.get_rng_state()
     one, again, other = (weights_of(built(small(seed=seed))) for seed in (0, 0, 1))
@@ -131,7 +131,7 @@ def test_an_own_network_starts_from_the_runs_seed_and_leaves_torchs_random_state
     assert not np.array_equal(one["1.conv.weight"], other["1.conv.weight"])
 
 
-def test_an_own_network_is_normalised_inside_so_that_epsilon_is_in_pixels(write):
+def test_a_custom_network_is_normalised_inside_so_that_epsilon_is_in_pixels(write):
     write(NET)
     training, x = mini_set(0, 100), torch.rand(3, *SHAPE)
     mean, sd = training.channel_statistics()
@@ -141,7 +141,7 @@ def test_an_own_network_is_normalised_inside_so_that_epsilon_is_in_pixels(write)
     assert torch.equal(plain(x), plain[1](x))
 
 
-def test_images_that_are_small_and_no_squares_are_for_own_networks_alone():
+def test_images_that_are_small_and_no_squares_are_for_custom_networks_alone():
     assert built(small(model="aat_explore.examples:SmallCNN"), (2, 8, 12))(torch.rand(3, 2, 8, 12)).shape == (3, 10)
     for model in ("StdCNN", "ResNet18"):
         with pytest.raises(AATError, match=f"has images of 8×12; {model} takes squares of 16 or more"):
@@ -151,17 +151,26 @@ def test_images_that_are_small_and_no_squares_are_for_own_networks_alone():
 @pytest.mark.parametrize(
     ("source", "model", "said"),
     [
-        (NET, "mynetz:Net", r"^model=mynetz:Net cannot be imported; it is looked for in .* \(ModuleNotFoundError: No"),
+        (
+            NET, "mynetz:Net",
+            r"^model=mynetz:Net cannot be imported; searched .* and Python's import path \(ModuleNotFoundError: No",
+        ),
         (NET, "mynets.sub:Net", r"^model=mynets\.sub:Net cannot be imported.*'mynets' is not a package\)$"),
         (NET, "mynets:Nett", r"^model=mynets:Nett does not exist: .*mynets\.py has no 'Nett'; correct the name$"),
         ("import nowhere_at_all", "mynets:Net", r"cannot be imported.*No module named 'nowhere_at_all'\)$"),
         ("def f(:\n", "mynets:f", r"cannot be imported.*\(SyntaxError: invalid syntax"),
         ("1 / 0", "mynets:f", r"cannot be imported.*\(ZeroDivisionError: division by zero\)$"),
-        ("f = 3", "mynets:f", r"^model=mynets:f is a int; name a class, or a function that makes a network anew$"),
+        ("f = 3", "mynets:f", r"^model=mynets:f is a int; name a class, or a function that builds a new network$"),
         ("from torch import nn\nf = nn.Flatten()", "mynets:f", r"^model=mynets:f is a Flatten; name a class"),
-        ("def f(num_classes): return 3", "mynets:f", r"^model=mynets:f gives a int; name what gives a torch\.nn\.Mod"),
-        ("def f(num_classes, width): pass", "mynets:f", r"cannot be made with num_classes=10; .*\(TypeError.*width"),
-        ("def f():\n raise OSError('a\\nb')", "mynets:f", r"cannot be made with nothing; other .*\(OSError: a b\)$"),
+        (
+            "def f(num_classes): return 3", "mynets:f",
+            r"^model=mynets:f returns a int; name what returns a torch\.nn\.Mod",
+        ),
+        ("def f(num_classes, width): pass", "mynets:f", r"cannot be built with num_classes=10; .*\(TypeError.*width"),
+        (
+            "def f():\n raise OSError('a\\nb')", "mynets:f",
+            r"cannot be built with no arguments; other .*\(OSError: a b\)$",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_found_or_made_is_one_line_that_says_what_was_looked_for(write, source, model, said):
@@ -252,9 +261,10 @@ ADMITTED = {
     "log-probabilities": lambda: After(lambda z: z.log_softmax(1)),
     "some frozen": lambda: nn.Sequential(frozen(), nn.Linear(10, 10)),
 }
+NOT_DIFFERENTIABLE = "is not differentiable with respect to its images"
 REFUSED = {
-    "no parameters": (lambda: nn.Flatten(), "no parameter that asks for a gradient"),
-    "frozen": (frozen, "no parameter that asks for a gradient"),
+    "no parameters": (lambda: nn.Flatten(), "no parameter that requires a gradient"),
+    "frozen": (frozen, "no parameter that requires a gradient"),
     "lazy": (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)), "lazy layers"),
     "wrong channels": (lambda: SmallCNN(1, 10), r"fails on images \(8, 3, 32, 32\) in \[0, 1\]; .*\(RuntimeError"),
     "wrong classes": (lambda: SmallCNN(3, 9), r"in training mode returns \(8, 9\) for 8 images of 10 classes"),
@@ -263,15 +273,15 @@ REFUSED = {
     "a tuple in training": (OnlyInTraining, "in training mode returns a tuple"),
     "NaN": (lambda: After(lambda z: z * float("nan")), "NaN or infinite logits"),
     "softmax": (lambda: After(lambda z: z.softmax(1)), "returns probabilities; return logits"),
-    "functional dropout": (lambda: Around(Applied(F.dropout)), "other logits when asked again in eval mode"),
-    "noise": (lambda: Before(lambda x: x + 1e-4 * torch.randn_like(x)), "other logits when asked again"),
-    "detach": (lambda: Before(lambda x: x.detach()), "is not differentiable by its images"),
-    "no_grad": (lambda: After(torch.no_grad()(lambda z: z * 1)), "is not differentiable by its images"),
-    "numpy": (lambda: After(lambda z: torch.from_numpy(z.detach().numpy())), "is not differentiable by its images"),
+    "functional dropout": (lambda: Around(Applied(F.dropout)), "other logits when called again in eval mode"),
+    "noise": (lambda: Before(lambda x: x + 1e-4 * torch.randn_like(x)), "other logits when called again"),
+    "detach": (lambda: Before(lambda x: x.detach()), NOT_DIFFERENTIABLE),
+    "no_grad": (lambda: After(torch.no_grad()(lambda z: z * 1)), NOT_DIFFERENTIABLE),
+    "numpy": (lambda: After(lambda z: torch.from_numpy(z.detach().numpy())), NOT_DIFFERENTIABLE),
     "rounded images": (lambda: Before(lambda x: (8 * x).round() / 8), "zero everywhere; look for detach"),
-    "argmax": (lambda: After(lambda z: F.one_hot(z.argmax(1), 10) - 0.5), "is not differentiable by its images"),
+    "argmax": (lambda: After(lambda z: F.one_hot(z.argmax(1), 10) - 0.5), NOT_DIFFERENTIABLE),
     "images unused": (lambda: After(lambda z: 0 * z + torch.arange(10.0)), "zero everywhere"),
-    "root of 0": (lambda: Before(lambda x: (x - x.detach()).sqrt() + x), "NaN or infinite gradient"),
+    "root of 0": (lambda: Before(lambda x: (x - x.detach()).sqrt() + x), "NaN or infinite input gradient"),
     "batch norm without statistics": (
         lambda: Around(nn.BatchNorm2d(4, track_running_stats=False)), "mixes the samples of a batch in eval mode",
     ),
@@ -321,7 +331,7 @@ def test_what_is_refused_is_refused_before_training_and_is_no_run(write, tmp_pat
     words = ["train", "--model", "mynets:Net", "--epochs", "1", "--no-evaluate", "--cache-dir", str(tmp_path / "cache")]
     assert main(words) == 2
     said = capsys.readouterr().err.strip()
-    assert said.startswith("aat: model=mynets:Net gives other logits when asked again in eval mode; ")
+    assert said.startswith("aat: model=mynets:Net gives other logits when called again in eval mode; ")
     assert "\n" not in said
     assert not (tmp_path / "cache" / "runs").exists()
 
@@ -345,7 +355,7 @@ def test_a_network_written_by_the_user_is_trained_evaluated_and_read_back(write,
     assert all(np.array_equal(array, weights[name]) for name, array in weights_of(network).items())
 
 
-def test_a_run_of_own_network_and_score_cut_off_goes_on_as_if_it_had_not_been():
+def test_a_run_of_custom_network_and_score_cut_off_goes_on_as_if_it_had_not_been():
     training, validation = mini_set(0, 300), mini_set(1000, 1040)
     config = small(model="aat_explore.examples:SmallCNN", score="aat_explore.examples:entropy", epochs=3)
     whole = list(train(config, training, validation, num_classes=10))
@@ -356,7 +366,7 @@ def test_a_run_of_own_network_and_score_cut_off_goes_on_as_if_it_had_not_been():
         assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
 
 
-def test_steps_of_an_own_network_are_never_captured(monkeypatch):
+def test_steps_of_a_custom_network_are_never_captured(monkeypatch):
     """It may decide in Python, which a CUDA graph would repeat for ever."""
     seen, real = [], capture.Captured.__call__
     monkeypatch.setattr(capture.Captured, "__call__", lambda self, *inputs: (seen.append(1), real(self, *inputs))[1])
@@ -367,7 +377,7 @@ def test_steps_of_an_own_network_are_never_captured(monkeypatch):
         assert len(seen) == steps
 
 
-def test_an_own_network_keeps_its_memory_format():
+def test_a_custom_network_keeps_its_memory_format():
     network = placed(SmallCNN(3, 10), torch.device("cpu"))
     assert network[0][0].weight.is_contiguous()
     assert not placed(fresh("ResNet18"), torch.device("cpu"))[1].layer1[0].conv1.weight.is_contiguous()
@@ -380,7 +390,7 @@ def test_weights_that_do_not_fit_the_code_any_more_are_one_line(write, tmp_path)
     write(NET)
     run = trained(small(), tmp_path / "cache")
     write(NET.replace("4, 5, stride", "4, 6, stride"))
-    said = rf"^the weights of run={run.id}, epoch=2 do not fit the network that its config describes; undo what has"
+    said = rf"^the weights of run={run.id}, epoch=2 do not fit the network that its config describes; undo the change"
     with pytest.raises(AATError, match=said):
         experiment.evaluate(run.id, QUICK_TEST, cache_dir=tmp_path / "cache", device="cpu", threads=1)
 

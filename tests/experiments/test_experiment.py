@@ -492,7 +492,7 @@ def test_the_showcase_is_never_written(tmp_path, trained):
     assert run.showcase
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     other = QUICK_TEST.model_copy(update={"seed": 1})
-    with pytest.raises(AATError, match=r"is of the showcase, which is only read; add --cache-dir .*showcase$"):
+    with pytest.raises(AATError, match=r"is of the showcase, which is read-only; add --cache-dir .*showcase$"):
         experiment.evaluate(run.id, other, cache_dir=tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
     own = train(run.config, tmp_path)

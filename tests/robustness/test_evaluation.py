@@ -268,7 +268,7 @@ def test_what_an_attack_returns_is_checked_not_believed(data, monkeypatch):
 
     network, few = confident("StdCNN"), data.first(10)
     monkeypatch.setattr(AutoAttack, "_prepared", lambda *arguments: Cheat())
-    left = AutoAttack(seed=0).leaves(network, few, 0.1, clean_correct(network, few))
+    left = AutoAttack(seed=0).survivors(network, few, 0.1, clean_correct(network, few))
     assert torch.equal(left[-1], clean_correct(network, few))
 
 

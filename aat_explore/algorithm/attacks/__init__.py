@@ -1,7 +1,7 @@
-"""The attacks A of Algorithm 1 as functions of (network, images, labels), an attack a file.
+"""The attacks A of Algorithm 1 as functions of (network, images, labels), one per file.
 
-All leave the network as they found it and return x′ (B, C, H, W) with pixels in [0, 1]; all but N-FGSM with
-‖x′ − x‖∞ ≤ ε (to 1e-6). `aat_explore.attacks` is the registry that names them.
+All leave the network unchanged and return x′ (B, C, H, W) with pixels in [0, 1]; all but N-FGSM keep ‖x′ − x‖∞ ≤ ε (to
+1e-6). `aat_explore.attacks` is the registry that names them.
 
     ball.py       the ball and the box: starts, steps, projection
     fgsm.py       FGSM

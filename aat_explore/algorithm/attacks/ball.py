@@ -12,7 +12,7 @@ Labels = Int64[Tensor, " B"]
 
 
 def move(images: Images, signs: Tensor, epsilon: float) -> Pixels:
-    """Return clip(x + ε·sign), for signs (B, C, H, W) in {−1, 0, 1} of any dtype; for one step no projection is due."""
+    """Return clip(x + ε·sign), for signs (B, C, H, W) in {−1, 0, 1} of any dtype: one step stays in the ball."""
     x = pixels(images)
     return (x + epsilon * signs.to(x.dtype)).clamp_(0, 1)
 
@@ -31,21 +31,21 @@ def uniform_start(images: Images, epsilon: float, generator: torch.Generator | N
 
 
 def predicted_labels(network: nn.Module, images: Images) -> Labels:
-    """Return the network's own labels (B,): attacking these instead of the true ones avoids label leaking."""
+    """Return the predicted labels (B,): attacking these instead of the true ones avoids label leaking."""
     with attacked(network), torch.no_grad():
         labels: Tensor = network(pixels(images)).argmax(1)
     return labels
 
 
 def check_epsilon(epsilon: float) -> None:
-    """Raise AATError unless ε is a distance between pixels of [0, 1]."""
+    """Raise AATError unless ε is in [0, 1], the range of a pixel."""
     if not 0 <= epsilon <= 1:
         raise AATError(
-            f"epsilon={epsilon} is outside [0, 1], the range of a pixel; divide by 255 if it counts grey levels"
+            f"epsilon={epsilon} is outside [0, 1], the range of a pixel; divide by 255 if it is in grey levels"
         )
 
 
 def check_steps(steps: int, attack: str) -> None:
-    """Raise AATError unless `attack` is asked for at least one step."""
+    """Raise AATError unless `attack` takes at least one step."""
     if steps < 1:
         raise AATError(f"steps={steps} is less than 1; {attack} needs at least one step")

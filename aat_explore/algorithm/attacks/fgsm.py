@@ -20,9 +20,9 @@ def fgsm(
 ) -> Pixels:
     """Return x′ = clip(x + ε·sign(∇ₓJ(θ, x, y))) (paper, FGSM), float32 (B, C, H, W) in [0, 1].
 
-    `images` (B, C, H, W) in [0, 1], `epsilon` in the same units. A sample whose gradient is zero is not moved. With
-    `random_start` it is one PGD step of `step_size`, or 1.25 ε, from a point uniform in the ball (Wong, Rice, Kolter
-    2020). Raises AATError for epsilon outside [0, 1].
+    `images` (B, C, H, W) in [0, 1], `epsilon` in the same units. A sample whose gradient is zero does not move. With
+    `random_start` it is one PGD step of `step_size` (default 1.25 ε) from a point uniform in the ball (Wong, Rice,
+    Kolter 2020). Raises AATError for epsilon outside [0, 1].
     """
     if random_start:
         step_size = 1.25 * epsilon if step_size is None else step_size

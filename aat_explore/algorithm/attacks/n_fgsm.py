@@ -1,4 +1,4 @@
-"""N-FGSM: one step from noise that is larger than the ball, and no projection back to it (de Jorge et al. 2022)."""
+"""N-FGSM: one step from noise larger than the ball, without projection (de Jorge et al. 2022)."""
 
 import torch
 from torch import nn
@@ -20,13 +20,13 @@ def n_fgsm(
 ) -> Pixels:
     """Return x′ = clip(x + η + α·sign(∇ₓJ(θ, x + η, y))), η ~ U(−kε, kε) (de Jorge et al. 2022, equation 2).
 
-    `images` and the result are float32 (B, C, H, W) in [0, 1]; x + η is clipped to [0, 1] as well. α = `step_size`, or
-    ε. x′ is *not* projected to the ε-ball: ‖x′ − x‖∞ ≤ kε + α. With k = 0 it is FGSM. The noise is drawn on the
+    `images` and the result are float32 (B, C, H, W) in [0, 1]; x + η is clipped to [0, 1] too. α = `step_size` (default
+    ε). x′ is *not* projected to the ε-ball: ‖x′ − x‖∞ ≤ kε + α. k = 0 gives FGSM. The noise is drawn on the
     generator's device. Raises AATError for epsilon outside [0, 1] or k < 0.
     """
     check_epsilon(epsilon)
     if k < 0:
-        raise AATError(f"k={k} is negative; the noise of N-FGSM is uniform in kε, use 0 or more")
+        raise AATError(f"k={k} is negative; the noise of N-FGSM is uniform in ±kε, use 0 or more")
     start = uniform_start(images, k * epsilon, generator)
     with attacked(network):
         gradient, _ = input_gradient(network, start, labels)

@@ -21,9 +21,9 @@ def pgd(
 ) -> Pixels:
     """Return the last of `steps` iterates x′ ← Π(x′ + α·sign(∇ₓJ(θ, x′, y))) (Madry et al. 2018, section 2.1).
 
-    Π projects to the ε-ball around x and to [0, 1]; α = `step_size`, or 2.5 ε/steps. The start is uniform in the ball
-    (drawn on the generator's device) or x itself: `pgd` with one step of ε from x is `fgsm`. Raises AATError for
-    epsilon < 0 or steps < 1.
+    Π projects to the ε-ball around x and to [0, 1]; α = `step_size` (default 2.5 ε/steps). The start is uniform in the
+    ball (drawn on the generator's device) or x itself; one step of ε from x is `fgsm`. Raises AATError for epsilon
+    outside [0, 1] or steps < 1.
     """
     check_epsilon(epsilon)
     check_steps(steps, "PGD")
@@ -38,7 +38,7 @@ def pgd(
 def pgd_step(
     network: nn.Module, x_adv: Pixels, images: Pixels, labels: Labels, *, epsilon: float, step_size: float
 ) -> tuple[Pixels, Float[Tensor, "B K"]]:
-    """Return the next PGD iterate and the logits at the present one; the network must be `attacked`."""
+    """Return the next PGD iterate and the logits at the current one; the network must be `attacked`."""
     gradient, logits = input_gradient(network, x_adv, labels)
     moved = pixels(x_adv) + step_size * gradient.sign()
     return project(moved, pixels(images), epsilon), logits
