@@ -88,7 +88,7 @@ BAD = [
     ("train --model VGG", r"model='VGG' is none of StdCNN"),
     ("train --attack.kind cw", r"attack\.kind='cw' is none of fgsm, pgd"),
     ("train --attack cw", r"attack\.kind='cw' is none of fgsm, pgd"),
-    ("train --attack n-fgsm --attack.options z 3", r"z is no option of N-FGSM; it takes k"),
+    ("train --attack n-fgsm --attack.options z 3", r"z is not an option of N-FGSM; it takes k"),
     ("train --attack.steps 3", r"attack\.steps=3 has no meaning for FGSM"),
     ("train --attack.kind pgd --attack.steps 0", r"attack\.steps=0"),
     ("train --lr-milestones 2", r"lr_milestones=2 is not a share"),
