@@ -219,6 +219,12 @@ def test_a_data_set_alone_brings_its_presets_model_and_epsilon(name):
     assert flags("--dataset", dataset) == flags(f"--dataset={dataset}") == expected
 
 
+def test_a_wrong_preset_is_answered_by_all_of_them_in_their_order(capsys):
+    assert main(["train", "--preset", "nope"]) == 2
+    choices = ", ".join(f"'{name}'" for name in ("None", *PRESETS))
+    assert f"Expected one of ({choices});" in capsys.readouterr().err
+
+
 def test_what_is_said_outweighs_the_preset_wherever_it_stands():
     expected = preset("letter-cifar10", epsilon=0.1, epochs=3)
     assert flags("--epsilon", "0.1", "--dataset", "cifar10", "--epochs", "3") == expected
