@@ -1,7 +1,7 @@
 """Adaptive adversarial training: train it, cache every epoch's sampling distribution, and explore what it picks.
 
-All that a notebook needs is imported from here; `docs/python.md` has a line on each name. Each is loaded
-when it is first asked for, so that importing the package imports neither torch nor pandas nor Altair.
+All that a notebook needs is imported from here; `docs/python.md` has a line on each name. Each is loaded on first use,
+so that importing the package imports neither torch nor pandas nor Altair.
 """
 
 from importlib import import_module
@@ -63,13 +63,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for (PEP 562)."""
+    """Load a public name on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
-    found: Any = import_module(module)
-    found = globals()[name] = getattr(found, attribute) if attribute else found
-    return found
+    home: Any = import_module(module)
+    value = globals()[name] = getattr(home, attribute) if attribute else home
+    return value
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,8 @@
-"""The attacks A of Algorithm 1 as values: all that is known of each without running it, and the one registry of them.
+"""The attacks A of Algorithm 1 as values: what is known of each without running it, and their registry.
 
 An attack is added in three places: its function in `algorithm/attacks/`, an `AttackSpec` in `REGISTRY`, and a test.
-Command line, names, costs, evaluations, the attack lab and the notebooks read what they need here. A custom attack,
-named as `package.module:name`, needs none of the three.
+The command line, names, costs, evaluations, the attack lab and the notebooks read it here. A custom attack, named as
+`package.module:name`, needs none of the three.
 """
 
 import re
@@ -14,18 +14,18 @@ from typing import Literal
 from aat_explore.errors import AATError
 
 Label = Literal["true", "predicted"]
-LARGEST = 1e15  # of an option: up to here a float holds every whole number
+LARGEST = 1e15  # of an option: floats hold every integer up to here
 Options = tuple[tuple[str, int | float], ...]
 """Settings beyond those that all attacks share, sorted by name."""
 
 
 @dataclass(frozen=True)
 class AttackSpec:
-    """One attack: its equation and source, its function, and what it does where a setting is left open.
+    """One attack: its equation, source, function and defaults.
 
-    `function` is `package.module:name` of a function of (network, images, labels) and of those keyword arguments it
-    names: epsilon, steps, step_size, random_start, generator and the `options`. `reach` gives the largest
-    ‖x′ − x‖∞ in pixel units, which is ε for all that project to the ball.
+    `function` is the `package.module:name` of a function of (network, images, labels) and whichever keyword arguments
+    it names: epsilon, steps, step_size, random_start, generator and the `options`. `reach` gives the largest
+    ‖x′ − x‖∞ in pixel units: ε for every attack that projects to the ball.
     """
 
     kind: str
@@ -38,13 +38,13 @@ class AttackSpec:
     random_start: bool = False
     start_is_fixed: bool = False
     step_is_epsilon_from_image: bool = False
-    follows_scoring_gradient: bool = False  # x′ = clip(x + ε·sign(∇ₓJ)) from the image, whose gradient scoring has
+    follows_scoring_gradient: bool = False  # x′ = clip(x + ε·sign(∇ₓJ)), the gradient that scoring takes
     options: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     reach: Callable[["ResolvedAttack"], float] = lambda attack: attack.epsilon
     custom: bool = False
 
     def refusal(self, steps: int | None, step_size: float | None, random_start: bool | None) -> str | None:
-        """Say in one line why this attack cannot be had with these settings (None: left open); None if it can."""
+        """Say in one line why the attack refuses these settings (None: its default); None if it takes them."""
         if self.custom and (steps, step_size, random_start) != (None, None, None):
             return (
                 "attack.steps, attack.step_size and attack.random_start have no meaning for a custom attack; give its "
@@ -71,7 +71,7 @@ class AttackSpec:
         for name, value in options:
             if name not in self.options:
                 takes = f"it takes {', '.join(self.options)}" if self.options else "it takes none"
-                return f"attack.options: {name} is no option of {self.title}; {takes}"
+                return f"attack.options: {name} is not an option of {self.title}; {takes}"
             if value < 0:
                 return f"attack.options: {name}={value:g} is negative; use 0 or more"
         return None
@@ -94,32 +94,32 @@ class ResolvedAttack:
 
     @property
     def spec(self) -> AttackSpec:
-        """What is known of its kind; AATError if there is no such attack."""
+        """The spec of its kind; AATError for an unknown kind."""
         return spec_of(self.kind)
 
     @property
     def gradients(self) -> int:
-        """Gradients to the input that one x′ takes; of a custom attack its option `steps`, else 1, a lower bound."""
+        """Input gradients per x′; for a custom attack its option `steps`, or else 1, a lower bound."""
         return max(1, int(dict(self.options).get("steps", 1))) if self.spec.custom else self.steps
 
     @property
     def reuses_scoring_gradient(self) -> bool:
-        """Whether x′ follows from the sign of the gradient that scoring takes, ∇ₓJ(θ, x, y), with no further pass."""
+        """Whether x′ follows from the gradient that scoring takes, ∇ₓJ(θ, x, y), without another pass."""
         return self.spec.follows_scoring_gradient and not self.random_start and self.label == "true"
 
     @property
     def reach(self) -> float:
-        """The largest ‖x′ − x‖∞ it can yield, in pixel units; 1 at most."""
+        """The largest possible ‖x′ − x‖∞, in pixel units; at most 1."""
         return min(1.0, self.spec.reach(self))
 
     @property
     def name(self) -> str:
-        """Its name without ε, e.g. `FGSM` or `PGD-10`, with whatever is not usual in brackets."""
+        """Its name without ε, e.g. `FGSM` or `PGD-10`, with settings other than the defaults in brackets."""
         spec = self.spec
-        usual_step = spec.step_size(self.epsilon, self.steps, self.random_start)
+        default_step = spec.step_size(self.epsilon, self.steps, self.random_start)
         details = [
             *(["no random start"] if spec.random_start and not self.random_start else []),
-            *([f"step {self.step_size:g}"] if self.step_size != usual_step else []),
+            *([f"step {self.step_size:g}"] if self.step_size != default_step else []),
             *(f"{name} {value:g}" for name, value in self.options if value != spec.options.get(name)),
             *([f"{self.label} label"] if self.label != "true" else []),
         ]
@@ -130,7 +130,7 @@ class ResolvedAttack:
 
     @property
     def slug(self) -> str:
-        """Its part of a run's name, e.g. `fgsm`, `rs-fgsm`, `pgd10`: a-z, 0-9 and '-'."""
+        """Its part of a run id, e.g. `fgsm`, `rs-fgsm`, `pgd10`: a-z, 0-9 and '-'."""
         spec = self.spec
         kind = self.kind.rpartition(":")[2] if spec.custom else self.kind
         start = "rs-" if self.random_start and not spec.random_start else ""
@@ -192,7 +192,7 @@ REGISTRY: dict[str, AttackSpec] = {
 
 
 def is_place(text: str) -> bool:
-    """Whether `text` names something of the user's as `package.module:name`."""
+    """Whether `text` has the form `package.module:name`, which names a custom part."""
     module, _, name = text.partition(":")
     return all(part.isidentifier() for part in (*module.split("."), name))
 
@@ -226,7 +226,7 @@ def resolved(
     label: Label = "true",
     options: Options = (),
 ) -> ResolvedAttack:
-    """Return the attack with its usual value for whatever is None or left out; AATError for an unknown kind."""
+    """Return the attack with its default for whatever is None or omitted; AATError for an unknown kind."""
     spec = spec_of(kind)
     start = spec.random_start if random_start is None else random_start
     count = 1 if spec.steps is None else steps or spec.steps
@@ -238,16 +238,16 @@ def resolved(
 def checked_options(options: object) -> Options:
     """Return options given as a mapping or as pairs, sorted by name; ValueError for anything else.
 
-    Whole numbers are ints, so that equal options are equal to the letter in a run's name.
+    Whole numbers become ints, so that equal options give equal run ids.
     """
     pairs = options.items() if isinstance(options, Mapping) else options
     if not isinstance(pairs, Iterable) or isinstance(pairs, str):
-        raise ValueError(f"attack.options={options!r} is no list of names and numbers; write e.g. k 2")
+        raise ValueError(f"attack.options={options!r} is not a list of names and numbers; write e.g. k 2")
     numbers: dict[str, int | float] = {}
     for pair in pairs:
         name, value = pair if isinstance(pair, tuple | list) and len(pair) == 2 else (pair, None)
         if not str(name).isidentifier() or name in numbers:
-            raise ValueError(f"attack.options: {name!r} is no name, or is given twice; write e.g. k 2")
+            raise ValueError(f"attack.options: {name!r} is not a name, or is given twice; write e.g. k 2")
         numbers[str(name)] = _number(str(name), value)
     return tuple(sorted(numbers.items()))
 

@@ -1,4 +1,4 @@
-"""The `aat` command that repeats a thing, as it is typed into a shell: the one place that builds it."""
+"""The `aat` commands that repeat what was done, as typed into a shell; built nowhere else."""
 
 import shlex
 from pathlib import Path
@@ -9,7 +9,7 @@ from aat_explore.presets import PRESETS, flat, preset_of
 
 
 def aat(words: str, cache_dir: Path) -> str:
-    """Return the whole command line on a cache, e.g. `aat demo --cache-dir X`; ./cache, the default, is not named."""
+    """Return the whole command line on a cache, e.g. `aat demo --cache-dir X`; the default, ./cache, is omitted."""
     return f"aat {words}" if cache_dir == Path("cache") else f"aat {words} --cache-dir {shlex.quote(str(cache_dir))}"
 
 
@@ -30,10 +30,10 @@ def train_like(config: RunConfig, **changes: Any) -> str:
 
 def _differing(config: RunConfig) -> list[str]:
     """Flags of `aat train` for each field that differs from the preset of the data set."""
-    usual = flat(PRESETS[preset_of(config.dataset)])
+    preset = flat(PRESETS[preset_of(config.dataset)])
     words: list[str] = []
     for field, value in flat(config).items():
-        if value == usual[field]:
+        if value == preset[field]:
             continue
         flag = field.replace("_", "-")
         values = _flat(value)
@@ -47,11 +47,11 @@ def _differing(config: RunConfig) -> list[str]:
 
 
 def _flat(value: Any) -> list[str]:
-    """Return the words that a flag takes for a value, pairs one after another."""
+    """Return the words that a flag takes for a value, nested pairs flattened."""
     return [word for part in value for word in _flat(part)] if isinstance(value, tuple) else [str(value)]
 
 
 def _is_switch(field: str) -> bool:
-    """Whether a field's flag takes no value: one that may be None does."""
+    """Whether a field's flag takes no value; one that may be None takes one."""
     model = AttackConfig if field.startswith("attack.") else RunConfig
     return model.model_fields[field.removeprefix("attack.")].annotation is bool

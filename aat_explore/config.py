@@ -1,4 +1,4 @@
-"""What a run is: every setting that changes its result, and the readable, unique name made from them.
+"""A run's config: every setting that changes its result, and the readable, unique name made from them.
 
 Each field is tagged *paper* (stated in Kamath, Deshpande, Subrahmanyam 2019) or *ours* (the paper leaves it open).
 What only changes speed (device, threads) is an argument of `experiment.train`, not a field here.
@@ -20,21 +20,21 @@ from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
 
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
-NETWORKS = ("StdCNN", "ResNet18")  # the paper's; a config names any other as package.module:Name
-SCORES = {"gradient-norm": 2, "loss": 1, "margin": 1}  # built in, and their passes; others are package.module:function
+NETWORKS = ("StdCNN", "ResNet18")  # the paper's; others are package.module:Name
+SCORES = {"gradient-norm": 2, "loss": 1, "margin": 1}  # built in: passes over T; others are package.module:function
 
 Precision = Literal["float32", "bfloat16"]
 
 
 class Values(BaseModel):
-    """A frozen value that rejects unknown fields; `store.reading` alone lets them pass, in files of the cache."""
+    """A frozen value that rejects unknown fields; only `store.reading` ignores them, in files of the cache."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _fields_by_todays_names(cls, fields: Any, info: ValidationInfo) -> Any:
-        """Take fields by the names they had; `store.reading` gives the old names, nobody else does."""
+    def _accept_old_names(cls, fields: Any, info: ValidationInfo) -> Any:
+        """Accept the old names of fields, which only `store.reading` passes as context."""
         names = info.context[cls] if info.context and cls in info.context else {}
         if not names or not isinstance(fields, dict):
             return fields
@@ -43,7 +43,7 @@ class Values(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _no_negative_zero(cls, value: Any) -> Any:
-        """Equal values are equal to the bit, so that equal configs have one digest."""
+        """Turn -0.0 into 0.0, so that equal configs have one digest."""
         return value + 0.0 if isinstance(value, float) else value
 
 
@@ -51,12 +51,12 @@ Model = TypeVar("Model", bound=Values)
 
 
 class AttackConfig(Values):
-    """The attack A of Algorithm 1; fields left at None take the attack's usual value, see `attacks.REGISTRY`."""
+    """The attack A of Algorithm 1; fields left at None take the attack's default, see `attacks.REGISTRY`."""
 
     kind: str = Field(
         "fgsm",
         description="[paper] fgsm in the main results, pgd in the appendix; or (ours) n-fgsm, mi-fgsm, or "
-        "package.module:function, an attack of yours.",
+        "package.module:function, a custom attack.",
     )
     steps: int | None = Field(
         None, ge=1, description="[ours] Steps of pgd and mi-fgsm; None = 10. FGSM always takes one."
@@ -71,10 +71,13 @@ class AttackConfig(Values):
         None, description="[ours] Start uniformly in the ε-ball; None = yes for PGD, no for FGSM."
     )
     label: Label = Field(
-        "true", description="[ours] Label whose loss is raised; `predicted` avoids label leaking (Kurakin et al. 2017)."
+        "true",
+        description="[ours] Label whose loss is maximised; `predicted` avoids label leaking (Kurakin et al. 2017).",
     )
     options: Options = Field(
-        (), description="[ours] Further settings by name: k of n-fgsm (2), decay of mi-fgsm (1), any of your attack's."
+        (),
+        description="[ours] Further settings by name: k of n-fgsm (2), decay of mi-fgsm (1), or a custom attack's "
+        "arguments.",
     )
 
     @field_validator("kind")
@@ -96,7 +99,7 @@ class AttackConfig(Values):
         return self
 
     def resolve(self, epsilon: float) -> ResolvedAttack:
-        """Fill in what was left open for budget `epsilon`."""
+        """Return the attack at budget `epsilon` with every default filled in."""
         return resolved(epsilon=epsilon, **dict(self))
 
 
@@ -105,17 +108,17 @@ class RunConfig(Values):
 
     dataset: str = Field(
         "fashion-mini",
-        description=f"[paper] fashion-mini (ours), {', '.join(SPECS)}; or a custom one (ours): a folder of images, or "
-        "the name it got.",
+        description=f"[paper] fashion-mini (ours), {', '.join(SPECS)}; or custom images (ours): a folder, or the "
+        "name they were added under.",
     )
     model: str = Field(
         "StdCNN",
-        description="[paper] StdCNN; ResNet18 for CIFAR10; or package.module:Name (ours), any network from pixels in "
-        "[0, 1] to logits.",
+        description="[paper] StdCNN; ResNet18 for CIFAR10; or package.module:Name (ours), a custom network from pixels "
+        "in [0, 1] to logits.",
     )
     num_perturbed: int | Literal["all"] = Field(
         1000,
-        description="[paper] n, samples perturbed an epoch; 0: standard training, all: every sample.",
+        description="[paper] n, samples perturbed per epoch; 0 is standard training, all perturbs every sample.",
     )
     norm_power: float = Field(
         1.0, ge=0, description="[paper] p ∝ ‖∇ₓJ‖₂^k: 1 is Norm, 2 is Squared Norm; 0 is the uniform control (ours)."
@@ -128,21 +131,23 @@ class RunConfig(Values):
     scoring: Literal["epoch-start", "carry-over"] = Field(
         "epoch-start",
         description="[paper] One pass over all T with the epoch-start network, eval mode, un-augmented; or carry-over "
-        "(ours): norms collected in the epoch before, almost free.",
+        "(ours): norms collected during the previous epoch's training steps, almost free.",
     )
-    score_every: int = Field(1, ge=1, description="[ours] Score every k-th epoch and reuse the norms in between.")
+    score_every: int = Field(1, ge=1, description="[ours] Score every k-th epoch and reuse the scores in between.")
     replacement: bool = Field(False, description="[ours] Draw K with replacement (duplicates are perturbed once).")
     perturbing_network: Literal["epoch-start", "on-the-fly"] = Field(
-        "epoch-start", description="[ours] Once an epoch, or the current network in each batch (Madry et al.)."
+        "epoch-start",
+        description="[ours] Network that x′ is made for: that of the epoch's start, or the current one in each batch "
+        "(Madry et al.).",
     )
     drawn_samples: Literal["replace", "add", "half"] = Field(
         "replace", description="[ours] x′ replaces x; or x is kept too (add); or their losses are averaged (half)."
     )
-    warmup_epochs: int = Field(0, ge=0, description="[ours] First epochs, of standard training.")
+    warmup_epochs: int = Field(0, ge=0, description="[ours] Epochs of standard training at the start.")
     epsilon: float = Field(0.3, ge=0, le=1, description="[paper] ℓ∞ budget in pixel units: 0.3, or 0.02 for CIFAR10.")
     attack: AttackConfig = Field(default_factory=AttackConfig, description="[paper] The attack A of Algorithm 1.")
     epochs: int = Field(10, ge=1, le=9999, description="[paper] 100 in the paper's figures.")
-    batch_size: int = Field(128, ge=1, description="[ours] Samples in an optimiser step.")
+    batch_size: int = Field(128, ge=1, description="[ours] Samples per optimiser step.")
     optimizer: Literal["adam", "sgd"] = Field("adam", description="[ours] Adam, or SGD with momentum.")
     lr: float = Field(1e-3, gt=0, description="[ours] Initial learning rate.")
     momentum: float = Field(0.9, ge=0, lt=1, description="[ours] SGD's momentum; Adam ignores it.")
@@ -154,17 +159,20 @@ class RunConfig(Values):
         0.5,
         ge=0,
         lt=1,
-        description="[paper] StdCNN's dropout, and a custom network's that takes it; ResNet18 has none.",
+        description="[paper] Dropout of StdCNN, and of a custom network that takes it; ResNet18 has none.",
     )
     precision: Precision = Field(
-        "float32", description="[ours] Of training steps' matrix products; scoring, attacks and tests stay in float32."
+        "float32",
+        description="[ours] Of the matrix products in training steps; scoring, attacks and tests stay in float32.",
     )
-    normalize: bool = Field(True, description="[ours] First layer standardises by the training set's mean and sd.")
+    normalize: bool = Field(
+        True, description="[ours] First layer standardises by the training set's mean and deviation."
+    )
     augment: bool = Field(False, description="[paper] Random crop (pad 4) and horizontal flip, for CIFAR10.")
-    val_attack_steps: int = Field(10, ge=1, description="[ours] PGD steps of the quick robust accuracy.")
-    val_attack_images: int = Field(1000, ge=1, description="[ours] Validation images that quick PGD attacks.")
-    num_recorded: int = Field(100, ge=0, description="[ours] Adversarial images kept of each epoch, for looking at.")
-    seed: int = Field(0, ge=0, lt=2**32, description="[ours] Source of every random stream of the run.")
+    val_attack_steps: int = Field(10, ge=1, description="[ours] PGD steps of each epoch's quick robust accuracy.")
+    val_attack_images: int = Field(1000, ge=1, description="[ours] Validation images attacked after each epoch.")
+    num_recorded: int = Field(100, ge=0, description="[ours] Adversarial images saved in each epoch, to look at.")
+    seed: int = Field(0, ge=0, lt=2**32, description="[ours] Seed of every random stream of the run.")
 
     @field_validator("model", "score")
     @classmethod
@@ -188,8 +196,8 @@ class RunConfig(Values):
             )
         if self.scoring == "carry-over" and self.score != "gradient-norm":
             raise ValueError(
-                f"score={self.score} cannot be had with scoring=carry-over, whose training steps yield gradient norms "
-                "only; drop one of them"
+                f"score={self.score} is not available with scoring=carry-over, whose training steps yield gradient "
+                "norms only; drop one of them"
             )
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs={self.warmup_epochs} exceeds epochs={self.epochs}; lower it")
@@ -200,42 +208,42 @@ class RunConfig(Values):
 
     @property
     def resolved_attack(self) -> ResolvedAttack:
-        """The training attack at this run's ε with nothing left open."""
+        """The training attack at this run's ε with every default filled in."""
         return self.attack.resolve(self.epsilon)
 
     @property
     def reuses_scoring_gradient(self) -> bool:
-        """Whether x′ is made from the gradients that the scoring pass of the same epoch has taken, at no cost."""
+        """Whether x′ is made, at no cost, from the gradients of the same epoch's scoring pass."""
         scored_by_gradient = self.samples and self.canonical().score == "gradient-norm"
         fresh = self.perturbing_network == "epoch-start"
         return scored_by_gradient and fresh and self.resolved_attack.reuses_scoring_gradient
 
     @property
     def samples(self) -> bool:
-        """Whether the run draws a set K at all: not for n = 0 and n = all."""
+        """Whether the run draws a set K: not for n = 0 or n = all."""
         return self.num_perturbed not in (0, "all")
 
     def canonical(self) -> "RunConfig":
-        """The same run without the settings that have no effect on it, so that a baseline is trained only once.
+        """Reset settings that have no effect on the run to their defaults, so that a baseline is trained only once.
 
-        n = 0 and all draw nothing, n = 0 attacks nothing: one such run stands in both panels, Norm and Squared Norm.
-        A uniform draw (norm_power 0) is the control of every score.
+        n = 0 and all draw nothing, and n = 0 attacks nothing: one such run serves both panels, Norm and Squared Norm.
+        A uniform draw (norm_power 0) ignores the score.
         """
         sampling = ("norm_power", "score", "scoring", "score_every", "replacement")
         perturbing = ("attack", "perturbing_network", "drawn_samples", "warmup_epochs", "num_recorded")
         of_uniform = ("score",) if self.norm_power == 0 else ()
         idle = {0: (*sampling, *perturbing), "all": sampling}.get(self.num_perturbed, of_uniform)
-        usual = RunConfig()
-        return self.model_copy(update={name: getattr(usual, name) for name in idle})
+        default = RunConfig()
+        return self.model_copy(update={name: getattr(default, name) for name in idle})
 
     def digest(self) -> str:
-        """Hash the settings that are not at their default, the attack's as resolved: 8 hex digits.
+        """Hash the settings that differ from their defaults, those of the attack as resolved: 8 hex digits.
 
-        A field added later with a default that means what was done before leaves the names of older runs as they are.
+        A new field whose default keeps the old behaviour leaves the names of older runs unchanged.
         """
         config = self.canonical()
-        usual = asdict(AttackConfig().resolve(config.epsilon))
-        attack = {name: value for name, value in asdict(config.resolved_attack).items() if value != usual[name]}
+        default = asdict(AttackConfig().resolve(config.epsilon))
+        attack = {name: value for name, value in asdict(config.resolved_attack).items() if value != default[name]}
         fields = config.model_dump(mode="json", exclude_defaults=True) | {"attack": attack}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -251,33 +259,35 @@ class RunConfig(Values):
 
 
 class EvaluationConfig(Values):
-    """A robustness test: clean accuracy and an attack over a grid of ε on one split, the weights of one epoch."""
+    """A robustness test of one epoch's weights on one split: accuracy when clean, and attacked over a grid of ε."""
 
     attack: str = Field(
         "pgd",
         description="[paper] pgd; autoattack (ours) is the standard ensemble, by pyautoattack. The others only show "
-        "how robust a network can be made to look: fgsm, n-fgsm, mi-fgsm or package.module:function, an attack to "
-        "train with; weak-pgd, ten steps of ε/10 from the image, of which the last counts; transfer, PGD's x′ made for "
+        "how robust a network can be made to look: fgsm, n-fgsm, mi-fgsm or package.module:function, the training "
+        "attacks; weak-pgd, ten steps of ε/10 from the clean image, judged by the last; transfer, PGD's x′ made for "
         "another network.",
     )
-    options: Options = Field((), description="[ours] Settings of an attack to train with, by name, as attack.options.")
+    options: Options = Field((), description="[ours] Settings of a training attack by name, as in attack.options.")
     transfer_from: str | None = Field(
-        None, description="[ours] With transfer: the run whose last network x′ is made for, usually n = 0."
+        None, description="[ours] For transfer: the run whose final network x′ is made for, usually n = 0."
     )
-    split: Literal["test", "validation", "train"] = Field("test", description="[paper] Whose images are attacked.")
+    split: Literal["test", "validation", "train"] = Field(
+        "test", description="[paper] Split whose images are attacked."
+    )
     epsilons: tuple[float, ...] | None = Field(
         None,
         description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255, and the "
-        "training ε; for custom images 0…2 by ¼ of the training ε; for autoattack 0 and the training ε.",
+        "training ε; for custom images 0…2 times the training ε by ¼; for autoattack 0 and the training ε.",
     )
     curve: Literal["nested", "independent"] = Field(
         "nested",
-        description="[ours] nested: what a smaller ε fooled is fooled at a larger one, and PGD goes on from there, so "
-        "that accuracy never rises with ε; or every ε on its own (the paper's reading).",
+        description="[ours] nested: an image fooled at a smaller ε is fooled at a larger one, and PGD continues from "
+        "there, so that accuracy never rises with ε; independent: each ε separately (the paper's reading).",
     )
     steps: int | None = Field(None, ge=1, description="[ours] PGD steps; None = 40.")
-    step_size: float | None = Field(None, gt=0, description="[ours] PGD's, in pixel units; None = 2.5 ε/steps.")
-    restarts: int = Field(1, ge=1, description="[ours] PGD's attempts an image; it is robust if all fail.")
+    step_size: float | None = Field(None, gt=0, description="[ours] PGD step size in pixel units; None = 2.5 ε/steps.")
+    restarts: int = Field(1, ge=1, description="[ours] PGD attempts per image, which is robust if all fail.")
     random_start: bool = Field(True, description="[ours] PGD starts uniformly in the ε-ball.")
     images: int | None = Field(None, ge=1, description="[ours] First images of the split; None = all.")
     seed: int = Field(0, ge=0, lt=2**32, description="[ours] Seed of the random starts.")
@@ -297,7 +307,7 @@ class EvaluationConfig(Values):
 
     @property
     def by_training_attack(self) -> bool:
-        """Whether the test is an attack to train with, rather than one that exists for testing."""
+        """Whether the test is a training attack rather than one made for testing."""
         return self.attack != "pgd" and (self.attack in ATTACKS or self.attack not in ROBUSTNESS_TESTS)
 
     @property
@@ -341,7 +351,7 @@ class EvaluationConfig(Values):
         if self.epsilons:
             return tuple(sorted(set(self.epsilons)))
         if self.attack == "autoattack":
-            return tuple(sorted({0.0, run.epsilon}))  # an ε costs minutes where one of PGD costs seconds
+            return tuple(sorted({0.0, run.epsilon}))  # an ε takes minutes, with PGD seconds
         return epsilon_grid(run.dataset, run.epsilon)
 
 
@@ -360,23 +370,24 @@ def checked(model: type[Model], fields: dict[str, Any]) -> Model:
 
 def one_line(error: ValidationError) -> str:
     """Say in one line which fields of a config are wrong, what they were, and what they may be."""
-    said: dict[str, list[str]] = {}  # a union reports each of its members: say them together
+    reasons: dict[str, list[str]] = {}  # by field; a union reports each of its members
     for item in error.errors():
         if item["type"] == "value_error":
-            said[str(item["ctx"]["error"])] = []
+            reasons[str(item["ctx"]["error"])] = []
         elif item["type"] == "missing":
-            said[f"{'.'.join(map(str, item['loc']))} is missing"] = []
+            reasons[f"{'.'.join(map(str, item['loc']))} is missing"] = []
         elif item["type"] == "extra_forbidden":
             where = ".".join(map(str, item["loc"]))
-            said[f"{where}={item['input']!r} is not a field; correct its name or drop it"] = []
+            reasons[f"{where}={item['input']!r} is not a field; correct its name or drop it"] = []
         else:
             where = ".".join(str(part) for part in item["loc"] if part not in ("int", "literal['all']"))
-            said.setdefault(f"{where}={item['input']!r}: ", []).append(item["msg"][:1].lower() + item["msg"][1:])
-    return "; ".join(start + " or ".join(reasons) for start, reasons in said.items())
+            message = item["msg"][:1].lower() + item["msg"][1:]
+            reasons.setdefault(f"{where}={item['input']!r}: ", []).append(message)
+    return "; ".join(start + " or ".join(messages) for start, messages in reasons.items())
 
 
 def check_num_perturbed(config: RunConfig, num_train: int) -> None:
-    """Raise AATError if a run is to perturb more samples than its data set has to train on."""
+    """Raise AATError if n exceeds the number of training samples."""
     n = config.num_perturbed
     if n != "all" and n > num_train:
         raise AATError(f'num_perturbed={n} exceeds num_train={num_train}; use "all" for full adversarial training')

@@ -1,14 +1,15 @@
-"""All facts of each data set in one value: what it looks like, where it comes from, how it is trained and tested.
+"""All facts about each data set in one value: its shape, its source, how runs on it are trained and tested.
 
 To add a published data set, add its `DatasetSpec` to `SPECS`. `aat train`, presets (`letter-…`, `paper-…`), grids, the
-Train page, the ε of tests and the verdicts on the paper's claims follow from it; a row of README's table on data tells
-readers. If its files are neither idx files nor CIFAR10's batches, also write a function that reads them and name it in
-`datasets.sources.READERS`. SVHN, in .mat files, would be
+Train page, the ε of tests and the verdicts on the paper's claims follow from it; add a row to the table in
+`docs/data.md`. If its files are neither idx files nor CIFAR10's batches, also write a function that reads them and name
+it in `datasets.sources.READERS`. SVHN, in .mat files, would be
 
     DatasetSpec(name="svhn", …, torchvision_class="SVHN", raw_folder=".", file_format="svhn",
                 downloads=({"split": "train"}, {"split": "test"}), epsilon=0.02, training=COLOUR)
 
-and a reader of a dozen lines. `sha256` may stay empty: what was converted is then held to the digests recorded with it.
+and a reader of a dozen lines. `sha256` may stay empty: arrays are then checked against the digests recorded when they
+were converted.
 """
 
 import math
@@ -19,17 +20,17 @@ from typing import Any, Literal
 STEMS = ("train_images", "train_labels", "test_images", "test_labels")
 Reading = Literal["letter", "paper", "small", "frontier", "fast"]  # see `presets`
 LETTER_AND_PAPER: Mapping[Reading, Mapping[str, Any]] = {"letter": {}, "paper": {}}
-USUAL_EPSILON = 8 / 255  # what most papers take for colour images; only where a run has ε = 0
-GREY = 0.5  # at this ε every image can be made one grey
+USUAL_EPSILON = 8 / 255  # most papers' for colour images; used only where a run has ε = 0
+GREY = 0.5  # at this ε every image can become uniform grey
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetSpec:
-    """What a data set looks like, where its raw files lie if it is published, and how its runs are trained and judged.
+    """A data set's shape, where its raw files are if it is published, and how runs on it are trained and judged.
 
-    `sha256` maps a stem to the digest of the array's bytes. A stem without one is held to the sidecar's digest if there
-    is a sidecar, else to its shape alone: of the CIFAR10 images more than one good copy is about (some have a few rows
-    that could only be had as JPEG). Raises ValueError for a published set without the ε that it is trained with.
+    `sha256` maps a stem to the digest of the array's bytes. A stem without one is checked against the sidecar's
+    digest if there is a sidecar, else by shape alone: several good copies of the CIFAR10 images circulate (in some, a
+    few rows survive only as JPEG). Raises ValueError for a published set without a training ε.
     """
 
     name: str
@@ -42,24 +43,24 @@ class DatasetSpec:
     torchvision_class: str = ""
     raw_folder: str = ""  # torchvision's, relative to its root
     file_format: str = "idx"  # a key of `datasets.sources.READERS`
-    downloads: tuple[Mapping[str, Any], ...] = ({},)  # arguments of `torchvision_class`, a call each
-    other_folders: tuple[str, ...] = ()  # where else raw files may lie
+    downloads: tuple[Mapping[str, Any], ...] = ({},)  # arguments of `torchvision_class`, one call each
+    other_folders: tuple[str, ...] = ()  # further folders that may hold raw files
     short_name: str = ""  # in the names of presets, if it differs from `name`
-    epsilon: float | None = None  # usual training ε, in pixel units
+    epsilon: float | None = None  # default training ε, in pixel units
     epsilons: tuple[float, ...] | None = None  # grid of ε of its tests, ascending; None: made from a run's training ε
     training: Mapping[str, Any] = field(default_factory=dict)  # fields of RunConfig: network, optimiser, augmentation
-    # Its presets: which readings it is trained under, and the fields of RunConfig in which it differs from a reading.
+    # Its presets: the readings it is trained under, and the fields of RunConfig in which it differs from each.
     readings: Mapping[Reading, Mapping[str, Any]] = field(default_factory=lambda: LETTER_AND_PAPER)
-    # Points of clean accuracy that full FGSM training costs, at least and at most, by the paper; None: it says nothing.
+    # By the paper, full FGSM training costs at least and at most so many points of clean accuracy; None: not stated.
     points_lost: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.published and self.epsilon is None:
-            raise ValueError(f"epsilon=None of the published data set {self.name} is no budget; give its training ε")
+            raise ValueError(f"epsilon=None is no budget for the published data set {self.name}; give its training ε")
 
     @property
     def published(self) -> bool:
-        """Whether it is published, and can be had again; if not, it is embedded or custom."""
+        """Whether it is published and can be downloaded again; otherwise it is embedded or custom."""
         return bool(self.torchvision_class)
 
     def shape(self, stem: str) -> tuple[int, ...]:
@@ -168,15 +169,15 @@ SPECS = {
 
 
 def spec_of(dataset: str) -> DatasetSpec | None:
-    """The spec of an embedded or published data set; None for a custom one, of which the store of images knows more."""
+    """The spec of an embedded or published data set; None for a custom one, which `datasets` knows."""
     return FASHION_MINI if dataset == FASHION_MINI.name else SPECS.get(dataset)
 
 
 def epsilon_grid(dataset: str, epsilon: float) -> tuple[float, ...]:
-    """The grid of ε, ascending, that a run on `dataset` trained at `epsilon` is tested over; `epsilon` is among it.
+    """The grid of ε, ascending, over which a run on `dataset` trained at `epsilon` is tested; it includes `epsilon`.
 
-    A data set's own grid if its spec has one. Else, as for all custom images, 0 to 2 ε in steps of ε/4 up to 0.5, where
-    nothing is left to see; a run at ε = 0 is tested as one at 8/255.
+    The grid of the data set's spec if it has one. Otherwise, as for custom images, 0 to 2 ε in steps of ε/4 up to 0.5,
+    where an image can lose all contrast; a run at ε = 0 is tested like one at 8/255.
     """
     spec = spec_of(dataset)
     if spec is None or spec.epsilons is None:

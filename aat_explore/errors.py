@@ -1,4 +1,4 @@
-"""The errors a user can cause and mend; everything else is a bug."""
+"""Errors that a user can cause and fix; any other exception is a bug."""
 
 
 class AATError(ValueError):
@@ -9,16 +9,16 @@ class AATError(ValueError):
 
 
 def in_one_line(error: Exception) -> str | None:
-    """What went wrong and what to do about it, in one line, if a user can cause and mend it; None for a bug."""
+    """Return the error and its remedy in one line if the user can fix it; None for a bug."""
     if isinstance(error, AATError):
         return str(error)
     if isinstance(error, OSError):
         return f"{error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions"
-    if type(error).__name__ == "OutOfMemoryError":  # torch's; `aat list` has no torch to compare with
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, compared by name because `aat list` has not loaded torch
         return "the device's memory is full; lower batch_size, or use --device cpu"
     return None
 
 
 def cause_of(error: Exception) -> str:
-    """What a library's exception says, in one line; its type where it says nothing."""
+    """Return the message of a library's exception in one line, or its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__

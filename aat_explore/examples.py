@@ -1,4 +1,4 @@
-"""A custom network, score and attack, to be read and copied: all that AAT asks of each.
+"""A custom network, score and attack to read and copy: all that AAT asks of each.
 
 aat train --model aat_explore.examples:SmallCNN --score aat_explore.examples:entropy
 aat train --attack aat_explore.examples:margin_pgd --attack.options steps 7 --perturbing-network on-the-fly
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 
 class SmallCNN(nn.Sequential):
-    """Four strided convolutions: images (B, in_channels, H, W), standardised already, to logits (B, num_classes).
+    """Four strided convolutions: standardised images (B, in_channels, H, W) to logits (B, num_classes).
 
-    Any `nn.Module` will do. It is given those of in_channels, image_size, num_classes and dropout that it names.
+    Any `nn.Module` will do. It receives whichever of in_channels, image_size, num_classes and dropout it names.
     """
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
@@ -23,7 +23,7 @@ class SmallCNN(nn.Sequential):
 
 
 def entropy(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Return the entropy −Σₖ qₖ log qₖ of each q = softmax(z), (B,): what the network is unsure of is picked.
+    """Return the entropy −Σₖ qₖ log qₖ of each q = softmax(z), (B,), which picks what the network is unsure of.
 
     The network is in eval mode and images (B, C, H, W) are in [0, 1]; scores must be finite and >= 0.
     """
@@ -37,8 +37,8 @@ def margin_pgd(
 ) -> Tensor:
     """Return the last PGD iterate x′ (B, C, H, W) that raises the margin max_{k≠y} z_k − z_y instead of the loss.
 
-    The network is in eval mode and images are in [0, 1]; so must x′ be, with ‖x′ − x‖∞ ≤ ε, and the same whenever the
-    generator is the same. Keyword arguments are epsilon, generator and whatever `attack.options` names.
+    The network is in eval mode and images are in [0, 1]. x′ must be in [0, 1] too, with ‖x′ − x‖∞ ≤ ε, and the same for
+    the same generator state. Keyword arguments are epsilon, generator and whatever `attack.options` names.
     """
     noise = torch.rand(images.shape, generator=generator).to(images)
     x_adv = (images + epsilon * (2 * noise - 1)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Libraries that the tool can do without: whether one is there, and how to get it."""
+"""Optional libraries: whether one is installed, and how to install it."""
 
 import importlib
 import importlib.util
@@ -10,18 +10,18 @@ REMEDIES = {
     "art": "pip install 'aat-explore[eval]'",
     "foolbox": "pip install 'aat-explore[eval]'",
     "pyautoattack": "pip install 'aat-explore[eval]'",
-    "torchattacks": "pip install --no-deps torchattacks",  # what it pins cannot be installed beside Streamlit
+    "torchattacks": "pip install --no-deps torchattacks",  # its pinned requirements conflict with Streamlit's
     "vl_convert": "pip install 'aat-explore[export]'",
 }
 
 
 def installed(library: str) -> bool:
-    """Whether a library of `REMEDIES` is there, without importing it."""
+    """Whether a library of `REMEDIES` is installed, without importing it."""
     return importlib.util.find_spec(library) is not None
 
 
 def imported(module: str) -> Any:
-    """Import a library of `REMEDIES`, or a module of one; AATError says how to get it where it cannot be imported."""
+    """Import a library of `REMEDIES`, or a module of one; AATError says how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -29,5 +29,5 @@ def imported(module: str) -> Any:
 
 
 def remedy(module: str) -> str:
-    """The command that installs the library of a module."""
+    """Return the command that installs the library of a module."""
     return REMEDIES[module.partition(".")[0]]

@@ -1,4 +1,4 @@
-"""Where the cache is, if nobody says: one answer for Python, the command line and the dashboard."""
+"""The default cache folder, the same for Python, the command line and the dashboard."""
 
 import os
 from pathlib import Path
@@ -10,5 +10,5 @@ def default_cache() -> Path:
 
 
 def cache_folder(cache_dir: Path | str | None) -> Path:
-    """Return the cache folder that a function was given, or for None `default_cache` as it is now."""
+    """Return the given cache folder, or `default_cache` for None."""
     return default_cache() if cache_dir is None else Path(cache_dir)

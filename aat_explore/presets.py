@@ -1,6 +1,6 @@
-"""Named configs: what a data set's runs are trained with where nothing else is said, and under each reading.
+"""Named configs: each data set's defaults, and its settings under each reading.
 
-`readings` says what letter, paper, small, frontier and fast mean.
+`readings` explains letter, paper, small, frontier and fast.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def _config(spec: DatasetSpec, reading: Reading) -> RunConfig:
     return RunConfig(**{**of_data, **_READINGS[reading], **spec.readings[reading]})
 
 
-# The first of a data set is what --dataset alone implies.
+# The first preset of a data set is what --dataset alone implies.
 PRESETS: dict[str, RunConfig] = {
     "mini": RunConfig(),
     **{
@@ -51,7 +51,7 @@ def preset(name: str, **overrides: Any) -> RunConfig:
 
 
 def preset_of(dataset: str) -> str:
-    """Return the preset that suits a data set, so that `--dataset cifar10` alone brings ResNet18 and ε = 0.02."""
+    """Return the default preset of a data set, so that `--dataset cifar10` alone means ResNet18 and ε = 0.02."""
     return next((name for name, config in PRESETS.items() if config.dataset == dataset), "mini")
 
 

@@ -1,10 +1,10 @@
-"""The paper's grid under each reading of what it leaves open: which runs stand in its Fig. 1–5.
+"""The paper's grid under each reading of what it leaves open: which runs make up its Fig. 1–5.
 
-`letter-…` does what Algorithm 1 says and nothing else: x′, made once an epoch, replaces x. `paper-…` is the honest
-reading that comes nearest to the paper's statements on clean accuracy: x′ made in each batch, its loss averaged with
-that of x; `small-cifar10` is that with StdCNN for ResNet18, for a machine without a GPU. `frontier-…` is neither: it
-asks for how little perturbing a network becomes robust, with an attack that is known to make networks robust, PGD-7 on
-the fly at a smaller ε. `fast-…` is the same with random-start FGSM (Wong, Rice, Kolter 2020).
+`letter-…` does what Algorithm 1 says and nothing else: x′, made once per epoch, replaces x. `paper-…` is the honest
+reading closest to the paper's statements on clean accuracy: x′ is made in each batch, and its loss averaged with that
+of x; `small-cifar10` is the same with StdCNN in place of ResNet18, for a machine without a GPU. `frontier-…` is
+neither: it asks how few samples need perturbing for a network to become robust, with an attack known to make networks
+robust, PGD-7 on the fly at a smaller ε. `fast-…` is the same with random-start FGSM (Wong, Rice, Kolter 2020).
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from aat_explore.presets import PRESETS, preset
 
 N = int | Literal["all"]
 
-BOOKKEEPING = ("num_recorded", "val_attack_steps", "val_attack_images")  # what of a config changes no result
+BOOKKEEPING = ("num_recorded", "val_attack_steps", "val_attack_images")  # fields that change no result
 
 PAPERS_N: tuple[N, ...] = (0, 100, 1000, 10000, "all")
 FRONTIER_N: tuple[N, ...] = (0, 1000, 3000, 10000, 30000, "all")
@@ -26,7 +26,7 @@ FRONTIER_N: tuple[N, ...] = (0, 1000, 3000, 10000, 30000, "all")
 
 @dataclass(frozen=True)
 class Grid:
-    """Runs of one preset: these n, each by these norm powers; and whether PGD on all samples belongs to it (Fig. 5)."""
+    """Runs of one preset: each n with each norm power, and whether PGD on all samples is included (Fig. 5)."""
 
     preset: str
     n: tuple[N, ...] = PAPERS_N
@@ -36,11 +36,11 @@ class Grid:
 
 _FRONTIER = {"n": FRONTIER_N, "powers": (1.0, 2.0, 0.0), "pgd_on_all": False}
 _BY_READING: dict[str, dict[str, Any]] = {"frontier": _FRONTIER, "fast": _FRONTIER}
-_OF_FEWER: dict[str, dict[str, Any]] = {  # presets of a data set with fewer images than the paper's
+_SMALLER: dict[str, dict[str, Any]] = {  # for data sets smaller than the paper's
     "mini": {"n": (0, 100, 1000, "all")},
     "frontier-mini": {"n": (0, 300, 1000, 3000, "all")},
 }
-GRIDS = {name: Grid(name, **_BY_READING.get(name.split("-")[0], {}) | _OF_FEWER.get(name, {})) for name in PRESETS}
+GRIDS = {name: Grid(name, **_BY_READING.get(name.split("-")[0], {}) | _SMALLER.get(name, {})) for name in PRESETS}
 GROUPS = {
     reading: tuple(
         name
@@ -52,7 +52,7 @@ GROUPS = {
 
 
 def names() -> tuple[str, ...]:
-    """What a grid can be asked for by: single grids, and groups of them."""
+    """Names of the groups and the single grids."""
     return (*GROUPS, *GRIDS)
 
 
@@ -64,23 +64,24 @@ def configs(
     norm_powers: Sequence[float] | None = None,
     **settings: int | None,
 ) -> list[RunConfig]:
-    """Return every run of a grid or group, once: seed by seed, so that a grid cut off has whole figures of fewer seeds.
+    """Return every run of a grid or group, once, seed by seed: an interrupted grid has whole figures of fewer seeds.
 
-    `n`, `norm_powers` and `settings`, fields of RunConfig such as `epochs`, replace the grid's own; None leaves it. A
-    baseline, n = 0 or all, is drawn from no p, so one run stands in both panels. Raises AATError for an unknown name,
+    `n`, `norm_powers` and `settings`, fields of RunConfig such as `epochs`, replace the grid's; None keeps them. A
+    baseline, n = 0 or all, draws nothing, so one run serves both panels. Raises AATError for an unknown name,
     seeds < 1, or a value that RunConfig refuses.
     """
     _check_name(name)
     if seeds < 1:
         raise AATError(f"seeds={seeds} is less than 1; use e.g. 3")
-    given = {field: value for field, value in settings.items() if value is not None}
-    found = [
+    overrides = {field: value for field, value in settings.items() if value is not None}
+    grids = [_replaced(GRIDS[member], n, norm_powers) for member in GROUPS.get(name, (name,))]
+    runs = [
         config
         for seed in range(seeds)
-        for one in (_replaced(GRIDS[member], n, norm_powers) for member in GROUPS.get(name, (name,)))
-        for config in _of(one, preset(one.preset, seed=seed, **given))
+        for grid in grids
+        for config in _configs_of(grid, preset(grid.preset, seed=seed, **overrides))
     ]
-    return list({config.run_id: config for config in found}.values())
+    return list({config.run_id: config for config in runs}.values())
 
 
 def _check_name(name: str) -> None:
@@ -96,24 +97,24 @@ def _replaced(grid: Grid, n: Sequence[N] | None, norm_powers: Sequence[float] | 
     )
 
 
-def _of(grid: Grid, base: RunConfig) -> list[RunConfig]:
+def _configs_of(grid: Grid, base: RunConfig) -> list[RunConfig]:
     settings = {**dict(base), "attack": base.attack.model_dump()}
-    found = [
+    drawing = [
         preset(grid.preset, **{**settings, "num_perturbed": count, "norm_power": power}).canonical()
         for count in grid.n
         for power in grid.powers
     ]
-    return found + ([pgd_on_all(base)] if grid.pgd_on_all and "all" in grid.n else [])
+    return drawing + ([pgd_on_all(base)] if grid.pgd_on_all and "all" in grid.n else [])
 
 
 def pgd_on_all(base: RunConfig) -> RunConfig:
-    """Fig. 5's run beside a reading's others: PGD on all samples, x′ in place of x as in Madry et al. 2018."""
+    """Fig. 5's extra run of a reading: PGD on all samples, x′ in place of x as in Madry et al. 2018."""
     changes = {"num_perturbed": "all", "attack": AttackConfig(kind="pgd"), "drawn_samples": "replace"}
     return base.model_copy(update=changes).canonical()
 
 
 class Configured(Protocol):
-    """Anything made by a config, such as a run."""
+    """Anything with a config, such as a run."""
 
     @property
     def config(self) -> RunConfig: ...  # noqa: D102
@@ -134,7 +135,7 @@ def dataset_of(grid: str) -> str:
 
 
 def belongs(config: RunConfig, grid: str) -> bool:
-    """Whether a run is one of a grid's, whatever its epochs, seed, n, norm power and bookkeeping."""
+    """Whether a run belongs to a grid, whatever its epochs, seed, n, norm power and bookkeeping."""
     base = preset(GRIDS[grid].preset)
     if config.dataset != base.dataset:
         return False
@@ -144,4 +145,4 @@ def belongs(config: RunConfig, grid: str) -> bool:
         like.canonical(),
         *([pgd_on_all(like)] if GRIDS[grid].pgd_on_all and config.num_perturbed == "all" else []),
     ]
-    return config.canonical().digest() in {one.digest() for one in expected}
+    return config.canonical().digest() in {member.digest() for member in expected}

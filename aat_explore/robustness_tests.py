@@ -1,7 +1,7 @@
-"""The attacks that a robustness test may use: their names, and what each of them is worth. `engine` carries them out.
+"""The attacks for robustness tests: their names, and what a result is worth. `robustness` carries them out.
 
-Besides those of this registry, every attack of `attacks.REGISTRY` and every custom one can be tried as a test: its x′,
-taken back to the ε-ball, must be classified correctly.
+Besides those of this registry, every attack of `attacks.REGISTRY` and every custom one can be a test: x and its x′,
+projected to the ε-ball, must be classified correctly.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,11 @@ from aat_explore.attacks import spec_of
 
 @dataclass(frozen=True)
 class RobustnessTest:
-    """A kind of test: its title, what its record says that is not worth repeating, and what it proves.
+    """A kind of test: its title, and what it proves.
 
-    `alone`: strong enough to stand as a run's robust accuracy. `joins`: worth counting where the worst case over
-    several attacks is taken. A test that is neither shows how robust a network can be made to look.
+    `alone`: strong enough to be a run's robust accuracy by itself. `joins`: counts in the worst case over several
+    attacks. A test that is neither only shows how robust a network can be made to look. `usual`: entries of its record
+    that its name omits.
     """
 
     title: str
@@ -27,7 +28,7 @@ class RobustnessTest:
 
 PERTURBED, ITERATE = MappingProxyType({"counts": "perturbed image"}), MappingProxyType({"counts": "last iterate"})
 BOTH = MappingProxyType({"counts": "clean and perturbed image"})
-WORST_CASE = "worst case"  # kind of what several attacks leave together
+WORST_CASE = "worst case"  # kind of a result combined from several attacks
 
 REGISTRY: dict[str, RobustnessTest] = {
     "pgd": RobustnessTest("PGD", alone=True, joins=True),

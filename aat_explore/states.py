@@ -1,4 +1,4 @@
-"""How a run stands: how far it is, whether a process is at work on it, and whether all that is wanted is there."""
+"""How a run stands: its progress, whether a process works on it, and whether everything asked for is done."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ State = Literal["waiting", "running", "done", "failed", "stopped"]
 
 
 class Run(Protocol):
-    """What is read of a cached run; `store.Run` is such."""
+    """The part of a cached run that is read here, as `store.Run` has it."""
 
     @property
     def epoch(self) -> int: ...  # noqa: D102
@@ -25,10 +25,9 @@ class Run(Protocol):
 class Standing:
     """How one run stands.
 
-    `state`: `done` if all that is wanted is there, else `running` if a process is at work on the run, else `waiting`,
-    begun or not. Who runs jobs also knows that one `failed`, with the `reason`, or was `stopped`. `epoch`: epochs
-    committed. `busy`: a process is at work on the run, though it may be done. `seconds_left` of training; None where
-    nothing like it was measured yet.
+    `state`: `done` if everything asked for is there, else `running` if a process works on the run, else `waiting`, even
+    if begun. `jobs` adds `failed`, with the `reason`, and `stopped`. `epoch`: epochs committed. `busy`: whether
+    a process works on the run, even a done one. `seconds_left`: of training; None if nothing comparable was measured.
     """
 
     config: RunConfig
@@ -46,17 +45,17 @@ class Standing:
 
     @property
     def settled(self) -> bool:
-        """Whether there is nothing to do: the run is done, or a trained one of the showcase, which is only read."""
+        """Whether nothing remains to do: the run is done, or is a trained one of the showcase, which is read-only."""
         return self.state == "done" or (self.showcase and self.trained)
 
     @property
     def activity(self) -> str:
-        """The state, and of a running job what it does: `training` or `testing`."""
+        """The state, or for a running job what it is doing: `training` or `testing`."""
         return self.state if self.state != "running" else "testing" if self.trained else "training"
 
     @property
     def status(self) -> str:
-        """What a list of runs says: `training`, `showcase`, `complete` or `cut off`."""
+        """The label in a list of runs: `training`, `showcase`, `complete` or `cut off`."""
         if self.busy:
             return "training"
         if self.showcase:
@@ -73,10 +72,10 @@ def standing(
     num_test: int = 0,
     check_images: int = 0,
 ) -> Standing:
-    """Say how the run of `config` stands by what is on record; `run` is None where it has no epoch yet.
+    """Return how the run of `config` stands by its records; `run` is None if it has no epoch yet.
 
-    All its epochs are wanted; of the last, `test` on the first images of a split of `num_test`, if it is not None, and
-    a report of checks, if `check_images` is not 0. `busy`: whether a process is at work on it.
+    It is done when all epochs are committed, the last has been tested by `test` (if not None) on a split of `num_test`
+    images, and there is a report of checks (if `check_images` is not 0). `busy`: whether a process works on it.
     """
     if run is None:
         return Standing(config, "waiting", 0)
@@ -91,11 +90,11 @@ def standing(
 
 def _tested(run: Run, test: EvaluationConfig, num_test: int) -> bool:
     """Whether the run's last epoch has an evaluation of this kind on as many images."""
-    wanted = {"kind": test.attack, "curve": test.curve, "steps": test.num_steps}
+    settings = {"kind": test.attack, "curve": test.curve, "steps": test.num_steps}
     return any(
-        made.epoch == run.epoch
-        and made.split == test.split
-        and made.num_images == min(test.images or num_test, num_test)
-        and all(made.attack.get(name, value) == value for name, value in wanted.items())
-        for made in run.evaluations()
+        evaluation.epoch == run.epoch
+        and evaluation.split == test.split
+        and evaluation.num_images == min(test.images or num_test, num_test)
+        and all(evaluation.attack.get(name, value) == value for name, value in settings.items())
+        for evaluation in run.evaluations()
     )

@@ -1,13 +1,12 @@
 """The command line, `aat`: exit codes and one-line errors.
 
-    arguments.py   from words to a command
-    commands/      a file a group of commands: their flags and what they do, together
-    flags.py       what commands are made of, and flags that several share
+    arguments.py   parses the command line
+    commands/      the commands, one file per group: their flags and what they do
+    flags.py       the base of all commands, and shared flags
     output.py      what commands print: tables, curves, JSON
     progress.py    a bar on a terminal, lines elsewhere
 
-Bad input ends with exit code 2 and one line that says what to do; Ctrl-C with 130, losing no
-more than the running epoch.
+Bad input ends with exit code 2 and one line that says what to do; Ctrl-C with 130, losing at most the running epoch.
 """
 
 import io
@@ -24,14 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the `aat` script."""
     from aat_explore.cli.arguments import parse
 
-    for stream in (sys.stdout, sys.stderr):  # ε and ‖∇‖ must not end in a traceback where the locale has only ASCII
+    for stream in (sys.stdout, sys.stderr):  # ε and ‖∇‖ must not raise in an ASCII locale
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         code = parse(sys.argv[1:] if argv is None else list(argv)).run()
-        sys.stdout.flush()  # what cannot be written is to be known here, not when Python ends
+        sys.stdout.flush()  # write errors must surface here, not when Python exits
         return code
-    except BrokenPipeError:  # the reader of `aat list | head` has seen enough
+    except BrokenPipeError:  # the reader, as in `aat list | head`, has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -44,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def printable(text: str) -> str:
-    """Drop control and formatting characters: free text from a cache must not steer the terminal it is shown on."""
+    """Drop control and formatting characters: text from a cache must not control the terminal."""
     return "".join(filter(str.isprintable, text))
 
 

@@ -1,7 +1,7 @@
-"""From words to a command: tyro reads flags and types, the pydantic models check values.
+"""Parsing the command line: tyro reads flags and types, the pydantic models check values.
 
-Commands stand in `commands/`, a file a group: each dataclass `class Name(Command)` there is `aat name`. They are looked
-up in the text of these files, so that `aat --help`, and a command that needs no torch, wait for nothing else.
+Commands are in `commands/`, one file per group: each dataclass `class Name(Command)` there is `aat name`. They are
+found in the text of these files, without importing them, so that `aat --help` and light commands start quickly.
 """
 
 import ast
@@ -26,12 +26,12 @@ DESCRIPTION = """Train neural networks by adaptive adversarial training, and exp
 
 In each epoch only n well-chosen training samples are perturbed. Every run is kept in a cache: which samples were
 picked, by which probabilities, and what that buys in clean and robust accuracy. `aat demo` is the place to start."""
-FIRST = ("training", "runs", "robustness", "grids", "app")  # groups in the order of the help; others follow
+FIRST = ("training", "runs", "robustness", "grids", "app")  # order of the groups in the help; others follow
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a command stands, and its help."""
+    """A command's module and class, and its help."""
 
     module: str
     name: str
@@ -43,8 +43,8 @@ class Entry:
 
 
 @dataclass
-class NotAsked:
-    """Stands for a command other than the one asked for, whose flags nobody needs to know."""
+class OtherCommand:
+    """Stands for every command but the requested one, whose flags are not needed."""
 
 
 @cache
@@ -61,9 +61,9 @@ def entries() -> dict[str, Entry]:
 
 
 def parse(argv: Sequence[str]) -> Command:
-    """Return the command that the words ask for; AATError says in one line what cannot be read."""
+    """Return the requested command; AATError says in one line what cannot be parsed."""
     words = list(argv)
-    every = any(word.startswith("--tyro-") for word in words)  # tab completion has to know all flags
+    every = any(word.startswith("--tyro-") for word in words)  # tab completion needs all flags
     kinds = [_kind(name, words, asked=every or words[:1] == [name]) for name in entries()]
     try:
         with contextlib.redirect_stderr(io.StringIO()):
@@ -78,28 +78,28 @@ def _kind(name: str, words: list[str], *, asked: bool) -> Any:
     """Return a command as a part of tyro's union."""
     entry = entries()[name]
     if not asked:
-        return Annotated[NotAsked, tyro.conf.subcommand(name, description=entry.help)]
+        return Annotated[OtherCommand, tyro.conf.subcommand(name, description=entry.help)]
     command = entry.load()
     return Annotated[command, tyro.conf.subcommand(name, default=command.implied_by(words))]
 
 
 def _read(kinds: list[Any], words: list[str]) -> Command:
-    union: Any = Union[tuple(kinds)]  # noqa: UP007, of types that are known only now
+    union: Any = Union[tuple(kinds)]  # noqa: UP007, of types known only at run time
     return cast(Command, tyro.cli(union, prog="aat", args=words, description=DESCRIPTION))
 
 
 def _complaint(kinds: list[Any], words: list[str]) -> str:
-    """Say in one line what tyro says of words that it cannot read, and where to read more.
+    """Return tyro's complaint about the words in one line, and where to read more.
 
-    It is asked on a terminal that is wide enough to break no line, and that has no box characters: there it says a
-    title, a rule of hyphens, and what is wrong; another rule and hints may follow.
+    On a terminal wide enough to break no line, and without box characters, tyro prints a title, a rule of hyphens and
+    the reason; another rule and hints may follow.
     """
     columns = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(1000 + 10 * sum(map(len, words)))
     try:
         with (
             contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()) as said,
+            contextlib.redirect_stderr(io.StringIO()) as output,
             contextlib.suppress(SystemExit),
         ):
             _read(kinds, words)
@@ -107,8 +107,8 @@ def _complaint(kinds: list[Any], words: list[str]) -> str:
         os.environ.pop("COLUMNS")
         if columns is not None:
             os.environ["COLUMNS"] = columns
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue())
     _, reason, *_ = [*re.split(r"^ *-+ *$", plain, flags=re.MULTILINE), "", ""]
-    reason = reason.partition("Got errors:")[0]  # of each member of a union, which its name has said already
+    reason = reason.partition("Got errors:")[0]  # of each member of a union; the reason has named them
     command = [word for word in words[:1] if word in entries()]
     return f"{' '.join(reason.split()).rstrip('.')}; see `{' '.join(['aat', *command, '--help'])}`"

@@ -1,4 +1,4 @@
-"""What commands are made of: their base, flags that several share, and flags made from a pydantic model."""
+"""The base of all commands, flags that several share, and flags made from a pydantic model."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Command:
 
     @classmethod
     def implied_by(cls, words: Sequence[str]) -> Any:
-        """Return the command whose fields are the defaults where the words say nothing else; by default the class's."""
+        """Return the command whose fields are the defaults for these words; here the class's own defaults."""
         return tyro.MISSING_NONPROP
 
     def run(self) -> int:
@@ -31,10 +31,29 @@ class Command:
 
 
 CacheDir = Annotated[Path, tyro.conf.arg(help="The cache folder (AAT_CACHE).")]
+
+
+def one_of(names: Sequence[str]) -> Any:
+    """Return how tyro reads one of `names`, or None; its own rule lists the choices of an error in random order."""
+    choices = ("None", *names)
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="{" + ",".join(choices) + "}",
+        instance_from_str=lambda words: None if words[0] == "None" else words[0],
+        is_instance=lambda value: value is None or value in names,
+        str_from_instance=lambda value: [str(value)],
+        choices=choices,
+    )
+
+
 Device = Annotated[
-    Literal["cuda", "mps", "cpu"] | None, tyro.conf.arg(help="Where to compute; None = the best there is.")
+    Literal["cuda", "mps", "cpu"] | None,
+    one_of(("cuda", "mps", "cpu")),
+    tyro.conf.arg(help="Where to compute; None = cuda, else mps, else cpu."),
 ]
-Threads = Annotated[int | None, tyro.conf.arg(help="CPU threads, part of what repeats bit for bit; None = all cores.")]
+Threads = Annotated[
+    int | None, tyro.conf.arg(help="CPU threads; results repeat bit for bit with the same number; None = all cores.")
+]
 RunId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run's name, from `aat list`.")]
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print JSON.")]
 
@@ -48,7 +67,7 @@ class Computes(Protocol):
 
 
 def place_of(command: Computes) -> dict[str, Any]:
-    """Which cache, and on what to compute, as the arguments of `experiment`'s functions."""
+    """The cache, device and threads, as arguments of `experiment`'s functions."""
     return {"cache_dir": command.cache_dir, "device": command.device, "threads": command.threads}
 
 
@@ -56,7 +75,7 @@ def place_of(command: Computes) -> dict[str, Any]:
 def flags_of(model: "type[BaseModel]") -> Any:
     """Return a dataclass with the fields, types and help of a pydantic model, for tyro to fill.
 
-    Values are checked once, by the model itself, so that the command line and Python give the same message.
+    Values are checked once, by the model itself, so that the command line and Python give the same errors.
     """
     defaults = model()
     fields: list[Any] = []

@@ -29,9 +29,9 @@ def print_table(
     *,
     left: Collection[str],
 ) -> None:
-    """Print rows as a table, `cell`(column, value) its texts; elsewhere than on a terminal, as wide as it needs.
+    """Print rows as a table of the texts `cell`(column, value); 200 columns wide when not on a terminal.
 
-    Columns are ranged right, but for those in `left`.
+    Columns are right-aligned, except those in `left`.
     """
     table = Table()
     for name in columns:
@@ -44,7 +44,7 @@ def print_table(
 
 def cell(name: str, value: object) -> str:
     """A value as text: accuracies in percent, other numbers to three digits, a dash for what is missing."""
-    if value is None or value != value:  # NaN is no number, not even its own equal
+    if value is None or value != value:  # NaN differs from itself
         return "–"
     if "accuracy" in name:
         return f"{value:.1%}"
@@ -68,7 +68,7 @@ def print_evaluation(console: Console, evaluation: "Evaluation") -> None:
 
 
 def evaluation_fields(evaluation: "Evaluation") -> dict[str, Any]:
-    """An evaluation for JSON, with what is derived from its counts."""
+    """An evaluation for JSON, with accuracies and intervals."""
     derived = {"accuracies": evaluation.accuracies, "intervals": evaluation.intervals}
     return evaluation.model_dump(mode="json") | derived
 
@@ -76,4 +76,6 @@ def evaluation_fields(evaluation: "Evaluation") -> dict[str, Any]:
 def json_text(value: object) -> str:
     """A value as JSON, indented, without control characters."""
     text = json.dumps(value, indent=1, ensure_ascii=False, default=float)
-    return re.sub(r"[\x7f-\x9f]", lambda control: f"\\u{ord(control[0]):04x}", text)  # those that JSON lets pass
+    return re.sub(
+        r"[\x7f-\x9f]", lambda control: f"\\u{ord(control[0]):04x}", text
+    )  # those that JSON leaves as they are

@@ -1,4 +1,4 @@
-"""Progress of a training: a bar on a terminal, one plain line an epoch elsewhere."""
+"""Progress of a training: a bar on a terminal, otherwise one line per epoch."""
 
 from types import TracebackType
 from typing import Self
@@ -13,7 +13,7 @@ from aat_explore.records import EpochMetrics
 
 
 class Display(Log):
-    """A listener that shows what it hears; use it as a context manager."""
+    """A listener that shows progress; use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))

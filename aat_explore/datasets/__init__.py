@@ -1,11 +1,11 @@
 """The images in the paper's splits: uint8 memory maps in, three splits with permanent row numbers out.
 
     sources.py   finds the images, verifies, converts and downloads them
-    splits.py    which rows go into which split, for ever
+    splits.py    assigns rows to splits, for ever
     layouts.py   reads and checks a user's images: image files, `.npy` files, arrays
-    custom.py    keeps a user's images in the cache, under a name made of their content
+    custom.py    keeps a user's images in the cache, named by their content
 
-`aat_explore.dataset_specs` says what is known of each published set.
+`aat_explore.dataset_specs` describes each published set.
 This module opens the splits. Importing it, and loading prepared arrays, never imports torch.
 """
 
@@ -97,7 +97,7 @@ class Dataset:
 
 
 def names(cache_dir: Path | str | None = None) -> tuple[str, ...]:
-    """Every name that `load` knows: the embedded and the published sets, and those that were added."""
+    """Every name that `load` knows: the embedded and the published sets, and custom ones."""
     return (FASHION_MINI.name, *SPECS, *custom.names(_data_dir(cache_dir)))
 
 
@@ -108,17 +108,17 @@ def num_train(name: str, *, cache_dir: Path | str | None = None) -> int:
 
 
 def num_test(name: str, *, cache_dir: Path | str | None = None) -> int:
-    """The samples of a data set's test split, as `num_train` says those of the training split."""
+    """The samples of a data set's test split, without opening it; raises as `load` does."""
     return _spec(name, cache_dir).num_test
 
 
 def load(name: str, *, cache_dir: Path | str | None = None, prepare: bool = True, download: bool = True) -> Dataset:
-    """The data set `name` in the paper's splits, from the first place that has it.
+    """The data set `name` in the paper's splits, from the first folder that has it.
 
     In order: prepared arrays in $AAT_DATA/<name>, then <cache_dir>/data/<name>; torchvision's folders under the same
     two roots; Debian's Fashion-MNIST; torchvision's download. Raw files are converted once, into the second folder.
-    What was added by `add` is only looked for in the first two. Without `prepare` only prepared arrays are read:
-    nothing is written and torch is not imported. Each file is verified once a process. Raises DatasetNotFound,
+    Custom images are only looked for in the first two. Without `prepare` only prepared arrays are read:
+    nothing is written and torch is not imported. Each file is verified once per process. Raises DatasetNotFound,
     DatasetDamaged, and AATError for an unknown name.
     """
     if name == FASHION_MINI.name:
@@ -127,20 +127,20 @@ def load(name: str, *, cache_dir: Path | str | None = None, prepare: bool = True
         spec = SPECS[name]
         folder = find_arrays(spec, _data_dir(cache_dir), prepare=prepare, download=download)
     else:
-        spec, folder = _own(name, cache_dir)
-    # A rerun of the dashboard asks again: the stamps spare it the hashing while the files stay as they were.
+        spec, folder = _custom(name, cache_dir)
+    # The dashboard loads at each rerun; while the stamps are unchanged, files are not hashed again.
     files = [folder / f"{stem}.npy" for stem in STEMS] + [folder / SIDECAR]
     stamps = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists())
     return _open_prepared(spec, folder, stamps)
 
 
 def _spec(name: str, cache_dir: Path | str | None) -> DatasetSpec:
-    return spec_of(name) or _own(name, cache_dir)[0]
+    return spec_of(name) or _custom(name, cache_dir)[0]
 
 
-def _own(name: str, cache_dir: Path | str | None) -> tuple[DatasetSpec, Path]:
-    if (found := custom.find(name, _data_dir(cache_dir))) is not None:
-        return found
+def _custom(name: str, cache_dir: Path | str | None) -> tuple[DatasetSpec, Path]:
+    if (location := custom.find(name, _data_dir(cache_dir))) is not None:
+        return location
     if custom.NAME.fullmatch(name):
         raise DatasetNotFound(
             f"{name} is not in {', '.join(str(root) for root in roots(_data_dir(cache_dir)))}; copy its folder there, "
@@ -176,7 +176,7 @@ def _open_prepared(spec: DatasetSpec, folder: Path, stamps: tuple[tuple[int, int
 
 @lru_cache(maxsize=1)
 def _open_mini(path: Path) -> Dataset:
-    """Fashion-MNIST's embedded subset; see data/README.md for how it was made."""
+    """Open the embedded subset of Fashion-MNIST; data/README.md says how it was made."""
     keys = [f"{part}_{what}" for part in MINI_SIZES for what in ("images", "labels", "rows")]
     with named_if_damaged(path, "reinstall aat-explore"):
         with np.load(path, allow_pickle=False) as archive:
@@ -190,6 +190,6 @@ def _open_mini(path: Path) -> Dataset:
 
 
 def _frozen(array: Array) -> Array:
-    """The same array, read-only: `load` hands one object to all its callers."""
+    """Make the array read-only, because `load` returns one object to all its callers."""
     array.setflags(write=False)
     return array

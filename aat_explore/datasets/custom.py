@@ -1,11 +1,11 @@
-"""One's own images in the cache, under a name made of their content, so that other content never has the same name.
+"""Custom images in the cache, named by their content, so that other images never get the same name.
 
     <cache_dir>/data/photos-1a2b3c4d/
         {train,test}_{images,labels}.npy    prepared arrays, as those of published sets
         dataset.json                        their `DatasetSpec`, digests included; written last
 
-The folder that the images came from is not needed again. Added once more, the same images get the same name and nothing
-is written; a changed folder gets another one, and runs on the old images keep theirs.
+The source folder is not needed again. Adding the same images again gives the same name and writes nothing; a changed
+folder gets another name, and runs on the old images keep theirs.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from aat_explore.dataset_specs import STEMS, DatasetSpec
-from aat_explore.datasets.layouts import OwnImages, UInt8Array, from_arrays, read_folder
+from aat_explore.datasets.layouts import CustomImages, UInt8Array, from_arrays, read_folder
 from aat_explore.datasets.sources import DatasetDamaged, digest, map_arrays, named_if_damaged, roots, write_prepared
 from aat_explore.datasets.splits import stratified_sample
 from aat_explore.errors import AATError
 from aat_explore.places import cache_folder
 
 DESCRIPTION = "dataset.json"
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,23}-[0-9a-f]{8}")  # short enough to be whole in a run's name
-TEST_SHARE = 6  # one image in so many is a test image, where no test part is given
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,23}-[0-9a-f]{8}")  # short enough to fit into a run's name
+TEST_SHARE = 6  # one image in so many is a test image if no test part is given
 VALIDATION_SHARE = 10  # and one in so many of the others a validation image
-# What of a spec its name is made of; a field added to `DatasetSpec` leaves the names of older data sets as they are.
+# Fields that make a data set's name; a new field of `DatasetSpec` leaves older names unchanged.
 NAMED_AFTER = (
     *("num_train", "num_validation", "num_test", "image_shape", "class_names", "sha256"),
     *("torchvision_class", "raw_folder"),
@@ -46,22 +46,22 @@ def add(
     resize: int | None = None,
     cache_dir: Path | str | None = None,
 ) -> str:
-    """Keep one's own images in the cache and return the name of the data set: `name` (the folder's) and a digest.
+    """Keep custom images in the cache and return the data set's name: `name` (default: the folder's) and a digest.
 
     `source` is a folder of images (see `layouts`), or arrays by the names `train_images`, `train_labels`,
-    `test_images`, `test_labels` and `class_names`, of which only the first two are needed. Image files are cropped and
-    resized to squares of `resize` pixels a side. Without a test part, a sixth of each class becomes it; a tenth of the
-    rest is for validation. Raises AATError where images, labels and classes do not fit together.
+    `test_images`, `test_labels` and `class_names`, of which only the first two are required. Image files are cropped
+    and resized to squares of `resize` pixels a side. Without a test part, a sixth of each class is used for testing; a
+    tenth of the rest is for validation. Raises AATError where images, labels and classes do not fit together.
     """
     if isinstance(source, Mapping):
         if resize is not None:
             raise AATError(f"resize={resize} has no meaning for arrays; resize them yourself")
-        found, title = from_arrays(source), name or "arrays"
+        images, title = from_arrays(source), name or "arrays"
     else:
         folder = Path(source).expanduser().resolve()
-        found, title = read_folder(folder, resize), name or folder.name
-    arrays = _with_test_part(found)
-    spec = _describe(title, arrays, found.class_names)
+        images, title = read_folder(folder, resize), name or folder.name
+    arrays = _with_test_part(images)
+    spec = _describe(title, arrays, images.class_names)
     data_dir = cache_folder(cache_dir).resolve() / "data"
     if not _is_kept(spec, data_dir):
         content = SPECS_AS_JSON.dump_json(spec, indent=2, exclude_defaults=True).decode()
@@ -70,13 +70,13 @@ def add(
 
 
 def names(data_dir: Path) -> tuple[str, ...]:
-    """Every data set of one's own in $AAT_DATA and `data_dir`, sorted."""
-    found = {path.parent.name for root in roots(data_dir) for path in root.glob(f"*/{DESCRIPTION}")}
-    return tuple(sorted(name for name in found if NAME.fullmatch(name)))
+    """Every custom data set in $AAT_DATA and `data_dir`, sorted."""
+    folders = {path.parent.name for root in roots(data_dir) for path in root.glob(f"*/{DESCRIPTION}")}
+    return tuple(sorted(name for name in folders if NAME.fullmatch(name)))
 
 
 def find(name: str, data_dir: Path) -> tuple[DatasetSpec, Path] | None:
-    """What a name stands for, and the folder of its arrays; None if there are none. Raises DatasetDamaged."""
+    """Return the spec of a name and the folder of its arrays; None if there are none. Raises DatasetDamaged."""
     if not NAME.fullmatch(name):
         return None
     for root in roots(data_dir):
@@ -89,7 +89,7 @@ def find(name: str, data_dir: Path) -> tuple[DatasetSpec, Path] | None:
 
 @lru_cache(maxsize=64)
 def _read(path: Path, stamp: tuple[int, int]) -> DatasetSpec:
-    """The spec in a file, one object as long as the file stays as it is; `stamp` is only the cache's key."""
+    """The spec in a file, read once until the file changes; `stamp` is only the cache's key."""
     with named_if_damaged(path, f"delete {path.parent} and add the images again, which gives the same name"):
         spec = SPECS_AS_JSON.validate_json(path.read_bytes())
         if spec.name != path.parent.name or not spec.name.endswith(_content(spec)):
@@ -97,11 +97,11 @@ def _read(path: Path, stamp: tuple[int, int]) -> DatasetSpec:
     return spec
 
 
-def _with_test_part(found: OwnImages) -> dict[str, UInt8Array]:
+def _with_test_part(custom: CustomImages) -> dict[str, UInt8Array]:
     """All four arrays; test images are drawn from the training images of each class where none were given."""
-    if "test_images" in found.arrays:
-        return found.arrays
-    images, labels = found.arrays["train_images"], found.arrays["train_labels"]
+    if "test_images" in custom.arrays:
+        return custom.arrays
+    images, labels = custom.arrays["train_images"], custom.arrays["train_labels"]
     test = np.zeros(len(labels), dtype=bool)
     test[stratified_sample(labels, max(1, len(labels) // TEST_SHARE))] = True
     return {
@@ -129,7 +129,7 @@ def _describe(title: str, arrays: Mapping[str, UInt8Array], class_names: Sequenc
 
 
 def _content(spec: DatasetSpec) -> str:
-    """Eight hex digits of what a spec says of the images."""
+    """Eight hex digits of the fields that describe the images."""
     content: dict[str, Any] = {"name": "", **{field: getattr(spec, field) for field in NAMED_AFTER}}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -137,7 +137,7 @@ def _content(spec: DatasetSpec) -> str:
 def _is_kept(spec: DatasetSpec, data_dir: Path) -> bool:
     """Whether these images are in the cache, undamaged."""
     try:
-        found = find(spec.name, data_dir)
-        return found is not None and bool(map_arrays(*found))
+        location = find(spec.name, data_dir)
+        return location is not None and bool(map_arrays(*location))
     except DatasetDamaged:
         return False

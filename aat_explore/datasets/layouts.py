@@ -1,11 +1,11 @@
-"""One's own images, from a folder or from arrays: read, checked, and brought into the form of prepared arrays.
+"""Custom images from a folder or from arrays: read, checked, and converted to prepared arrays.
 
     photos/<class>/*.png                       as torchvision's ImageFolder: classes in the order of their names
     photos/train/<class>/*.png, photos/test/…  the same in two parts (val/ in place of test/)
     photos/train_images.npy, train_labels.npy  and test_images.npy, test_labels.npy; class_names.txt, one a line
 
-Only training images are needed: `custom` splits off a test part where none is given. What does not fit is an AATError
-that names the file or the array.
+Only training images are required: `custom` splits off a test part if none is given. Bad input raises an AATError that
+names the file or the array.
 """
 
 import os
@@ -28,21 +28,21 @@ TEST_PARTS = ("test", "val", "valid", "validation")
 CLASS_NAMES = "class_names"
 MOST_CLASSES = 256  # labels are stored as bytes
 FEWEST_IMAGES = 3  # of a class: one for each split
-ROWS_AT_ONCE = 1024  # of floats, of which a second copy need not be held
+ROWS_AT_ONCE = 1024  # floats are converted in parts, to save a second copy
 
 
 @dataclass(frozen=True, eq=False)
-class OwnImages:
-    """Checked images uint8 (N, C, H, W) and labels uint8 (N,) by stem, without the test ones if none were given."""
+class CustomImages:
+    """Checked images uint8 (N, C, H, W) and labels uint8 (N,) by stem, without test arrays if none were given."""
 
     arrays: dict[str, UInt8Array]
     class_names: tuple[str, ...]
 
 
-def read_folder(folder: Path, resize: int | None) -> OwnImages:
-    """Read a folder of any of the layouts above; image files are cropped and resized to `resize` pixels a side.
+def read_folder(folder: Path, resize: int | None) -> CustomImages:
+    """Read a folder in any of the layouts above; image files are cropped and resized to `resize` pixels a side.
 
-    Raises AATError: no such folder, no images, one that cannot be read, several sizes or modes, one class, other
+    Raises AATError for no such folder, no images, an unreadable one, several sizes or modes, one class, other
     classes in the test part, and what `from_arrays` refuses.
     """
     if not folder.is_dir():
@@ -54,36 +54,36 @@ def read_folder(folder: Path, resize: int | None) -> OwnImages:
     return _from_image_files(folder, resize)
 
 
-def from_arrays(given: Mapping[str, Any], folder: Path | None = None) -> OwnImages:
-    """Check arrays by stem, and `class_names` if given; tensors on the CPU will do. `folder` holds them as files.
+def from_arrays(given: Mapping[str, Any], folder: Path | None = None) -> CustomImages:
+    """Check arrays by stem, and `class_names` if given; CPU tensors are accepted. `folder` names their files in errors.
 
     Images are (N, C, H, W) or (N, H, W, C) with C = 1 or 3, or (N, H, W), in uint8, or as floats in [0, 1], which are
     rounded to 1/255. Labels are integers 0 … C - 1. Raises AATError for anything else, for fewer than two classes, and
     for a class of fewer than three training images.
     """
-    called = {stem: stem if folder is None else str(folder / f"{stem}.npy") for stem in STEMS}
+    titles = {stem: stem if folder is None else str(folder / f"{stem}.npy") for stem in STEMS}
     for name in given:
         if name not in (*STEMS, CLASS_NAMES):
             raise AATError(f"{name} is not an array of a data set; use {', '.join(STEMS)} and {CLASS_NAMES}")
-    wanted = [stem for stem in STEMS if stem.startswith("train") or any(name.startswith("test") for name in given)]
-    for stem in wanted:
+    required = [stem for stem in STEMS if stem.startswith("train") or any(name.startswith("test") for name in given)]
+    for stem in required:
         if stem not in given:
             raise AATError(
-                f"{called[stem]} is missing; give train_images and train_labels, and both or none of the test arrays"
+                f"{titles[stem]} is missing; give train_images and train_labels, and both or none of the test arrays"
             )
     arrays: dict[str, UInt8Array] = {}
-    for part in dict.fromkeys(stem.split("_")[0] for stem in wanted):
+    for part in dict.fromkeys(stem.split("_")[0] for stem in required):
         images, labels = f"{part}_images", f"{part}_labels"
-        arrays[images] = _images(called[images], given[images])
-        arrays[labels] = _labels(called[labels], given[labels], len(arrays[images]))
+        arrays[images] = _images(titles[images], given[images])
+        arrays[labels] = _labels(titles[labels], given[labels], len(arrays[images]))
     numbers = map(str, range(int(arrays["train_labels"].max()) + 1))
-    return _checked(OwnImages(arrays, tuple(map(str, given.get(CLASS_NAMES, numbers)))), called)
+    return _checked(CustomImages(arrays, tuple(map(str, given.get(CLASS_NAMES, numbers)))), titles)
 
 
 # --- Image files -----------------------------------------------------------------------------------------------------
 
 
-def _from_image_files(folder: Path, resize: int | None) -> OwnImages:
+def _from_image_files(folder: Path, resize: int | None) -> CustomImages:
     if resize is not None and resize < 1:
         raise AATError(f"resize={resize} is less than 1; use e.g. 32, the side of an image in pixels")
     train, test = _parts(folder)
@@ -101,7 +101,7 @@ def _from_image_files(folder: Path, resize: int | None) -> OwnImages:
     for name, part, images in zip(("train", "test"), parts, np.split(pixels, [len(files[train])]), strict=False):
         arrays[f"{name}_images"] = images
         arrays[f"{name}_labels"] = np.array([label for _, label in files[part]], dtype=np.uint8)
-    return _checked(OwnImages(arrays, tuple(classes)), {stem: str(folder) for stem in STEMS})
+    return _checked(CustomImages(arrays, tuple(classes)), {stem: str(folder) for stem in STEMS})
 
 
 def _parts(folder: Path) -> tuple[Path, Path | None]:
@@ -166,7 +166,7 @@ def _pixels(path: Path, resize: int | None) -> UInt8Array:
         with Image.open(path) as file:
             file.load()
             image: Image.Image = file
-    except Exception as error:  # Pillow fails in a dozen ways, all meaning the same
+    except Exception as error:  # Pillow raises a dozen types, all meaning this
         raise AATError(f"{path} cannot be read as an image ({cause_of(error)[:200]}); mend it or remove it") from None
     if image.mode not in ("L", "RGB"):
         raise AATError(f"{path} has mode={image.mode}; convert all images to RGB, or all to greyscale (L)")
@@ -184,7 +184,7 @@ def _described(image: UInt8Array) -> str:
 # --- Arrays ----------------------------------------------------------------------------------------------------------
 
 
-def _from_npy(folder: Path) -> OwnImages:
+def _from_npy(folder: Path) -> CustomImages:
     given: dict[str, Any] = {}
     for stem in STEMS:
         path = folder / f"{stem}.npy"
@@ -257,32 +257,32 @@ def _labels(name: str, given: Any, num_images: int) -> UInt8Array:
 # --- Both ------------------------------------------------------------------------------------------------------------
 
 
-def _checked(found: OwnImages, called: Mapping[str, str]) -> OwnImages:
-    """The same, if its classes and shapes fit together; `called` says what to call each array."""
-    arrays, class_names = found.arrays, found.class_names
+def _checked(images: CustomImages, titles: Mapping[str, str]) -> CustomImages:
+    """Return the images if classes and shapes are consistent; `titles` name each array in errors."""
+    arrays, class_names = images.arrays, images.class_names
     counts = np.bincount(arrays["train_labels"], minlength=len(class_names))
     if len(class_names) < len(counts) or len(set(class_names)) < len(class_names):
         raise AATError(
             f"class_names={','.join(class_names)} does not name {len(counts)} different classes; give a name for each"
         )
     if len(class_names) < 2:
-        raise AATError(f"{called['train_labels']} holds one class only, {class_names[0]}; give images of at least two")
+        raise AATError(f"{titles['train_labels']} holds one class only, {class_names[0]}; give images of at least two")
     rare = int(counts.argmin())
     if counts[rare] < FEWEST_IMAGES:
         raise AATError(
-            f"class={class_names[rare]} has {counts[rare]} training images in {called['train_labels']}; give at least "
+            f"class={class_names[rare]} has {counts[rare]} training images in {titles['train_labels']}; give at least "
             f"{FEWEST_IMAGES}, one for each split"
         )
     if "test_images" in arrays:
         train, test = arrays["train_images"].shape[1:], arrays["test_images"].shape[1:]
         if train != test:
             raise AATError(
-                f"{called['test_images']} holds images of shape {test}, the training part of {train}; bring all to one "
+                f"{titles['test_images']} holds images of shape {test}, the training part of {train}; bring all to one "
                 "size"
             )
         row = int(arrays["test_labels"].argmax())
         if (label := arrays["test_labels"][row]) >= len(class_names):
             raise AATError(
-                f"{called['test_labels']}={label} (row {row}) is no class of the training images; drop those images"
+                f"{titles['test_labels']}={label} (row {row}) is no class of the training images; drop those images"
             )
-    return found
+    return images

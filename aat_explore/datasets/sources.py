@@ -1,4 +1,4 @@
-"""Find the images, verify them, and convert raw files once: everything that may fail happens here.
+"""Find the images, verify them, and convert raw files once; all that can fail is here.
 
     prepared arrays?  →  raw files (torchvision's folders, others)?  →  torchvision's download
     memory-mapped        converted once to prepared arrays in <cache_dir>/data/<name>/
@@ -27,7 +27,7 @@ UInt8Array = NDArray[np.uint8]
 SIDECAR = "sha256.json"  # beside converted arrays: {stem: digest of the array's bytes}; written last
 
 
-class DatasetNotFound(AATError):  # noqa: N818 (the name states the fact)
+class DatasetNotFound(AATError):  # noqa: N818 (the name says it)
     """No copy of the data set in any known folder, and none could be downloaded."""
 
 
@@ -36,7 +36,7 @@ class DatasetDamaged(AATError):  # noqa: N818
 
 
 def find_arrays(spec: DatasetSpec, data_dir: Path, *, prepare: bool, download: bool) -> Path:
-    """The folder of prepared arrays, after converting or downloading if need be; DatasetNotFound if all fails."""
+    """Return the folder of prepared arrays, converting or downloading if necessary; DatasetNotFound if all fails."""
     places = roots(data_dir)
     prepared = [root / spec.name for root in places]
     for folder in prepared:
@@ -70,8 +70,8 @@ def find_arrays(spec: DatasetSpec, data_dir: Path, *, prepare: bool, download: b
 
 def roots(data_dir: Path) -> list[Path]:
     """Folders of data sets, best first: $AAT_DATA, and `data_dir`."""
-    given = os.environ.get("AAT_DATA")
-    return [*([Path(given).expanduser().resolve()] if given else []), data_dir]
+    folder = os.environ.get("AAT_DATA")
+    return [*([Path(folder).expanduser().resolve()] if folder else []), data_dir]
 
 
 def _read_raw(spec: DatasetSpec, folder: Path) -> dict[str, UInt8Array] | None:
@@ -138,7 +138,7 @@ class _DownloadFailed(Exception):  # noqa: N818
 
 
 def _download(spec: DatasetSpec, data_dir: Path) -> dict[str, UInt8Array]:
-    """The four arrays by torchvision's own download (it shows its progress and checks md5); keeps no raw files."""
+    """The four arrays by torchvision's download, which shows progress and checks md5; keeps no raw files."""
     # A scratch folder, because torchvision writes in place: an interrupted download must not look like raw files.
     with _writing(data_dir), tempfile.TemporaryDirectory(dir=data_dir, prefix=f".{spec.name}-") as scratch:
         try:
@@ -156,7 +156,7 @@ def _download(spec: DatasetSpec, data_dir: Path) -> dict[str, UInt8Array]:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Make `folder`; an AATError if it or what is written in it cannot be written."""
+    """Make `folder`; AATError if it, or a file in it, cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
@@ -214,7 +214,7 @@ def named_if_damaged(path: Path, remedy: str) -> Iterator[None]:
     """Turn whatever goes wrong while reading `path` into DatasetDamaged."""
     try:
         yield
-    except Exception as error:  # a broken zip, gzip or npy header fails in a dozen ways, all meaning the same
+    except Exception as error:  # a broken zip, gzip or npy header raises a dozen types, all meaning this
         raise DatasetDamaged(f"{path} is damaged: {cause_of(error)}; {remedy}") from error
 
 
@@ -239,7 +239,7 @@ def _verify(spec: DatasetSpec, stem: str, array: NDArray[np.generic], recorded: 
 
 
 def map_arrays(spec: DatasetSpec, folder: Path) -> dict[str, UInt8Array]:
-    """Memory-map the four prepared arrays in `folder`, read-only; DatasetDamaged if one is not what it must be."""
+    """Memory-map the four prepared arrays in `folder`, read-only; DatasetDamaged if one differs from its spec."""
     recorded = _read_sidecar(spec, folder)
     arrays: dict[str, UInt8Array] = {}
     for stem in STEMS:

@@ -1,4 +1,4 @@
-"""Which rows go into which split: stratified, and the same on every machine for ever."""
+"""Assignment of rows to splits: stratified, and the same on every machine for ever."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ SPLIT_SEED = 2019  # of the split, not of any run: image i stays image i in ever
 
 
 def stratified_sample(labels: NDArray[np.uint8], size: int) -> RowArray:
-    """Ascending int64 (size,) indices into `labels`, each class in its proportion to within one (largest remainder).
+    """Ascending int64 (size,) indices into `labels`, each class in proportion to within one (largest remainder).
 
     The draw is the same on every machine for ever: numpy freezes the stream of RandomState, not of Generator.
     """

@@ -1,4 +1,4 @@
-"""What a training will cost, before it starts: passes over the data, and seconds from what runs like it took."""
+"""What a training will cost, before it starts: passes over the data, and seconds by the times of similar runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ GRADIENT = 2  # forward, backward to the input
 
 @dataclass(frozen=True)
 class Cost:
-    """What an epoch costs in `passes` over T and `seconds` with validation, all epochs in `total_seconds`, and whence.
+    """Cost of an epoch in `passes` over T and in `seconds` with validation, of all epochs in `total_seconds`.
 
-    Seconds are None where nothing comparable was measured.
+    Seconds are None if nothing comparable was measured; `source` names the measurement behind the estimate.
     """
 
     passes: float
@@ -28,7 +28,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Pace:
-    """What a run's epochs took: median seconds of scoring to training, and of validation and recording."""
+    """A run's median seconds per epoch: from scoring to training, and for validation and recording."""
 
     config: RunConfig
     device: str
@@ -47,7 +47,7 @@ def passes(config: RunConfig, num_train: int) -> float:
     if config.num_perturbed == 0:
         return TRAINING
     share = 1.0 if config.num_perturbed == "all" else min(1.0, config.num_perturbed / num_train)
-    each = SCORES.get(config.canonical().score, GRADIENT)  # a custom one is taken to need a gradient
+    each = SCORES.get(config.canonical().score, GRADIENT)  # a custom score is assumed to need a gradient
     scoring = each / config.score_every if config.samples and config.scoring == "epoch-start" else 0.0
     kept = TRAINING * share if config.drawn_samples != "replace" else 0.0
     return TRAINING + scoring + GRADIENT * _gradients(config) * share + kept
@@ -67,8 +67,8 @@ def total_passes(config: RunConfig, num_train: int) -> float:
 def cost(config: RunConfig, num_train: int, paces: Sequence[Pace]) -> Cost:
     """Estimate from measured epochs of runs with the same data set, network and precision, by their passes.
 
-    Of several machines the one with most such runs counts. Each run gives its seconds a pass; theirs is the median,
-    whatever their n, so the estimate is rough: batch size and what else the machine does matter too.
+    Of several machines, the one with most such runs counts. The estimate uses their median seconds per pass, whatever
+    their n; it is rough, because batch size and the machine's load matter too.
     """
     needed = passes(config, num_train)
     measured: dict[tuple[str, int], list[tuple[float, float]]] = {}
@@ -79,11 +79,11 @@ def cost(config: RunConfig, num_train: int, paces: Sequence[Pace]) -> Cost:
             measured.setdefault((pace.device, pace.num_threads), []).append((a_pass, pace.seconds_validate))
     if not measured:
         return Cost(needed, None, None, "no measurement yet")
-    (device, threads), found = max(measured.items(), key=lambda item: len(item[1]))
-    a_pass, validation = (float(part) for part in np.median(found, axis=0))
+    (device, threads), samples = max(measured.items(), key=lambda item: len(item[1]))
+    a_pass, validation = (float(part) for part in np.median(samples, axis=0))
     total = a_pass * total_passes(config, num_train) + config.epochs * validation
     source = (
-        f"{len(found)} cached {'run' if len(found) == 1 else 'runs'} of {config.model} on {config.dataset} "
+        f"{len(samples)} cached {'run' if len(samples) == 1 else 'runs'} of {config.model} on {config.dataset} "
         f"({device}, {threads} {'thread' if threads == 1 else 'threads'}): {a_pass:.3g} s a pass, "
         f"{validation:.3g} s an epoch for validation"
     )
@@ -91,7 +91,7 @@ def cost(config: RunConfig, num_train: int, paces: Sequence[Pace]) -> Cost:
 
 
 def pace(run: Run) -> Pace:
-    """What the epochs of a run took, those after its warm-up if there are any; raises if its metrics are damaged."""
+    """Times of a run's epochs, after its warm-up if there are any; raises if its metrics are damaged."""
     metrics = run.metrics()
     trained = metrics[metrics["epoch"] > run.config.warmup_epochs]
     config = run.config if len(trained) else run.config.model_copy(update={"num_perturbed": 0})

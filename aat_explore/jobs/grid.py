@@ -1,4 +1,4 @@
-"""Many runs, several at a time: each trained, tested and checked by a worker, once, resumed where it was cut off."""
+"""Many runs, several at a time: a worker trains, tests and checks each once, and resumes what was interrupted."""
 
 import os
 import signal
@@ -18,11 +18,11 @@ from aat_explore.jobs.job import Task
 from aat_explore.jobs.worker import Worker
 from aat_explore.states import Standing, State
 
-PATIENCE = 60.0  # seconds in which a worker that was told to stop has written the epoch it was at
+PATIENCE = 60.0  # seconds for an interrupted worker to commit its epoch
 
 
 class Work(Values):
-    """What is done with every run besides training it: which test it gets, and on how many images it is checked."""
+    """What is done with every run besides training: its test, and the number of images for its checks."""
 
     cache_dir: Path
     test: EvaluationConfig = EvaluationConfig()
@@ -49,12 +49,12 @@ def run(
     hear: Callable[[list[Standing]], None] = lambda standings: None,
     every: float = 2.0,
 ) -> list[Standing]:
-    """Do all that is still to be done of `configs`, `jobs` at a time, and return how each of them stands at the end.
+    """Do what remains of `configs`, `jobs` at a time, and return how each stands at the end.
 
-    A run that fails does not stop the others; what is done already is not done again; a run cut off goes on after its
-    last epoch, and its evaluation after its last images. `hear` gets all standings whenever a run is finished, and
-    every so many seconds. Ctrl-C, SIGTERM and SIGHUP stop the workers too, each after the epoch it is at. Raises
-    AATError before anything is begun: jobs < 1, or an n that a data set is too small for.
+    A failed run does not stop the others; finished work is not repeated; an interrupted run resumes after its last
+    epoch, and its evaluation after its last images. `hear` gets all standings whenever a run ends, and `every` so many
+    seconds. Ctrl-C, SIGTERM and SIGHUP stop the workers too, each after its current epoch. Raises AATError before
+    anything starts: jobs < 1, or an n that exceeds the data set.
     """
     if jobs < 1:
         raise AATError(f"jobs={jobs} is less than 1; use 1, or as many as there are cores")
@@ -87,8 +87,7 @@ def run(
 def _ended_like_ctrl_c() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end this process as Ctrl-C does, or its workers would outlive it.
 
-    What it was started to ignore, as nohup has SIGHUP ignored, it ignores. Threads other than the main one get no
-    signals.
+    Signals ignored at start stay ignored, as SIGHUP under nohup. Only the main thread can handle signals.
     """
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     numbers = [getattr(signal, name) for name in names] if threading.current_thread() is threading.main_thread() else []
@@ -111,19 +110,19 @@ def _wait(running: Sequence[Worker], seconds: float) -> None:
 def standings(
     configs: Sequence[RunConfig], work: Work, outcomes: Mapping[str, tuple[State, str]] | None = None
 ) -> list[Standing]:
-    """How each run stands, by what is in the cache, and by what became of its worker if that was stopped or failed."""
+    """How each run stands, by the cache, or by its worker's outcome if that was stopped or failed."""
     by_cache = standing.standings([work.task(config) for config in configs], work.cache_dir)
-    return [_with_outcome(one, *(outcomes or {}).get(one.config.run_id, ("done", ""))) for one in by_cache]
+    return [_with_outcome(item, *(outcomes or {}).get(item.config.run_id, ("done", ""))) for item in by_cache]
 
 
-def _with_outcome(one: Standing, state: State, reason: str) -> Standing:
-    return one if state == "done" else replace(one, state=state, reason=reason, seconds_left=None)
+def _with_outcome(cached: Standing, state: State, reason: str) -> Standing:
+    return cached if state == "done" else replace(cached, state=state, reason=reason, seconds_left=None)
 
 
 def seconds_left(standings: Sequence[Standing], jobs: int) -> float | None:
-    """Seconds until all is trained, were nothing else in the way; None while that of a run is not known."""
-    left = [one.seconds_left for one in standings if one.state in ("waiting", "running")]
-    known = [seconds for seconds in left if seconds is not None]
-    if len(known) < len(left):
+    """Seconds of training that remain at `jobs` at a time; None while any run's are unknown."""
+    remaining = [item.seconds_left for item in standings if item.state in ("waiting", "running")]
+    known = [seconds for seconds in remaining if seconds is not None]
+    if len(known) < len(remaining):
         return None
     return max([sum(known) / jobs, *known], default=0.0)

@@ -1,4 +1,4 @@
-"""One training asked for: the `Task` that a worker does, and the `Job` that the queue keeps of it."""
+"""One requested training: the `Task` for a worker, and the `Job` that the queue keeps."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ Device = Literal["cuda", "mps", "cpu"]
 
 
 class Task(Values):
-    """One run, and what is wanted of it: all its epochs, a test of the last, and checks; None and 0 for neither.
+    """One run to train to its end, with a test (None: no test) and checks (0: none) of its last epoch.
 
     `device` and `threads` are those of `experiment.train`.
     """
@@ -24,19 +24,19 @@ class Task(Values):
 
 
 class Job(Values):
-    """One training asked for, as its file in the queue holds it."""
+    """One requested training, as stored in its file in the queue."""
 
     config: RunConfig
     evaluate: bool = True
     device: Device | None = None
     threads: int | None = Field(None, ge=1, le=4096)
     state: State = "waiting"
-    pid: int | None = Field(None, ge=2, description="The worker's process, which leads a group of its own.")
-    began: str = Field("", max_length=200, description="When that process began: another one may get its number.")
+    pid: int | None = Field(None, ge=2, description="The worker's process, which leads a process group.")
+    began: str = Field("", max_length=200, description="When that process began, because process ids are reused.")
     reason: str = Field("", max_length=2000, description="Why it failed, in one line.")
 
     @property
     def task(self) -> Task:
-        """What a worker is to do for it."""
+        """The task for its worker."""
         test = EvaluationConfig() if self.evaluate else None
         return Task(config=self.config, test=test, device=self.device, threads=self.threads)

@@ -1,4 +1,4 @@
-"""What a training prints where there is no terminal: a line an epoch."""
+"""What a training prints without a terminal: one line per epoch."""
 
 import time
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from aat_explore.config import RunConfig
 from aat_explore.experiments.run import Listener
 from aat_explore.records import EpochMetrics
 
-SECONDS_BETWEEN = 10  # two lines on how far an evaluation is
+SECONDS_BETWEEN = 10  # between two lines on an evaluation's progress
 
 
 class Log(Listener):
-    """A listener that says what it hears, a line at a time."""
+    """A listener that prints events, one line each."""
 
     def __init__(self, say: Callable[[str], object] = print) -> None:
         self._say = say
         self._epochs = 0
-        self._last_said = 0.0
+        self._last_line_at = 0.0
 
     def began(self, config: RunConfig, epoch: int, device: torch.device) -> None:
         """Name the run and its device."""
@@ -29,19 +29,19 @@ class Log(Listener):
         self._say(f"{config.run_id} on {device}{threads}{begun}{done}")
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
-        """Say how an epoch went."""
+        """Print an epoch's results."""
         self._say(epoch_line(metrics, self._epochs))
 
     def evaluating(self, share: float) -> None:
-        """Say at most every ten seconds how far an evaluation is."""
+        """Print an evaluation's progress, at most every ten seconds."""
         now = time.monotonic()
-        if share >= 1 or now - self._last_said > SECONDS_BETWEEN:
-            self._last_said = now
+        if share >= 1 or now - self._last_line_at > SECONDS_BETWEEN:
+            self._last_line_at = now
             self._say(f"attacked {round(100 * share)} %")
 
 
 def epoch_line(metrics: EpochMetrics, epochs: int) -> str:
-    """Say in one line how an epoch went."""
+    """Return an epoch's results in one line."""
     seconds = sum(getattr(metrics, name) for name in EpochMetrics.model_fields if name.startswith("seconds_"))
     return (
         f"epoch {metrics.epoch}/{epochs}  loss {metrics.loss:.3f}  clean {metrics.clean_accuracy_val:.1%}  "

@@ -1,14 +1,14 @@
-"""Trainings that outlive the page which asked for them: a queue on disk, worked off by one detached process a cache.
+"""Trainings that outlive the page that requested them: a queue on disk, one detached process per cache works it off.
 
     cache/queue/
         000001.json    one `Job`: the config, its state, the trainer's process
         000001.log     what its trainer printed
-        worker.log     what went wrong in the process that works the queue off
+        worker.log     errors of the process that works the queue off
         .lock          held for an instant while a job file is changed
-        .worker        held by that process as long as it lives
+        .worker        held by that process while it lives
 
-`python -m aat_explore.jobs.queue CACHE` works it off: it has one waiting job after the other trained and ends when none
-waits. A job file is only believed if it is a valid `Job`; the command is built from its config, never read from a file.
+`python -m aat_explore.jobs.queue CACHE` works it off: it trains one waiting job after another and ends when none waits.
+A job file is only trusted if it is a valid `Job`; the command is built from its config, never read from a file.
 """
 
 import os
@@ -37,7 +37,7 @@ from aat_explore.store import locked, write_whole
 
 JOB_FILE = re.compile(r"[0-9]{6}\.json")
 MOST_BYTES = 65_536  # of a job file
-PATIENCE = 5.0  # seconds in which a process about to end has given its lock back
+PATIENCE = 5.0  # seconds for an ending process to release its lock
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """All jobs in the order they were asked for, and for each file that is none, why."""
+    """All jobs in the order requested, and the reason for each file that is not a job."""
 
     entries: list[Entry]
     damaged: dict[str, str]
@@ -75,22 +75,22 @@ class Listing:
 
 def listing(cache: Path) -> Listing:
     """Read the queue; writes nothing, and an absent folder is an empty queue."""
-    found = Listing([], {})
+    queue = Listing([], {})
     folder = _folder(cache)
     if not folder.is_dir():
-        return found
+        return queue
     for path in sorted(folder.glob("*.json")):
         try:
-            found.entries.append(Entry(folder, path.stem, _read(path)))
+            queue.entries.append(Entry(folder, path.stem, _read(path)))
         except FileNotFoundError:  # taken from the queue since the folder was listed
             continue
         except AATError as error:
-            found.damaged[path.name] = str(error)
-    return found
+            queue.damaged[path.name] = str(error)
+    return queue
 
 
 def enqueue(cache: Path, job: Job) -> Entry:
-    """Add a job to the end of the queue; AATError if its run waits, runs, is trained elsewhere, or nothing is left."""
+    """Add a job to the end of the queue; AATError if its run is queued, in training elsewhere, or complete."""
     run_id = job.config.run_id
     check_num_perturbed(job.config, datasets.num_train(job.config.dataset, cache_dir=cache))
     refuse_if_trained(cache, job)
@@ -111,7 +111,7 @@ def writable(cache: Path) -> bool:
 
 
 def refuse_if_trained(cache: Path, job: Job) -> None:
-    """AATError if all that `job` wants is there, or its run is in training by whomever."""
+    """Raise AATError if nothing of `job` remains to do, or any process is training its run."""
     present, run_id = standing(job.task, cache), job.config.run_id
     if present.busy:
         raise AATError(f"run={run_id} is being trained by another process; wait for it or stop it")
@@ -120,7 +120,7 @@ def refuse_if_trained(cache: Path, job: Job) -> None:
 
 
 def remove(cache: Path, name: str) -> None:
-    """Take a job that does not run off the queue, log and all; AATError if it runs, nothing if it is gone."""
+    """Remove a job and its log from the queue; AATError if it runs; does nothing if it is gone."""
     with _changing(cache) as folder:
         entry = _entry(cache, name)
         if entry is None:
@@ -132,7 +132,7 @@ def remove(cache: Path, name: str) -> None:
 
 
 def stop(cache: Path, name: str) -> None:
-    """Interrupt a job's trainer, as Ctrl-C does; AATError if its process is not there or is another one."""
+    """Interrupt a job's trainer, as Ctrl-C does; AATError if its process is gone or another one."""
     entry = _entry(cache, name)
     if entry is None or entry.job.state != "running" or not alive(entry, cache):
         raise AATError(f"job={name} has no trainer at work that could be stopped; reload the page")
@@ -140,7 +140,7 @@ def stop(cache: Path, name: str) -> None:
     try:
         os.killpg(entry.job.pid, signal.SIGINT)
     except ProcessLookupError:
-        return  # it ended by itself in this instant
+        return  # it has just ended by itself
     except PermissionError:
         raise AATError(f"job={name} is another user's process {entry.job.pid}; stop it from their account") from None
 
@@ -150,7 +150,7 @@ def alive(entry: Entry, cache: Path) -> bool:
     if entry.job.pid is None or not entry.job.began:
         return False
     process = processes.seen(entry.job.pid)
-    # The interpreter may go by another path; what it was told to run may not differ.
+    # The interpreter's path may differ; its arguments may not.
     words = worker.command(entry.job.task, cache)[1:]
     return process is not None and process[0] == entry.job.began and process[1].endswith(" ".join(words))
 
@@ -161,7 +161,7 @@ def working(cache: Path) -> bool:
 
 
 def start_worker(cache: Path) -> None:
-    """Work the queue off in another process, which survives this one; it ends at once if there is one already."""
+    """Work the queue off in another process, which survives this one and ends at once if one exists already."""
     cache = cache.resolve()
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
@@ -175,16 +175,16 @@ def start_worker(cache: Path) -> None:
         )  # fmt: skip
     finally:
         os.close(log)
-    threading.Thread(target=process.wait, daemon=True).start()  # or it would stay a zombie as long as the server lives
+    threading.Thread(target=process.wait, daemon=True).start()  # or it would stay a zombie while the server lives
 
 
 # --- The process that works it off -----------------------------------------------------------------------------------
 
 
 def work(cache: Path) -> None:
-    """Have one waiting job after the other trained; returns when none waits, or at once if another process does so.
+    """Train one waiting job after another; returns when none waits, or at once if another process does so.
 
-    What one that died left behind comes first: a trainer that still runs is waited for, one that is gone failed.
+    Jobs left by a dead worker come first: a trainer still running is waited for, a vanished one is marked as failed.
     """
     cache = cache.resolve()
     folder = _folder(cache)
@@ -230,7 +230,7 @@ def _take(cache: Path) -> Entry | None:
 
 def _train(entry: Entry, cache: Path) -> None:
     try:
-        with (entry.folder / f"{entry.name}.log").open("x+b") as log:  # x: follows no link, overwrites nothing
+        with (entry.folder / f"{entry.name}.log").open("x+b") as log:  # x follows no link and overwrites nothing
             trainer = worker.Worker(entry.job.task, cache, log)
             process = processes.seen(trainer.pid)
             _change(entry, cache, pid=trainer.pid, began=process[0] if process else "")

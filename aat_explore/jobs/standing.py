@@ -1,4 +1,4 @@
-"""How a run stands in a cache, of what a task wants, and how long it will take."""
+"""How a task's run stands in a cache, and how long it will still take."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,12 +12,12 @@ from aat_explore.store import Run, RunNotFoundError, Store
 
 
 def standing(task: Task, cache: Path) -> Standing:
-    """Say how one run stands; AATError if the run is damaged or its data set unknown."""
+    """Return how one run stands; AATError if the run is damaged or its data set unknown."""
     return _standing(task, _opened(task, cache), cache)
 
 
 def standings(tasks: Sequence[Task], cache: Path) -> list[Standing]:
-    """Say how each run stands, with the seconds that are left by what the epochs of these runs took so far."""
+    """Return how each run stands, with its remaining seconds by the epochs of these runs so far."""
     runs = [_opened(task, cache) for task in tasks]
     paces = [pace(run) for run in runs if run is not None]
     return [

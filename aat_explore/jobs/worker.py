@@ -1,7 +1,7 @@
-"""The one way a training process is started, and what it does.
+"""The only way a training process is started, and what it does.
 
-`python -m aat_explore.jobs.worker --cache-dir=CACHE TASK` does one `Task`, given as JSON, as far as it is not done, and
-ends: with 0; with 2 and a last line that says what to mend; or with 130 after SIGINT, having kept every finished epoch.
+`python -m aat_explore.jobs.worker --cache-dir=CACHE TASK` does what remains of one `Task`, given as JSON, and exits:
+with 0; with 2 and a last line that says what to fix; or with 130 after SIGINT, keeping every finished epoch.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from aat_explore.jobs.job import Task
 from aat_explore.states import State
 
 INTERRUPTED = 130
-MOST_BYTES = 65_536  # of the end of a log that is looked at
+MOST_BYTES = 65_536  # read from the end of a log
 
 
 # --- Who starts one --------------------------------------------------------------------------------------------------
 
 
 def command(task: Task, cache: Path) -> list[str]:
-    """The words of the process that does a task; the same for the same task, so that it is known by them."""
+    """Return the command line of the process that does a task; a task always has the same, which identifies it."""
     fields = json.dumps(task.model_dump(mode="json", exclude_defaults=True))
     return [sys.executable, "-m", "aat_explore.jobs.worker", f"--cache-dir={cache.resolve()}", fields]
 
@@ -34,8 +34,8 @@ def command(task: Task, cache: Path) -> list[str]:
 class Worker:
     """A process that does one task and ends; what it prints goes to `log`, which is open for writing and reading.
 
-    It leads a session of its own: Ctrl-C in a terminal reaches it only through whoever started it, once, and not at all
-    if they ignore it. Raises OSError if it cannot be started.
+    It leads a new session, so that Ctrl-C in a terminal reaches it only through the process that started it. Raises
+    OSError if it cannot be started.
     """
 
     def __init__(self, task: Task, cache: Path, log: IO[bytes]) -> None:
@@ -74,11 +74,11 @@ class Worker:
         return "failed", lines[0] if lines else f"ended with code {code}"
 
     def interrupt(self) -> None:
-        """Tell it to stop, as Ctrl-C does; nothing if it has ended."""
+        """Interrupt it, as Ctrl-C does; does nothing if it has ended."""
         self._process.send_signal(signal.SIGINT)
 
     def end(self, patience: float) -> None:
-        """Wait so many seconds for its end, and then end it; what it had committed stays."""
+        """Wait up to `patience` seconds for its end, then kill it; committed epochs stay."""
         try:
             self._process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -99,8 +99,8 @@ def last_lines(log: IO[bytes], most: int) -> list[str]:
 
 
 def do(task: Task, cache: Path) -> None:
-    """Train one run, test it and check it, as far as that is not done; raises what these raise."""
-    from aat_explore.experiments import checking  # torch, which whoever starts a worker need not load
+    """Do what remains of training, testing and checking one run; raises what these raise."""
+    from aat_explore.experiments import checking  # torch, which only the worker needs
     from aat_explore.experiments import run as experiment
     from aat_explore.jobs.log import Log
 
@@ -126,15 +126,15 @@ def do(task: Task, cache: Path) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Do the task that the words give, and return the exit code."""
-    # `aat grid &` in a script has SIGINT ignored, and its children inherit that; a worker must hear it all the same.
+    """Do the task given on the command line, and return the exit code."""
+    # `aat grid &` in a script ignores SIGINT, and its children inherit that; a worker must handle it all the same.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="aat_explore.jobs.worker", description=__doc__)
     parser.add_argument("--cache-dir", type=Path, required=True, help="the cache folder")
     parser.add_argument("task", type=Task.model_validate_json, help="a Task as JSON")
-    asked = parser.parse_args(words)
+    arguments = parser.parse_args(words)
     try:
-        do(asked.task, asked.cache_dir)
+        do(arguments.task, arguments.cache_dir)
     except KeyboardInterrupt:
         print("stopped; the same task goes on after the last finished epoch", file=sys.stderr)
         return INTERRUPTED

@@ -3,25 +3,25 @@
     cache/runs/<run_id>/
         config.json                          the RunConfig
         HEAD.json                            schema, last epoch, size and sha256 of every file: the commit point
-        metrics.parquet                      one EpochMetrics row an epoch
+        metrics.parquet                      one EpochMetrics row per epoch
         epochs/0042/{probabilities,drawn,x_adv}.npy
         checkpoints/0042.safetensors         weights: last two, best, every tenth
         checkpoints/0042.training.safetensors    optimiser state, so that the run resumes: last two
         evaluations/*.json, *.npy            counts, and a bit for each attack, ε and image
         evaluations/<key>/*.safetensors      parts of an evaluation that was cut off
-        checks/*.json                        what `aat check` found
+        checks/*.json                        reports of `aat check`
         .lock                                held while a trainer writes
     cache/showcase/runs/...                  the same, committed with the project, read only
 
 The files of this package; `Store` below lists, opens and locks runs:
 
-    run.py      reads one run, believing only what HEAD lists
-    reading.py  what files of older and newer versions may differ in, and how they are read
+    run.py      reads one run, trusting only what HEAD lists
+    reading.py  reads files of older and newer versions
     writer.py   commits epochs, evaluations and checks, safe against crashes
-    copies.py   light copies of runs, without what each epoch drew
+    copies.py   light copies of runs
 
 A writer puts every file under a temporary name beside its target, syncs it, renames it, and renames HEAD last. A reader
-believes only HEAD: a file that HEAD does not list does not exist, and one whose size or digest differs is damage.
+trusts only HEAD: a file that HEAD does not list does not exist, and one whose size or digest differs is damaged.
 """
 
 import warnings
@@ -48,14 +48,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Listing:
-    """All runs of a cache: those that open, and for each that does not, why."""
+    """All runs of a cache: those that open, and the reason for each that does not."""
 
     runs: list[Run]
     damaged: dict[str, str]
 
 
 class Store:
-    """A cache folder (None: `default_cache`): its `runs/`, and the committed `showcase/`, which is only read."""
+    """A cache folder (None: `default_cache`): its `runs/`, and the committed `showcase/`, which is read-only."""
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = cache_folder(root)
@@ -65,7 +65,7 @@ class Store:
         return sorted(self._paths())
 
     def open(self, run_id: str) -> Run:
-        """Open a run; RunNotFoundError or RunDamagedError says what is wrong with it."""
+        """Open a run; RunNotFoundError or RunDamagedError says what is wrong."""
         path = self._paths().get(checked_run_id(run_id))
         if path is None:
             raise RunNotFoundError(
@@ -77,7 +77,7 @@ class Store:
         return Run(path, showcase=path.parent.parent.name == "showcase" and path.parent.parent.parent == self.root)
 
     def list(self) -> Listing:
-        """Open every run, setting the damaged ones apart with the reason."""
+        """Open every run, and list the damaged ones separately with the reason."""
         listing = Listing([], {})
         for run_id, path in sorted(self._paths().items()):
             try:
@@ -90,14 +90,14 @@ class Store:
 
     @contextmanager
     def writer(self, config: RunConfig, *, keep_every: int = KEEP_EVERY) -> Iterator[RunWriter]:
-        """Hold the run of `config` for writing, created if it is new; RunBusyError if another process trains it.
+        """Hold the run of `config` for writing, created if new; RunBusyError if another process trains it.
 
         Weights of every `keep_every`-th epoch are kept for good; AATError if it is less than 1.
         """
         path = self.root / "runs" / config.run_id
         make_folder(path)
         try:
-            # Dashboards try the lock for an instant to see whether a run is live: hence the second's patience.
+            # Wait a second: dashboards take the lock for an instant to see whether a run is live.
             with FileLock(path / ".lock", timeout=1):
                 yield RunWriter(path, config, keep_every)
         except Timeout:
@@ -106,22 +106,22 @@ class Store:
             ) from None
 
     def _paths(self) -> dict[str, Path]:
-        """Folders of runs by name; an own run hides the showcase's run of the same name."""
-        found: dict[str, Path] = {}
+        """Folders of runs by name; a local run shadows the showcase run of the same name."""
+        paths: dict[str, Path] = {}
         for folder in (self.root / "showcase" / "runs", self.root / "runs"):
             if folder.is_dir():
                 heads = folder.glob("*/HEAD.json")
-                found |= {head.parent.name: head.parent for head in heads if _is_run_id(head.parent.name)}
-        return found
+                paths |= {head.parent.name: head.parent for head in heads if _is_run_id(head.parent.name)}
+        return paths
 
 
 def open_run(run_id: str, cache_dir: Path | str | None = None) -> Run:
-    """Open a run of a cache or of its showcase; RunNotFoundError or RunDamagedError says what is wrong with it."""
+    """Open a run of a cache or of its showcase; RunNotFoundError or RunDamagedError says what is wrong."""
     return Store(cache_dir).open(run_id)
 
 
 def list_runs(cache_dir: Path | str | None = None) -> list[Run]:
-    """Open all runs of a cache and of its showcase, by name; a warning says which do not open, and why."""
+    """Open all runs of a cache and of its showcase, by name; a warning gives the reason for each that does not open."""
     listing = Store(cache_dir).list()
     for reason in listing.damaged.values():
         warnings.warn(reason, stacklevel=2)

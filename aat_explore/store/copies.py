@@ -1,4 +1,4 @@
-"""Runs small enough to be committed or sent: all that figures are made of, and the picks if they are asked for."""
+"""Copies of runs small enough to commit or send: all that figures need, and the picks on request."""
 
 import io
 import re
@@ -19,8 +19,8 @@ RECORDED = re.compile(r"epochs/[0-9]{4}/(x_adv|losses|predicted)\.npy")
 class Contents:
     """What a light copy holds besides settings, metrics, evaluations and checks.
 
-    `weights`: those after the last epoch. `picks`: p, the picks and what was recorded of them, of every epoch; of the
-    recorded images the first `images` of each epoch, or all if that is None.
+    `weights`: those after the last epoch. `picks`: p, the picks and the images recorded of them, for every epoch; only
+    the first `images` recorded images of each epoch, or all for None.
     """
 
     weights: bool = True
@@ -34,9 +34,9 @@ LIGHT = Contents()
 def light_copy(run: Run, root: Path, contents: Contents = LIGHT) -> Run:
     """Copy a run into the cache `root` without optimiser states and early weights, and return the copy.
 
-    Without its picks a hundredth of a run on 55,000 samples is left. A copy with weights can be evaluated and checked
-    like its original, but none can be trained further. Raises AATError if the run has not been trained to its end, if
-    `root` has a run of this name already, or for fewer than 0 images.
+    Without picks, a copy of a run on 55,000 samples has a hundredth of its size. A copy with weights can be evaluated
+    and checked like the original, but no copy can be trained further. Raises AATError if the run is incomplete, if
+    `root` already has a run of this name, or for fewer than 0 images.
     """
     if not run.complete:
         raise AATError(f"run={run.id} is not complete, and a light copy cannot be trained further; train it first")

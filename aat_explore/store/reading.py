@@ -1,4 +1,4 @@
-"""What files of older and newer versions may differ in, and how they are read; the rule is stated in `records`."""
+"""Reading files of older and newer versions, by the rules that `records` states."""
 
 import io
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class ColumnsMissingError(Exception):
 
 @dataclass(frozen=True)
 class Metrics:
-    """`metrics.parquet` in today's columns, as a table and as values, and the columns unknown to this version."""
+    """`metrics.parquet` in this version's columns, as a table and as values, and those unknown to it."""
 
     table: pa.Table
     rows: tuple[EpochMetrics, ...]
@@ -33,13 +33,13 @@ class Metrics:
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
-        """The table as a frame; pandas is imported when it is first asked for."""
+        """The table as a frame; pandas is imported on first use."""
         frame: pd.DataFrame = self.table.to_pandas()
         return frame
 
 
 def recorded(model: type[Model], content: bytes) -> Model:
-    """Read a JSON record of any version: old names are known, unknown fields ignored, missing ones at their default.
+    """Read a JSON record of any version: old names accepted, unknown fields ignored, missing ones at their default.
 
     Raises pydantic's ValidationError where a required field is missing or a value does not fit.
     """
@@ -47,7 +47,7 @@ def recorded(model: type[Model], content: bytes) -> Model:
 
 
 def unknown_fields(content: bytes, read: Values) -> dict[str, Any]:
-    """Fields of a JSON record that `read`, what was read of it, has not; those of a value within as `attack.name`."""
+    """Fields of a JSON record that the value `read` from it lacks; nested ones as `attack.name`."""
     return _beyond(from_json(content), read)
 
 
@@ -60,12 +60,12 @@ def _beyond(written: dict[str, Any], read: Values) -> dict[str, Any]:
     return unknown
 
 
-@lru_cache(maxsize=128)  # to check those of 100 epochs takes 10 ms on a Zen 5 core (median of 15)
+@lru_cache(maxsize=128)  # checking 100 epochs takes 10 ms on a Zen 5 core (median of 15)
 def metrics_of(content: bytes) -> Metrics:
-    """Read a metrics file of any version: today's columns in today's order, empty cells at their column's default.
+    """Read a metrics file of any version: this version's columns in its order, empty cells at their column's default.
 
-    Raises ColumnsMissingError, ValidationError where a cell is of another type than documented, and whatever pyarrow
-    and pandas trip over where it is no Parquet file.
+    Raises ColumnsMissingError, ValidationError for a cell of the wrong type, and any error of pyarrow or pandas if it
+    is not a Parquet file.
     """
     old_names = RENAMED.get(EpochMetrics, {})
     file = pq.ParquetFile(io.BytesIO(content))  # read_table would import pandas
@@ -91,11 +91,11 @@ def metrics_of(content: bytes) -> Metrics:
 
 
 def _empty_for_nan(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """Empty cells as this version writes them: other writers leave NaN, or a column of no type where all are empty."""
+    """Write empty cells as this version does; other writers leave NaN, or a column without type if all are empty."""
     if pa.types.is_null(column.type):
         return column.cast(type_of(name))
     if pa.types.is_floating(column.type) and any(value != value for value in column.to_pylist()):
-        import pyarrow.compute as pc  # late, for `aat list`: only other writers leave NaN
+        import pyarrow.compute as pc  # slow to import, and needed only for files of other writers
 
         return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     return column

@@ -1,4 +1,4 @@
-"""Reading one cached run: every file is believed only if HEAD lists it and its digest fits."""
+"""Reading one cached run: a file is trusted only if HEAD lists it and its digest matches."""
 
 import hashlib
 import io
@@ -52,7 +52,7 @@ class FileEntry(Values):
 
 
 class Head(Values):
-    """The commit point of a run: what is believed to exist, and nothing else."""
+    """The commit point of a run: the files that exist, and no others."""
 
     schema_version: int = Field(ge=1)
     epoch: int = Field(ge=1)
@@ -65,8 +65,8 @@ def digest_of(content: bytes) -> str:
 
 
 def locked(path: Path) -> bool:
-    """Whether somebody holds the lock file `path` now; nobody does in a cache that may only be read."""
-    # filelock before 3.20.1 empties the file that a symlink leads to (CVE-2025-68146).
+    """Whether a process holds the lock file `path` now; never in a read-only cache."""
+    # filelock before 3.20.1 truncates the target of a symlink (CVE-2025-68146).
     if path.is_symlink() or not path.exists():
         return False
     try:
@@ -82,17 +82,17 @@ class _NewerSchemaError(Exception):
     """A commit record of a later version of this package; its message is that version."""
 
 
-@lru_cache(maxsize=128)  # dashboards open every run at every click, and a HEAD of 100 epochs takes 1.5 ms to check
+@lru_cache(maxsize=128)  # dashboards open every run at each click; a HEAD of 100 epochs takes 1.5 ms to check
 def _head_of(content: bytes) -> Head:
     fields = json.loads(content)
-    found = fields.get("schema_version") if isinstance(fields, dict) else None
-    if isinstance(found, int | float) and found > SCHEMA_VERSION:
-        raise _NewerSchemaError(found)
+    version = fields.get("schema_version") if isinstance(fields, dict) else None
+    if isinstance(version, int | float) and version > SCHEMA_VERSION:
+        raise _NewerSchemaError(version)
     return Head.model_validate(fields, **TOLERANT)
 
 
 class Run:
-    """One cached run as HEAD describes it at the moment of opening; reopen it to see epochs committed since.
+    """One cached run as HEAD described it on opening; reopen it to see epochs committed since.
 
     Every file is verified against HEAD when it is read; `RunDamagedError` names the file that differs.
     """
@@ -161,12 +161,12 @@ class Run:
 
     @property
     def resumable(self) -> bool:
-        """Whether the optimiser's state is here, with which training goes on; no copy has it."""
+        """Whether the optimiser's state is here, so that training can resume; no copy has it."""
         return f"checkpoints/{self.epoch:04d}.training.safetensors" in self.head.files
 
     @property
     def recorded(self) -> bool:
-        """Whether what each epoch drew is here; a light copy has it not."""
+        """Whether each epoch's picks are here; a light copy may lack them."""
         return f"epochs/{self.epoch:04d}/drawn.npy" in self.head.files
 
     @property
@@ -175,7 +175,7 @@ class Run:
         return not self.showcase and locked(self.path / ".lock")
 
     def metrics(self) -> "pd.DataFrame":
-        """One row an epoch with the columns of `EpochMetrics`, in order; a missing one has its default."""
+        """One row an epoch with the columns of `EpochMetrics`, in order; a missing column has its default."""
         return self.metrics_file().frame.copy()
 
     def rows(self) -> tuple[EpochMetrics, ...]:
@@ -183,7 +183,7 @@ class Run:
         return self.metrics_file().rows
 
     def metrics_file(self) -> Metrics:
-        """The metrics as a frame and as values, and the columns of a newer version; not to be changed."""
+        """The metrics as a frame and as values, and the columns of a newer version; shared, so do not change them."""
         try:
             content = self._read("metrics.parquet")
         except RunMovedOnError:  # the only file of a committed epoch that is ever replaced
@@ -194,15 +194,15 @@ class Run:
             raise self._damage("metrics.parquet", f"lacks the required columns {missing}") from None
         except ValidationError as error:
             raise self._unfit("metrics.parquet", error) from None
-        except Exception:  # forged metadata ends in whatever pyarrow and pandas trip over
+        except Exception:  # forged metadata makes pyarrow and pandas raise anything
             raise self._damage("metrics.parquet", "is not a Parquet file with the columns of EpochMetrics") from None
         epochs = [row.epoch for row in metrics.rows]
         if len(epochs) != self.epoch or epochs != list(range(1, len(epochs) + 1)):
-            raise self._damage("metrics.parquet", f"has not one row for each epoch from 1 to {self.epoch}")
+            raise self._damage("metrics.parquet", f"does not have one row for each epoch from 1 to {self.epoch}")
         return metrics
 
     def probabilities(self, epoch: int) -> Array | None:
-        """p of one epoch: float32 (T,), or None when nothing was drawn from a distribution."""
+        """p of one epoch: float32 (T,), or None if nothing was drawn."""
         name = f"epochs/{epoch:04d}/probabilities.npy"
         if name not in self.head.files:
             return None
@@ -255,13 +255,13 @@ class Run:
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations, oldest first."""
-        found = [self._value(Evaluation, name) for name in self.head.files if EVALUATION.fullmatch(name)]
-        return sorted(found, key=lambda evaluation: evaluation.created)
+        evaluations = [self._value(Evaluation, name) for name in self.head.files if EVALUATION.fullmatch(name)]
+        return sorted(evaluations, key=lambda evaluation: evaluation.created)
 
     def checks(self) -> list[CheckReport]:
         """All reports of `aat check`, oldest first."""
-        found = [self._value(CheckReport, name) for name in self.head.files if name.startswith("checks/")]
-        return sorted(found, key=lambda report: report.created)
+        reports = [self._value(CheckReport, name) for name in self.head.files if name.startswith("checks/")]
+        return sorted(reports, key=lambda report: report.created)
 
     def _value(self, model: type[Model], name: str) -> Model:
         try:
@@ -270,9 +270,9 @@ class Run:
             raise self._unfit(name, error) from None
 
     def verdicts(self, evaluation: Evaluation) -> Array | None:
-        """Which images stayed correct after each attack of an evaluation and those before it: bool (attacks, ε, N).
+        """Which images were still correct after each attack of an evaluation: bool (attacks, ε, N).
 
-        None if an older version of this package made it, which kept only counts.
+        None if an older version of this package made it, which recorded only counts.
         """
         if evaluation.verdicts is None:
             return None
@@ -287,7 +287,7 @@ class Run:
         return correct
 
     def verdicts_so_far(self, key: str) -> list[dict[str, Array]]:
-        """Parts of an evaluation that was cut off, as `RunWriter.add_verdicts` got them, in order."""
+        """Parts of an interrupted evaluation, as passed to `RunWriter.add_verdicts`, in order."""
         parts: list[dict[str, Array]] = []
         while (name := part_file(key, len(parts))) in self.head.files:
             parts.append(self._tensors(name))
@@ -307,7 +307,7 @@ class Run:
         return self._tensors(name)
 
     def training_state(self) -> dict[str, Array]:
-        """What a trainer needs besides the weights to go on after the last committed epoch."""
+        """What a trainer needs besides the weights to resume after the last committed epoch."""
         return self._tensors(f"checkpoints/{self.epoch:04d}.training.safetensors")
 
     def content(self, name: str) -> bytes:
@@ -329,7 +329,7 @@ class Run:
         content = self._read(name)
         try:
             return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-        except Exception:  # numpy evaluates the header as Python: `((((` ends in tokenize's error, others in others
+        except Exception:  # numpy evaluates the header as Python, which can raise anything
             raise self._damage(name, "is not an array of numbers") from None
 
     def _tensors(self, name: str) -> dict[str, Array]:
@@ -343,8 +343,8 @@ class Run:
         entry = self.head.files.get(name)
         if entry is None:
             raise self._damage(name, "is missing from HEAD.json")
-        # A trainer moves metrics to their place after it has renamed HEAD: until then they have their next name, and
-        # if it moves them between the first look and the second, a third finds them in their place.
+        # A trainer renames HEAD before it moves the metrics from `.next` into place. If it moves them between the
+        # first two attempts, the third finds them.
         for path in (self.path / name, self.path / f"{name}.next", self.path / name):
             try:
                 content = path.read_bytes()
@@ -369,5 +369,5 @@ def verdicts_file(digest: str) -> str:
 
 
 def part_file(key: str, number: int) -> str:
-    """The file of one part of an evaluation that is under way."""
+    """The file of one part of an unfinished evaluation."""
     return f"evaluations/{key}/{number:04d}.safetensors"

@@ -17,9 +17,9 @@ from aat_explore.records import SCHEMA_VERSION, Arrays, CheckReport, EpochMetric
 from aat_explore.store.reading import type_of
 from aat_explore.store.run import WEIGHTS, Array, FileEntry, Head, Run, digest_of, part_file, verdicts_file
 
-KEEP_LAST = 2  # checkpoints with optimiser state: the newest, and the one before it in case of a bad disk
-KEEP_EVERY = 10  # weights kept for good where nothing else is asked, for robust accuracy over epochs
-NEARLY_BEST = 0.1  # clean accuracy that the best checkpoint may lack to the highest
+KEEP_LAST = 2  # checkpoints with optimiser state: the newest, and the previous one in case of a bad disk
+KEEP_EVERY = 10  # by default, weights kept for good, for robust accuracy over epochs
+NEARLY_BEST = 0.1  # clean accuracy by which the best checkpoint may fall short of the highest
 
 
 class RunWriter:
@@ -34,7 +34,7 @@ class RunWriter:
         self._rows: list[EpochMetrics] = []
         self._unknown = pa.table({})  # columns of a newer version, kept as they are
         self.epoch = 0
-        for partial in path.rglob(".*.partial"):  # of a writer that was killed
+        for partial in path.rglob(".*.partial"):  # left by a killed writer
             partial.unlink()
         if (path / "HEAD.json").exists():
             run = self.read()
@@ -52,13 +52,13 @@ class RunWriter:
         return Run(self.path)
 
     def _tidy_after_crash(self) -> None:
-        """Finish what a killed writer had begun: the metrics HEAD lists are in place, and what it drops is gone."""
-        waiting = self.path / "metrics.parquet.next"
-        if waiting.exists():
-            if digest_of(waiting.read_bytes()) == self._files["metrics.parquet"].sha256:
-                waiting.replace(self.path / "metrics.parquet")  # the next commit writes over the waiting name
+        """Finish what a killed writer began: put the metrics that HEAD lists in place, and delete what it dropped."""
+        pending = self.path / "metrics.parquet.next"
+        if pending.exists():
+            if digest_of(pending.read_bytes()) == self._files["metrics.parquet"].sha256:
+                pending.replace(self.path / "metrics.parquet")
             else:
-                waiting.unlink()
+                pending.unlink()
         for checkpoint in self.path.glob("checkpoints/*.safetensors"):
             if checkpoint.relative_to(self.path).as_posix() not in self._files:
                 checkpoint.unlink()
@@ -89,10 +89,9 @@ class RunWriter:
     def add_evaluation(
         self, evaluation: Evaluation, correct: Array | None = None, *, key: str | None = None
     ) -> Evaluation:
-        """Write one evaluation, and its verdicts, bool (attacks, ε, N), a bit each; return it as written.
+        """Write one evaluation, and its verdicts, bool (attacks, ε, N), one bit each; return it as written.
 
-
-        None is ever overwritten. The parts that `add_verdicts` wrote under `key` are dropped by the same commit.
+        Nothing is ever overwritten. The parts that `add_verdicts` wrote under `key` are dropped by the same commit.
         """
         if correct is not None:
             bits = _npy(np.packbits(correct, axis=-1))
@@ -112,13 +111,13 @@ class RunWriter:
         return evaluation
 
     def add_checks(self, report: CheckReport) -> None:
-        """Write one report of checks; none is ever overwritten."""
+        """Write one report of checks; nothing is ever overwritten."""
         content = report.model_dump_json(indent=1).encode()
         self._put(f"checks/{report.epoch:04d}-{digest_of(content)[:12]}.json", content)
         self._commit_head(metrics=False)
 
     def add_verdicts(self, key: str, number: int, part: dict[str, Array]) -> None:
-        """Write part `number`, from 0, of the evaluation that `key` stands for, so that it can go on if cut off."""
+        """Write part `number`, from 0, of the evaluation named `key`, so that it can resume if interrupted."""
         self._put(part_file(key, number), _safetensors(part))
         self._commit_head(metrics=False)
 
@@ -127,14 +126,14 @@ class RunWriter:
 
         Best is the highest robust validation accuracy, then clean: robust overfitting makes the last epoch a poor
         choice in adversarial training (Rice, Wong, Kolter 2020). Clean accuracy must be within `NEARLY_BEST` of the
-        run's highest: a barely trained network, which has learnt next to nothing, can be hard to fool by accident.
-        That bound rises during the run, so the best is sought among the epochs whose weights are still there.
+        run's highest, because a barely trained network can be hard to fool by accident. That bound rises during the
+        run, so only epochs whose weights still exist are compared.
         """
-        needed = max(row.clean_accuracy_val for row in self._rows) - NEARLY_BEST
+        required = max(row.clean_accuracy_val for row in self._rows) - NEARLY_BEST
         held = {int(match[1]) for match in map(WEIGHTS.fullmatch, self._files) if match}
         best = max(
             (row for row in self._rows if row.epoch in held),
-            key=lambda row: (row.clean_accuracy_val >= needed, row.robust_accuracy_val, row.clean_accuracy_val),
+            key=lambda row: (row.clean_accuracy_val >= required, row.robust_accuracy_val, row.clean_accuracy_val),
         ).epoch
         recent = range(self.epoch - KEEP_LAST + 1, self.epoch + 1)
         kept = {
@@ -148,7 +147,7 @@ class RunWriter:
     def _commit_head(self, *, metrics: bool) -> None:
         if metrics:
             self._put("metrics.parquet", self._metrics(), suffix=".next")
-        _sync_folders(self._unsynced)  # once each, and before HEAD lists what is in them
+        _sync_folders(self._unsynced)  # before HEAD lists what is in them
         self._unsynced.clear()
         head = Head(schema_version=SCHEMA_VERSION, epoch=self.epoch, files=self._files)
         write_whole(self.path / "HEAD.json", head.model_dump_json().encode())
@@ -157,7 +156,7 @@ class RunWriter:
             (self.path / "metrics.parquet.next").replace(self.path / "metrics.parquet")
 
     def _metrics(self) -> bytes:
-        """Every column of today, and those of a newer version that were there, empty in rows of this one."""
+        """Every column of this version, and those a newer version wrote, empty in new rows."""
         columns = {
             name: pa.array([getattr(row, name) for row in self._rows], type_of(name))
             for name in EpochMetrics.model_fields
@@ -170,7 +169,7 @@ class RunWriter:
         return buffer.getvalue()
 
     def _put(self, name: str, content: bytes, *, suffix: str = "") -> None:
-        """Write a file that the next HEAD will list; `suffix` keeps a mutable file apart until then."""
+        """Write a file that the next HEAD will list; `suffix` keeps a mutable file separate until then."""
         path = self.path / f"{name}{suffix}"
         write_whole(path, content)
         self._unsynced.add(path.parent)
@@ -184,12 +183,12 @@ def _npy(array: Array) -> bytes:
 
 
 def _safetensors(arrays: Arrays) -> bytes:
-    """Arrays as a file; safetensors would write the memory of a transposed one as if it were in C order."""
+    """Arrays as a file; C order, because safetensors writes a transposed array's memory as it lies."""
     return save_safetensors({name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write so that the file is, after any crash, either as it was or whole; whoever lists it syncs its folder."""
+    """Write so that, after any crash, the file is either old or new and whole; the caller syncs its folder."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
     try:
         make_folder(path.parent)

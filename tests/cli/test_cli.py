@@ -88,7 +88,7 @@ BAD = [
     ("train --model VGG", r"model='VGG' is none of StdCNN"),
     ("train --attack.kind cw", r"attack\.kind='cw' is none of fgsm, pgd"),
     ("train --attack cw", r"attack\.kind='cw' is none of fgsm, pgd"),
-    ("train --attack n-fgsm --attack.options z 3", r"z is no option of N-FGSM; it takes k"),
+    ("train --attack n-fgsm --attack.options z 3", r"z is not an option of N-FGSM; it takes k"),
     ("train --attack.steps 3", r"attack\.steps=3 has no meaning for FGSM"),
     ("train --attack.kind pgd --attack.steps 0", r"attack\.steps=0"),
     ("train --lr-milestones 2", r"lr_milestones=2 is not a share"),
@@ -217,6 +217,12 @@ def test_a_data_set_alone_brings_its_presets_model_and_epsilon(name):
     implied = {"fashion-mini": "mini", "mnist": "letter-mnist", "fashion-mnist": "letter-fashion"}
     expected = PRESETS[implied.get(dataset, "letter-cifar10")]
     assert flags("--dataset", dataset) == flags(f"--dataset={dataset}") == expected
+
+
+def test_a_wrong_preset_is_answered_by_all_of_them_in_their_order(capsys):
+    assert main(["train", "--preset", "nope"]) == 2
+    choices = ", ".join(f"'{name}'" for name in ("None", *PRESETS))
+    assert f"Expected one of ({choices});" in capsys.readouterr().err
 
 
 def test_what_is_said_outweighs_the_preset_wherever_it_stands():

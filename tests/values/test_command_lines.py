@@ -92,13 +92,15 @@ def test_the_command_of_a_preset_with_any_one_field_changed_means_that_config(na
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_field_can_be_changed_alone_or_with_what_it_needs(field):
     """So that the property above is not true for want of cases."""
-    needs = {"attack.steps": {"attack.kind": "pgd"}, "attack.step_size": {"attack.kind": "pgd"}}.get(field, {})
+    kinds = {"attack.steps": "pgd", "attack.step_size": "pgd", "attack.options": "n-fgsm"}
+    needs = {"attack.kind": kinds[field]} if field in kinds else {}
     other = {
         "dataset": "my photos", "model": "nets:Net", "score": "loss", "num_perturbed": "all", "norm_power": 0.0,
         "lr_milestones": (0.5,), "attack.kind": "pgd", "attack.label": "predicted", "attack.random_start": True,
         "scoring": "carry-over", "perturbing_network": "on-the-fly", "drawn_samples": "add", "optimizer": "sgd",
         "precision": "bfloat16", "replacement": True, "normalize": False, "augment": True, "dropout": 0.25,
         "epsilon": 0.25, "lr": 0.25, "momentum": 0.25, "weight_decay": 0.25, "attack.step_size": 0.25,
+        "attack.options": (("k", 3),),
     }.get(field, 7)  # fmt: skip
     config = changed(RunConfig(), **{field: other, **needs})
     assert flat(config)[field] != flat(RunConfig())[field]

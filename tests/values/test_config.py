@@ -185,7 +185,7 @@ def test_a_config_comes_back_from_json_exactly(config):
         ({"model": "nets:"}, r"^model='nets:' is none of"),
         ({"score": "a-b:f"}, r"^score='a-b:f' is none of"),
         ({"model": "../nets:Net"}, r"^model='\.\./nets:Net' is none of"),
-        ({"score": "loss", "scoring": "carry-over"}, r"^score=loss cannot be had with scoring=carry-over.*drop one"),
+        ({"score": "loss", "scoring": "carry-over"}, r"^score=loss is not available with scoring=carry-over.*drop one"),
         ({"num_perturbed": "lots"}, r"^num_perturbed='lots': .*valid integer.* or input should be 'all'$"),
         ({"num_perturbed": 1.5}, r"^num_perturbed=1\.5: .*integer.* or input should be 'all'$"),
         ({"num_perturbed": -1}, r"^num_perturbed=-1 is negative; use 0 for standard training, or all$"),

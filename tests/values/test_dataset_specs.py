@@ -67,7 +67,7 @@ def test_the_papers_grids_hold_the_data_sets_that_it_speaks_of():
 
 def test_a_published_data_set_without_a_training_epsilon_is_refused():
     facts = {"num_train": 6, "num_validation": 1, "num_test": 2, "image_shape": (1, 4, 4), "class_names": ("a", "b")}
-    with pytest.raises(ValueError, match="epsilon=None of the published data set dots"):
+    with pytest.raises(ValueError, match="epsilon=None is no budget for the published data set dots"):
         DatasetSpec(name="dots", **facts, sha256={}, torchvision_class="Dots")
 
 

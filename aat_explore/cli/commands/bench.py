@@ -1,4 +1,4 @@
-"""`aat bench` and `aat fidelity`: what it costs, and how near the cheap ways come; torch is imported when they run."""
+"""`aat bench` and `aat fidelity`: the cost of training, and how close the cheap ways of scoring come."""
 
 import dataclasses
 import time
@@ -22,9 +22,9 @@ QUICK: dict[str, Any] = {"dataset": "fashion-mini", "samples": 600, "images": 60
 
 @dataclasses.dataclass
 class Bench(Command):
-    """Time an epoch of ours against what one would write or install instead, and write table and JSON."""
+    """Time an epoch against alternatives one could write or install, and write a table and JSON."""
 
-    dataset: Annotated[str, tyro.conf.arg(help="Whose training images an epoch has.")] = "fashion-mnist"
+    dataset: Annotated[str, tyro.conf.arg(help="Data set of the training images.")] = "fashion-mnist"
     samples: Annotated[int | None, tyro.conf.arg(help="T, its first samples; None = all.")] = None
     images: Annotated[int, tyro.conf.arg(help="Test images of the robustness curves.")] = 2000
     rounds: Annotated[int, tyro.conf.arg(help="Timed rounds; medians are of these.")] = 5
@@ -44,11 +44,11 @@ class Bench(Command):
 
 @dataclasses.dataclass
 class Fidelity(Command):
-    """Compare what cheap ways of scoring draw from with the paper's scores, over epochs, attacks and seeds."""
+    """Compare the distributions of cheap ways of scoring with the paper's, over epochs, attacks and seeds."""
 
     dataset: Annotated[str, tyro.conf.arg(help="Data set.")] = "fashion-mini"
     num_perturbed: Annotated[int, tyro.conf.arg(help="n.")] = 1000
-    epsilon: Annotated[float, tyro.conf.arg(help="Of training and of the final PGD-40.")] = 0.1
+    epsilon: Annotated[float, tyro.conf.arg(help="ε of training and of the final PGD-40.")] = 0.1
     epochs: Annotated[int, tyro.conf.arg(help="Epochs of each run.")] = 15
     seeds: Annotated[int, tyro.conf.arg(help="Runs of each kind.")] = 3
     out: Annotated[Path | None, tyro.conf.arg(help="The JSON file; None = bench/ in the cache.")] = None
@@ -63,7 +63,7 @@ class Fidelity(Command):
 
 def bench(asked: Bench) -> int:
     """Measure, print the tables, write the JSON and, if asked for, the chart."""
-    # torch, and for charts Altair, which other commands need not wait for
+    # torch and Altair, which other commands do not need
     from aat_explore.bench import run as measurement
     from aat_explore.bench import tables as speed
     from aat_explore.views import charts
@@ -123,11 +123,11 @@ def fidelity(asked: Fidelity) -> int:
 
 
 class _Steps:
-    """A bar on a terminal; a line a minute elsewhere."""
+    """A bar on a terminal; otherwise one line per minute."""
 
     def __init__(self) -> None:
         self._console = console = Console(stderr=True)
-        self._said = time.monotonic()
+        self._last_line_at = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
             disable=not console.is_terminal,
@@ -143,8 +143,8 @@ class _Steps:
 
     def __call__(self, name: str, done: int, total: int) -> None:
         self._progress.update(self._task, description=name, completed=done, total=total)
-        if not self._console.is_terminal and time.monotonic() - self._said > 60:
-            self._said = time.monotonic()
+        if not self._console.is_terminal and time.monotonic() - self._last_line_at > 60:
+            self._last_line_at = time.monotonic()
             self._console.print(f"{done} of {total}: {name}", highlight=False, soft_wrap=True)
 
 

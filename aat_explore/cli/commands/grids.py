@@ -1,4 +1,4 @@
-"""`aat grid`, a table that moves on a terminal, a line a run elsewhere; and `aat report` on what it trained."""
+"""`aat grid`, with a live table on a terminal, otherwise one line per run; and `aat report` on its runs."""
 
 import dataclasses
 import sys
@@ -25,18 +25,18 @@ from aat_explore.store import Store
 
 @dataclasses.dataclass
 class Grid(Command):
-    """Train, test and check all runs of the paper's figures under one reading; what is done is not done again."""
+    """Train, test and check all runs of the paper's figures under one reading; finished work is not repeated."""
 
     name: Annotated[Literal[*readings.names()], tyro.conf.Positional, tyro.conf.arg(help="Which runs.")]  # type: ignore[valid-type]
     epochs: Annotated[int | None, tyro.conf.arg(help="Epochs of each run; None = the preset's.")] = None
     seeds: Annotated[int, tyro.conf.arg(help="Runs of each kind.")] = 3
-    n: Annotated[tuple[int | Literal["all"], ...] | None, tyro.conf.arg(help="n; None = the grid's own.")] = None
-    norm_powers: Annotated[tuple[float, ...] | None, tyro.conf.arg(help="Powers of p; None = the grid's own.")] = None
-    num_recorded: Annotated[int | None, tyro.conf.arg(help="x′ kept of each epoch; None = the preset's.")] = None
+    n: Annotated[tuple[int | Literal["all"], ...] | None, tyro.conf.arg(help="n; None = the grid's.")] = None
+    norm_powers: Annotated[tuple[float, ...] | None, tyro.conf.arg(help="Powers of p; None = the grid's.")] = None
+    num_recorded: Annotated[int | None, tyro.conf.arg(help="x′ saved in each epoch; None = the preset's.")] = None
     jobs: Annotated[int, tyro.conf.arg(help="Runs at a time, the cores divided among them.")] = 1
     images: Annotated[int | None, tyro.conf.arg(help="Test images of PGD-40; None = all.")] = None
     check_images: Annotated[int, tyro.conf.arg(help="Images of `aat check`; 0 = no checks.")] = 1000
-    dry: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Only say what would be done.")] = False
+    dry: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Only show what would be done.")] = False
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
     device: Device = None
     threads: Threads = None
@@ -59,55 +59,55 @@ class Report(Command):
         return report(self.name, self.out, self.cache_dir)
 
 
-def grid(asked: Grid) -> int:
-    """Do what is left of a grid; 1 if a run failed or was stopped."""
+def grid(command: Grid) -> int:
+    """Do what remains of a grid; 1 if a run failed or was stopped."""
     configs = readings.configs(
-        asked.name,
-        seeds=asked.seeds,
-        n=asked.n,
-        norm_powers=asked.norm_powers,
-        epochs=asked.epochs,
-        num_recorded=asked.num_recorded,
+        command.name,
+        seeds=command.seeds,
+        n=command.n,
+        norm_powers=command.norm_powers,
+        epochs=command.epochs,
+        num_recorded=command.num_recorded,
     )
-    if asked.check_images < 0:
-        raise AATError(f"check_images={asked.check_images} is negative; use 0 for no checks")
+    if command.check_images < 0:
+        raise AATError(f"check_images={command.check_images} is negative; use 0 for no checks")
     work = grids.Work(
-        cache_dir=asked.cache_dir,
-        test=checked(EvaluationConfig, {"images": asked.images}),
-        check_images=asked.check_images,
-        device=asked.device,
-        threads=asked.threads,
+        cache_dir=command.cache_dir,
+        test=checked(EvaluationConfig, {"images": command.images}),
+        check_images=command.check_images,
+        device=command.device,
+        threads=command.threads,
     )
     console = Console()
-    if asked.dry:
-        console.print(_table(grids.standings(configs, work), asked.jobs))
+    if command.dry:
+        console.print(_table(grids.standings(configs, work), command.jobs))
         return 0
     live = Live(console=console, refresh_per_second=2) if console.is_terminal else nullcontext()
-    said: set[str] = set()
+    printed: set[str] = set()
     with live as table:
 
-        def hear(found: list[Standing]) -> None:
+        def hear(standings: list[Standing]) -> None:
             if table is not None:
-                table.update(_table(found, asked.jobs))
+                table.update(_table(standings, command.jobs))
                 return
-            for one in found:
-                if one.state in ("done", "failed", "stopped") and one.config.run_id not in said:
-                    said.add(one.config.run_id)
-                    console.print(_line(one, found, asked.jobs), highlight=False, markup=False, soft_wrap=True)
+            for run in standings:
+                if run.state in ("done", "failed", "stopped") and run.config.run_id not in printed:
+                    printed.add(run.config.run_id)
+                    console.print(_line(run, standings, command.jobs), highlight=False, markup=False, soft_wrap=True)
 
-        found = grids.run(configs, work, jobs=asked.jobs, hear=hear)
-        hear(found)
-    unfinished = [one for one in found if one.state in ("failed", "stopped")]
-    for one in unfinished:
-        reason = f": {one.reason}" if one.reason else ""
+        standings = grids.run(configs, work, jobs=command.jobs, hear=hear)
+        hear(standings)
+    unfinished = [run for run in standings if run.state in ("failed", "stopped")]
+    for run in unfinished:
+        reason = f": {run.reason}" if run.reason else ""
         console.print(
-            printable(f"{one.config.run_id} {one.state}{reason}"), highlight=False, markup=False, soft_wrap=True
+            printable(f"{run.config.run_id} {run.state}{reason}"), highlight=False, markup=False, soft_wrap=True
         )
     return int(bool(unfinished))
 
 
 def report(name: str, out: Path | None, cache_dir: Path) -> int:
-    """Write the report and say where it is."""
+    """Write the report and print its path."""
     from aat_explore.views import report as reports  # Altair, which other commands need not wait for
 
     path = cache_dir / f"report-{name}.html" if out is None else out
@@ -121,25 +121,26 @@ def report(name: str, out: Path | None, cache_dir: Path) -> int:
     return 0
 
 
-def _table(found: Sequence[Standing], jobs: int) -> Table:
-    done = sum(one.state == "done" for one in found)
-    table = Table(title=f"{done} of {len(found)} done, {_left(grids.seconds_left(found, jobs))}")
+def _table(standings: Sequence[Standing], jobs: int) -> Table:
+    done = sum(run.state == "done" for run in standings)
+    table = Table(title=f"{done} of {len(standings)} done, {_remaining(grids.seconds_remaining(standings, jobs))}")
     for name in ("run", "epoch", "state", "left"):
         table.add_column(name, justify="left" if name in ("run", "state") else "right")
-    for one in found:
-        epochs = f"{one.epoch}/{one.config.epochs}"
+    for run in standings:
+        epochs = f"{run.epoch}/{run.config.epochs}"
         table.add_row(
-            one.config.run_id, epochs, one.activity, "" if one.state == "done" else _duration(one.seconds_left)
+            run.config.run_id, epochs, run.activity, "" if run.state == "done" else _duration(run.seconds_left)
         )
     return table
 
 
-def _line(one: Standing, found: Sequence[Standing], jobs: int) -> str:
-    done = sum(standing.state == "done" for standing in found)
-    return f"{one.config.run_id} {one.state}; {done} of {len(found)} done, {_left(grids.seconds_left(found, jobs))}"
+def _line(run: Standing, standings: Sequence[Standing], jobs: int) -> str:
+    done = sum(standing.state == "done" for standing in standings)
+    remaining = _remaining(grids.seconds_remaining(standings, jobs))
+    return f"{run.config.run_id} {run.state}; {done} of {len(standings)} done, {remaining}"
 
 
-def _left(seconds: float | None) -> str:
+def _remaining(seconds: float | None) -> str:
     return "time left not known yet" if seconds is None else f"about {_duration(seconds)} of training left"
 
 

@@ -36,7 +36,7 @@ class Evaluate(Command):
         config = checked(EvaluationConfig, dataclasses.asdict(self.flags))
         if self.epoch is not None and self.every is not None:
             raise AATError(f"epoch={self.epoch} names one checkpoint and every={self.every} many; drop one of them")
-        Store(self.cache_dir).open(self.run_id)  # a wrong name must not wait for torch
+        Store(self.cache_dir).open(self.run_id)  # report a wrong name before loading torch
         from aat_explore.cli.progress import Display
         from aat_explore.experiments import run as experiment
 
@@ -44,39 +44,39 @@ class Evaluate(Command):
         with Display(console) as display:
             options: dict[str, Any] = {**place_of(self), "listener": display}
             if self.every is None:
-                made = [experiment.evaluate(self.run_id, config, epoch=self.epoch, **options)]
+                evaluations = [experiment.evaluate(self.run_id, config, epoch=self.epoch, **options)]
             else:
-                made = experiment.evaluate_every(self.run_id, config, self.every, **options)
+                evaluations = experiment.evaluate_every(self.run_id, config, self.every, **options)
         if self.json:
-            shown = [evaluation_fields(evaluation) for evaluation in made]
-            print(json_text(shown[0] if self.every is None else shown))
+            records = [evaluation_fields(evaluation) for evaluation in evaluations]
+            print(json_text(records[0] if self.every is None else records))
         else:
-            for evaluation in made:
+            for evaluation in evaluations:
                 print_evaluation(console, evaluation)
         return 0
 
 
 @dataclasses.dataclass
 class Check(Command):
-    """Look for signs that a run's robustness is not real, and store what is found; exit code 1 if a check fails."""
+    """Look for signs that a run's robustness is not real, and store the report; exit code 1 if a check fails."""
 
     run_id: RunId
     images: Annotated[int, tyro.conf.arg(help="First images of the test split, and as many to train.")] = 1000
     epsilon: Annotated[float | None, tyro.conf.arg(help="ε of the attacks; None = the training ε.")] = None
     epoch: Annotated[int | None, tyro.conf.arg(help="Epoch whose weights are checked; None = the last.")] = None
-    seed: Annotated[int, tyro.conf.arg(help="Seed of all that the attacks draw.")] = 0
+    seed: Annotated[int, tyro.conf.arg(help="Seed of the attacks' random numbers.")] = 0
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
     device: Device = None
     threads: Threads = None
     json: Json = False
 
     def run(self) -> int:
-        """Check a run, print the checks and all else that is on record; 1 if anything fails."""
+        """Check a run and print these and all recorded checks; 1 if anything fails."""
         from aat_explore.cli.output import cell, json_text, print_frame
         from aat_explore.store import Store
         from aat_explore.views import checks
 
-        Store(self.cache_dir).open(self.run_id)  # a wrong name must not wait for torch
+        Store(self.cache_dir).open(self.run_id)  # report a wrong name before loading torch
         from aat_explore.cli.progress import Display
         from aat_explore.experiments import checking
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class List(Command):
-    """List the runs of the cache, one a line."""
+    """List the runs of the cache, one per line."""
 
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
     json: Json = False
 
     def run(self) -> int:
-        """Print one line a run, and what is wrong with those that do not open (on stderr, or in the JSON)."""
+        """Print one line per run, and the reason for each that does not open (on stderr, or in the JSON)."""
         from aat_explore.cli.output import cell, json_text, print_table
         from aat_explore.store import Store
 
@@ -85,7 +85,7 @@ class Show(Command):
 
 @dataclasses.dataclass
 class Copy(Command):
-    """Copy complete runs into another cache without optimiser states and early weights: small enough to be sent."""
+    """Copy complete runs into another cache without optimiser states and early weights: small enough to send."""
 
     run_ids: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Runs' names.")]
     to: Annotated[Path, tyro.conf.arg(help="The other cache folder.")]
@@ -95,7 +95,7 @@ class Copy(Command):
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
 
     def run(self) -> int:
-        """Make light copies of runs and say where they are."""
+        """Make light copies of runs and print where they are."""
         from aat_explore.store import Contents, Store, light_copy
 
         if not self.run_ids:
@@ -140,9 +140,9 @@ def _print(run: "Run") -> None:
     )
     verified = f"in {run.path}, all {len(run.head.files)} files verified"
     console.print(verified, highlight=False, markup=False, soft_wrap=True)
-    usual = PRESETS["mini"].model_dump()
+    default = PRESETS["mini"].model_dump()
     for name, value in run.config.model_dump().items():
-        mark = "" if value == usual[name] else "  *"
+        mark = "" if value == default[name] else "  *"
         console.print(printable(f"  {name} = {value}{mark}"), highlight=False, markup=False, soft_wrap=True)
     console.print("  (* differs from the default)")
     accuracies = ["clean_accuracy_val", "fgsm_accuracy_val", "robust_accuracy_val"]

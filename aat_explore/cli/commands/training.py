@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from aat_explore.cli.commands.app import check_port, serve
-from aat_explore.cli.flags import CacheDir, Command, Device, Threads, default_cache, flags_of, place_of
+from aat_explore.cli.flags import CacheDir, Command, Device, Threads, default_cache, flags_of, one_of, place_of
 from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked_config
 from aat_explore.errors import AATError
 from aat_explore.presets import PRESETS, preset, preset_of
@@ -24,11 +24,12 @@ RunFlags: Any = flags_of(RunConfig)
 
 @dataclasses.dataclass
 class Train(Command):
-    """Train one run into the cache and evaluate it; go on where it was cut off, and do nothing if it is complete."""
+    """Train one run into the cache and evaluate it; resume it if interrupted, and do nothing if it is complete."""
 
     flags: Annotated[RunFlags, tyro.conf.arg(name="")]
     preset: Annotated[
         Literal[*PRESETS] | None,  # type: ignore[valid-type]
+        one_of(tuple(PRESETS)),
         tyro.conf.arg(help="Defaults of all other flags; None = the preset of --dataset."),
     ] = None
     resize: Annotated[int | None, tyro.conf.arg(help="Crop and resize a --dataset folder's images to this side.")] = (
@@ -49,7 +50,7 @@ class Train(Command):
         return cls(RunFlags(**dict(config) | {"attack": attack}))
 
     def run(self) -> int:
-        """Train one run and print its id, or its course; images in a folder become a data set of the cache first."""
+        """Train one run and print its progress or only its id; a folder of images is added to the cache first."""
         config = checked_config(dataclasses.asdict(self.flags))
         if _names_folder(config.dataset, self.cache_dir):
             name = _added(config.dataset, self.resize, self.cache_dir, self.quiet)
@@ -84,7 +85,7 @@ class Demo(Command):
 
 
 def train(config: RunConfig, place: dict[str, Any], *, evaluate: bool, quiet: bool, **options: Any) -> None:
-    """Train a run and say how it goes; `options` are those of `experiment.train`."""
+    """Train a run and print its progress; `options` are those of `experiment.train`."""
     from aat_explore.cli.output import print_evaluation
     from aat_explore.cli.progress import Display
     from aat_explore.experiments import run as experiment
@@ -104,7 +105,7 @@ def train(config: RunConfig, place: dict[str, Any], *, evaluate: bool, quiet: bo
 
 
 def _preset_asked_for(words: Sequence[str]) -> str:
-    """Find --preset among the words, or else the preset of --dataset; what is wrong with them is tyro's to say."""
+    """Find --preset among the words, or else the preset of --dataset; tyro reports what is wrong with them."""
     values = {}
     for name in ("preset", "dataset"):
         for position, word in enumerate(words):
@@ -123,7 +124,7 @@ def _names_folder(dataset: str, cache_dir: Path) -> bool:
 
 
 def _added(folder: str, resize: int | None, cache_dir: Path, quiet: bool) -> str:
-    """Add a folder's images to the cache and say under which name."""
+    """Add a folder's images to the cache, and print and return their name."""
     from aat_explore import datasets
 
     name = datasets.add(folder, resize=resize, cache_dir=cache_dir)
