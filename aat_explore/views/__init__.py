@@ -1,19 +1,20 @@
-"""What the app and the notebooks show, by the same calls: records → numpy → tidy frames → charts, images → one sheet.
+"""The views of app and notebooks, from the same calls: records → numpy → tidy frames → charts, images → one sheet.
 
-    diagnostics.py   the arithmetic on p and K: numpy in, numbers out
+    diagnostics.py   statistics of p and K: numpy in, numbers out
     evaluations.py   which evaluations of a run count
-    summary.py       one run in a row, without pandas
-    checks.py        which checks a run passes, by all that is on record
-    protocols.py     what views need of a run and of a data set
-    frames/          runs → tidy pandas frames, a file a subject
+    summary.py       one run as a table row, without pandas
+    checks.py        which checks a run passes, by all of its records
+    protocols.py     the interfaces of run and data set that views need
+    frames/          runs → tidy pandas frames, one file per subject
     recipes.py       names of settings and attacks, and which runs may be averaged or compared
-    charts/          frames → Altair charts, a file a subject
+    charts/          frames → Altair charts, one file per subject
     gallery.py       uint8 images → one contact-sheet PNG
-    pixels.py        images checked, enlarged, differences amplified
-    widgets/         explorers for notebooks, of the same calls
-    sprite.py        uint8 images → one PNG that a browser cuts into tiles
+    pixels.py        checks images, enlarges them, amplifies differences
+    widgets/         explorers for notebooks, from the same calls
+    sprite.py        uint8 images → one PNG that the browser cuts into tiles
     report.py        one HTML file with claims, figures and runs
     guide.py         the documentation pages in `docs/`
 
-A run is anything with the attributes of `protocols.Run`; views open no file but those pages, and never import torch.
+A run is anything with the attributes of `protocols.Run`. Views open no files except those pages, and never import
+torch.
 """

@@ -1,6 +1,6 @@
-"""Is a run's robustness real, by all that is on record: `aat check`, its epochs, its evaluations.
+"""Is a run's robustness real? Checks from all of its records: `aat check`, its epochs, its evaluations.
 
-What each check looks for stands in `docs/checks.md`, a section each.
+`docs/checks.md` explains what each check looks for, one section per check.
 """
 
 import re
@@ -18,55 +18,55 @@ from aat_explore.views.protocols import Run
 if TYPE_CHECKING:
     import pandas as pd
 
-LEARNT = 0.5  # clean validation accuracy of a run in training, from which on it is judged
+LEARNT = 0.5  # clean validation accuracy from which on a run in training is judged
 FALL = 0.2  # of validation PGD accuracy from one epoch to the next
 RANK: dict[Status, int] = {"pass": 0, "warn": 1, "fail": 2}
 
-Columns = Mapping[str, Any]  # of metrics, one value an epoch each; a frame does as well
+Columns = Mapping[str, Any]  # metrics, one value per epoch each; a frame works too
 
 
 def of_metrics(metrics: "Columns | pd.DataFrame", *, complete: bool) -> list[Check]:
-    """What the validation accuracies of all epochs say; nothing is said of a run that has not yet learnt."""
+    """Checks of the validation accuracies of all epochs; a run that has not yet learnt is not checked for collapse."""
     learnt = complete or bool(_column(metrics, "clean_accuracy_val").max() >= LEARNT)
     return [*([_collapsed(metrics)] if learnt else []), _label_leaking(metrics), _overfitting(metrics)]
 
 
 def of_evaluations(run: Run) -> list[Check]:
-    """What AutoAttack found on the images that PGD was tried on too, where both are on record; else nothing."""
-    made = [one for one in run.evaluations() if one.split == "test"]
-    latest = max((one.epoch for one in made), default=0)
-    found = [
+    """AutoAttack against PGD on the same images; empty unless both are recorded."""
+    on_test = [evaluation for evaluation in run.evaluations() if evaluation.split == "test"]
+    latest = max((evaluation.epoch for evaluation in on_test), default=0)
+    comparisons = [
         _beyond_pgd(run, pgd, strong)
-        for strong in made
-        for pgd in made
+        for strong in on_test
+        for pgd in on_test
         if strong.attack["kind"] == "autoattack" and pgd.attack["kind"] == "pgd" and strong.epoch == pgd.epoch == latest
     ]
-    worst_first = sorted(filter(None, found), key=lambda check: check.figures["PGD accuracy"])
-    return worst_first[:1]  # against the strongest PGD there is
+    worst_first = sorted(filter(None, comparisons), key=lambda check: check.figures["PGD accuracy"])
+    return worst_first[:1]  # against the strongest PGD on record
 
 
 def reported(run: Run) -> CheckReport | None:
-    """What `aat check` found of the run's last epoch at its own ε, on most images; None if it was not asked."""
-    mine = [
+    """The report of `aat check` on the run's last epoch at its training ε, on most images; None if there is none."""
+    current = [
         report
         for report in run.checks()
         if report.epoch == run.epoch and abs(report.epsilon - run.config.epsilon) < 1e-6
     ]
-    return max(mine, key=lambda report: (report.num_images, report.created), default=None)
+    return max(current, key=lambda report: (report.num_images, report.created), default=None)
 
 
 def of_report(report: CheckReport) -> dict[str, list[Check]]:
-    """The checks of one report, by where they were seen."""
+    """The checks of one report, by the images they were made on."""
     return {f"{report.num_images:,} test images": list(report.checks)}
 
 
 def of_run(run: Run) -> dict[str, list[Check]]:
-    """All that is on record of a run's last epoch, by where it was seen."""
+    """All recorded checks of a run's last epoch, by the images they were made on."""
     report = reported(run)
     tested = {} if report is None else of_report(report)
-    seen = {"validation, each epoch": of_metrics(_by_column(run), complete=run.complete)}
+    by_epoch = {"validation, each epoch": of_metrics(_by_column(run), complete=run.complete)}
     beyond = of_evaluations(run)
-    return tested | seen | ({"evaluations": beyond} if beyond else {})
+    return tested | by_epoch | ({"evaluations": beyond} if beyond else {})
 
 
 def flags(run: Run) -> list[str]:
@@ -75,39 +75,39 @@ def flags(run: Run) -> list[str]:
     return list(dict.fromkeys(failed))
 
 
-def table(found: Mapping[str, Sequence[Check]]) -> "pd.DataFrame":
-    """The checks of `of_run`, failures first: status, check, reason, seen on."""
-    import pandas as pd  # what else is here serves `aat list`, which does without
+def table(checks: Mapping[str, Sequence[Check]]) -> "pd.DataFrame":
+    """The checks of `of_run` as a table, failures first: status, check, reason, seen on."""
+    import pandas as pd  # imported late, because `aat list` uses this module without pandas
 
     rows = [
         {"status": check.status, "check": check.name, "reason": check.reason, "seen on": where}
-        for where, checks in found.items()
-        for check in checks
+        for where, group in checks.items()
+        for check in group
     ]
     frame = pd.DataFrame(rows)
-    gravest_first = frame["status"].map(RANK).sort_values(ascending=False, kind="stable").index
-    return frame.loc[gravest_first].reset_index(drop=True)
+    worst_first = frame["status"].map(RANK).sort_values(ascending=False, kind="stable").index
+    return frame.loc[worst_first].reset_index(drop=True)
 
 
 def table_of(run: Run) -> "pd.DataFrame":
-    """`table` of all that is on record of a run's last epoch."""
+    """`table` of all recorded checks of a run's last epoch."""
     return table(of_run(run))
 
 
 def worst(checks: Sequence[Check]) -> Status:
-    """The gravest status among checks; pass if there are none."""
+    """The worst status among checks; pass if there are none."""
     return max((check.status for check in checks), key=RANK.__getitem__, default="pass")
 
 
 @cache
 def explanations() -> dict[str, str]:
-    """What each check looks for, why, and what its thresholds are, in Markdown, by the name of the check."""
+    """The explanation of each check in Markdown, by its name: what it looks for, why, and its thresholds."""
     parts = re.split(r"^## (.+)$", (DOCS / "checks.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {name.strip(): text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def link(name: str) -> str:
-    """Where a check is explained: file and heading, in the package."""
+    """The file and heading in the package that explain a check."""
     return f"aat_explore/docs/checks.md#{re.sub(r'[^a-zε0-9-]', '', name.lower().replace(' ', '-'))}"
 
 
@@ -142,9 +142,9 @@ def _label_leaking(metrics: "Columns | pd.DataFrame") -> Check:
 
 
 def _overfitting(metrics: "Columns | pd.DataFrame") -> Check:
-    """Wong, Rice, Kolter 2020 ("Fast is better than free"): accuracy under PGD falls to nothing while FGSM's stays.
+    """Wong, Rice, Kolter 2020 ("Fast is better than free"): accuracy under PGD collapses while FGSM's stays.
 
-    The margins are ours. Networks that were not trained on x′ resist neither attack, and overfit to none.
+    The margins are ours. Networks that were not trained on x′ resist neither attack, so they cannot overfit to one.
     """
     pgd = _column(metrics, "robust_accuracy_val")
     falls = np.append(0.0, pgd[:-1] - pgd[1:])
@@ -170,14 +170,14 @@ def _overfitting(metrics: "Columns | pd.DataFrame") -> Check:
 
 
 def _beyond_pgd(run: Run, pgd: Evaluation, strong: Evaluation) -> Check | None:
-    """AutoAttack's verdicts against PGD's on the same images at the largest ε that both tried; None if none."""
-    left, right = run.verdicts(pgd), run.verdicts(strong)
+    """AutoAttack against PGD on the same images at the largest common ε; None if there is none."""
+    by_pgd, by_autoattack = run.verdicts(pgd), run.verdicts(strong)
     common = sorted(set(pgd.epsilons) & set(strong.epsilons) - {0.0})
-    if left is None or right is None or not common:
+    if by_pgd is None or by_autoattack is None or not common:
         return None
     count, epsilon = min(pgd.num_images, strong.num_images), common[-1]
-    before = float(left[-1, pgd.epsilons.index(epsilon), :count].mean())
-    after = float(right[-1, strong.epsilons.index(epsilon), :count].mean())
+    before = float(by_pgd[-1, pgd.epsilons.index(epsilon), :count].mean())
+    after = float(by_autoattack[-1, strong.epsilons.index(epsilon), :count].mean())
     return Check(
         name="AutoAttack finds more",
         status=by_excess(before - after, NOTABLE, SERIOUS),

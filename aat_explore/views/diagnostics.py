@@ -1,6 +1,6 @@
 """How uneven a sampling distribution p is, and what was drawn from it: numpy in, numbers out.
 
-p is float (T,), non-negative, row i for training image i; it need not be normalised, except where said.
+p is float (T,), non-negative, row i for training image i; it need not be normalised.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ def _shares(p: Array) -> NDArray[np.float64]:
     total = shares.sum()
     if shares.ndim != 1 or not np.isfinite(total) or total <= 0 or shares.min() < 0:
         raise AATError(
-            f"p of shape {shares.shape} is no distribution; it must be (T,), finite, non-negative, not all 0"
+            f"p of shape {shares.shape} is not a distribution; it must be (T,), finite, non-negative, not all 0"
         )
     shares = shares / total
     return shares
@@ -32,14 +32,14 @@ def effective_sample_size(p: Array) -> float:
 
 
 def entropy(p: Array) -> float:
-    """-Σ p ln p in nats; between 0 (one sample has it all) and ln T (uniform)."""
+    """-Σ p ln p in nats; between 0 (all mass on one sample) and ln T (uniform)."""
     positive = _shares(p)
     positive = positive[positive > 0]
     return max(0.0, -float(np.sum(positive * np.log(positive))))
 
 
 def gini(p: Array) -> float:
-    """Gini coefficient of p: 0 if uniform, (T - 1)/T if one sample has it all."""
+    """Gini coefficient of p: 0 if uniform, (T - 1)/T if all mass is on one sample."""
     ordered = np.sort(_shares(p))
     T = len(ordered)
     rank = np.arange(1, T + 1)
@@ -77,7 +77,7 @@ def jaccard_by_chance(size: Any, other: Any, T: int) -> Any:
 class Histogram:
     """Counts in equal bins of log10 p: `edges` (bins + 1,) are values of p; samples with p = 0 are in `zeros` only.
 
-    The first bin also holds the lowest 0.5 % that lie beneath it: p of well-fitted samples reaches down to 1e-30.
+    The first bin also holds the lowest 0.5 %, because p of well-fitted samples goes down to 1e-30.
     """
 
     edges: NDArray[np.float64]
@@ -87,7 +87,7 @@ class Histogram:
 
 
 def histogram(p: Array, drawn: Array, bins: int = 40) -> Histogram:
-    """Bin p of all T samples and of the drawn rows alike; counts_all.sum() + zeros = T."""
+    """Bin p of all T samples and of the drawn rows in the same bins; counts_all.sum() + zeros = T."""
     shares = _shares(p)
     positive = shares > 0
     exponents = np.log10(shares, where=positive, out=np.full(len(shares), -np.inf))
@@ -96,6 +96,6 @@ def histogram(p: Array, drawn: Array, bins: int = 40) -> Histogram:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, bins + 1)
     counts_all = np.histogram(np.clip(exponents[positive], low, high), edges)[0]
-    chosen = exponents[drawn]
-    counts_drawn = np.histogram(np.clip(chosen[np.isfinite(chosen)], low, high), edges)[0]
+    of_drawn = exponents[drawn]
+    counts_drawn = np.histogram(np.clip(of_drawn[np.isfinite(of_drawn)], low, high), edges)[0]
     return Histogram(10**edges, counts_all, counts_drawn, int(len(shares) - positive.sum()))

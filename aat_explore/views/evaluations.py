@@ -1,4 +1,4 @@
-"""Which of a run's evaluations count, so that a narrower, weaker or earlier one never replaces a better one."""
+"""Which of a run's evaluations count, so that a smaller, weaker or earlier one never replaces a better one."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,21 +11,21 @@ from aat_explore.views.recipes import attack_of, evaluation_name, joins_worst_ca
 
 
 def counting(run: Run) -> dict[str, Evaluation]:
-    """The tests of a run that count, by name: those of the latest epoch tested on test images.
+    """The tests of a run that count, by name: those on test images at the latest epoch tested.
 
-    Evaluations of one name, which are of the same attack and images, are merged: for each ε the newest counts. Where
-    several attacks were tried on the same images, their worst case is a test of its own.
+    Evaluations of one name, with the same attack and images, are merged: for each ε the newest counts. The worst case
+    of several attacks on the same images is a separate test.
     """
-    found = [evaluation for evaluation in run.evaluations() if evaluation.split == "test"]  # oldest first
-    latest = max((evaluation.epoch for evaluation in found), default=0)
-    mine = [evaluation for evaluation in found if evaluation.epoch == latest]
-    return _merged([*mine, *_worst_cases(run, mine)])
+    on_test = [evaluation for evaluation in run.evaluations() if evaluation.split == "test"]  # oldest first
+    latest = max((evaluation.epoch for evaluation in on_test), default=0)
+    newest = [evaluation for evaluation in on_test if evaluation.epoch == latest]
+    return _merged([*newest, *_worst_cases(run, newest)])
 
 
 def headline(run: Run, epsilon: float) -> tuple[float | None, float | None, str | None]:
-    """Clean accuracy, robust accuracy at `epsilon` and the test it is of; None where not measured.
+    """Clean accuracy, robust accuracy at `epsilon` and the name of its test; None if not measured.
 
-    Each by the tests on most images; of several attacks the one that leaves least counts, but never a weak one alone.
+    Each is taken from the tests on most images. Of several attacks the strongest counts; a weak one never counts alone.
     """
     clean: list[tuple[int, float]] = []
     robust: list[tuple[int, float, str]] = []
@@ -39,7 +39,7 @@ def headline(run: Run, epsilon: float) -> tuple[float | None, float | None, str 
 
 
 def accuracy_at(evaluation: Evaluation, epsilon: float) -> float | None:
-    """Accuracy at a budget that was tested; None rather than a guess between two that were."""
+    """Accuracy at a tested ε; None for others, without interpolation."""
     for tested, accuracy in zip(evaluation.epsilons, evaluation.accuracies, strict=True):
         if np.isclose(tested, epsilon, rtol=0, atol=1e-6):
             return accuracy
@@ -51,7 +51,7 @@ def _merged(evaluations: Sequence[Evaluation]) -> dict[str, Evaluation]:
     for newer in evaluations:
         name = evaluation_name(newer)
         both = [merged[name], newer] if name in merged else [newer]
-        counts = {round(e, 6): (e, c) for one in both for e, c in zip(one.epsilons, one.num_correct, strict=True)}
+        counts = {round(e, 6): (e, c) for each in both for e, c in zip(each.epsilons, each.num_correct, strict=True)}
         ascending = sorted(counts.values())
         fields = {"epsilons": tuple(e for e, _ in ascending), "num_correct": tuple(c for _, c in ascending)}
         merged[name] = newer.model_copy(update=fields)
@@ -59,27 +59,29 @@ def _merged(evaluations: Sequence[Evaluation]) -> dict[str, Evaluation]:
 
 
 def _worst_cases(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[Evaluation]:
-    """For each number of images that several attacks were tried on: what all of them leave, image by image.
+    """For each number of images on which several attacks were tried: the images that resist all of them.
 
-    The least of their accuracies would be higher: one attack fools images that another does not. Weak attacks
-    add nothing, and stay out; one that can stand alone must be among them. The ε are those that all were tried at.
+    The minimum of their accuracies would be higher, because one attack fools images that another does not. Weak attacks
+    are left out, and at least one must be able to stand alone. The ε are those at which all were tried.
     """
-    for images in sorted({one.num_images for one in evaluations}):
+    for images in sorted({evaluation.num_images for evaluation in evaluations}):
         tried = {
-            attack_of(one): one
-            for one in evaluations
-            if one.num_images == images and one.verdicts is not None and joins_worst_case(one)
+            attack_of(evaluation): evaluation
+            for evaluation in evaluations
+            if evaluation.num_images == images and evaluation.verdicts is not None and joins_worst_case(evaluation)
         }
-        proven = len(tried) > 1 and any(stands_alone(one) for one in tried.values())
-        common = sorted(set.intersection(*(set(one.epsilons) for one in tried.values()))) if proven else []
+        proven = len(tried) > 1 and any(map(stands_alone, tried.values()))
+        common = (
+            sorted(set.intersection(*(set(evaluation.epsilons) for evaluation in tried.values()))) if proven else []
+        )
         if not common:
             continue
         survives = np.ones((len(common), images), dtype=bool)
-        for one in tried.values():
-            correct = run.verdicts(one)
+        for evaluation in tried.values():
+            correct = run.verdicts(evaluation)
             assert correct is not None
-            survives &= correct[-1, [one.epsilons.index(epsilon) for epsilon in common]]
-        yield one.model_copy(
+            survives &= correct[-1, [evaluation.epsilons.index(epsilon) for epsilon in common]]
+        yield evaluation.model_copy(
             update={
                 "attack": {"kind": WORST_CASE, "of": " and ".join(sorted(tried))},
                 "epsilons": tuple(common),

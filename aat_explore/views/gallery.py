@@ -1,6 +1,6 @@
-"""uint8 images → one contact-sheet PNG; one picture, because hundreds of small ones take seconds to show.
+"""uint8 images → one contact-sheet PNG, because hundreds of small pictures take seconds to display.
 
-Every image is enlarged by a whole factor without smoothing, so that the sheet's pixels are the data's.
+Images are enlarged by a whole factor without smoothing, so that each pixel of the data stays visible.
 """
 
 import io
@@ -18,16 +18,16 @@ from aat_explore.views.pixels import amplification, common_shape, enlarged
 from aat_explore.views.protocols import Dataset, Run, UInt8
 
 FONT_SIZE = 13
-LINE = 16  # pixels a line of text
+LINE = 16  # pixels per line of text
 HEADING = 22
 GAP = 3  # between the images of one sample
 MARGIN = 18  # between samples
-INK = {False: "#31333f", True: "#fafafa"}  # of text, on a light or dark page; the paper is the page itself
+INK = {False: "#31333f", True: "#fafafa"}  # of text, on a light or a dark page; the background is transparent
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things stand on a sheet: `per_row` samples a row, each of `columns` images enlarged `scale` times."""
+    """Positions on a sheet: `per_row` samples per row, each with `columns` images enlarged `scale` times."""
 
     columns: int
     height: int
@@ -49,19 +49,19 @@ class Layout:
         return left, HEADING + (sample // self.per_row) * high
 
     def box(self, sample: int) -> tuple[int, int, int, int]:
-        """Left, top, width and height in pixels of all of one sample: its images and its caption."""
+        """Left, top, width and height in pixels of one sample: its images and its caption."""
         wide, high = self.cell
         return *self.corner(sample, 0), wide - MARGIN, high - MARGIN
 
     def size(self, samples: int) -> tuple[int, int]:
-        """Width and height in pixels of a sheet of that many samples."""
+        """Width and height in pixels of a sheet of `samples` samples."""
         wide, high = self.cell
         rows = -(-samples // self.per_row)
         return self.per_row * wide - MARGIN, HEADING + rows * high - MARGIN + 4  # room for a descender
 
 
 def layout(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, width: int = 860) -> Layout:
-    """A layout near `width` pixels for columns of (k, C, H, W) images: about 9 images a row."""
+    """A layout about `width` pixels wide for columns of (k, C, H, W) images: about 9 images per row."""
     height, wide = next(iter(images.values())).shape[2:]
     lines = max((caption.count("\n") + 1 for caption in captions), default=0)
     per_row = 5 if len(images) == 1 else max(1, 9 // len(images))
@@ -70,23 +70,23 @@ def layout(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, width: 
 
 
 def difference(clean: UInt8, x_adv: UInt8, factor: int) -> UInt8:
-    """|x_adv - clean| times `factor`, cut off at 255; uint8 of the arguments' common shape."""
-    apart = np.abs(x_adv.astype(np.int32) - clean.astype(np.int32))
-    amplified: UInt8 = np.minimum(apart * factor, 255).astype(np.uint8)
+    """|x_adv − clean| times `factor`, clipped at 255; uint8 of the arguments' common shape."""
+    change = np.abs(x_adv.astype(np.int32) - clean.astype(np.int32))
+    amplified: UInt8 = np.minimum(change * factor, 255).astype(np.uint8)
     return amplified
 
 
 def largest_difference(clean: UInt8, x_adv: UInt8) -> float:
     """The largest change of any pixel, in units of [0, 1]."""
-    apart = np.abs(x_adv.astype(np.int32) - clean.astype(np.int32))
-    return float(apart.max(initial=0)) / 255
+    change = np.abs(x_adv.astype(np.int32) - clean.astype(np.int32))
+    return float(change.max(initial=0)) / 255
 
 
 @dataclass(frozen=True)
 class PickedImages:
-    """Images of picks, heading → uint8 (k, C, H, W), and what is to be said of their differences to the clean ones.
+    """Images of picks, heading → uint8 (k, C, H, W), and two numbers about their differences to the clean images.
 
-    `factor` amplifies the differences; `largest` is the largest change of a pixel in [0, 1]; both None where no
+    `factor` amplifies the differences; `largest` is the largest change of a pixel in [0, 1]. Both are None if no
     difference is shown.
     """
 
@@ -96,22 +96,22 @@ class PickedImages:
 
 
 def picked_images(
-    run: Run, epoch: int, shown: pd.DataFrame, dataset: Dataset | None = None, column: str | None = None
+    run: Run, epoch: int, picks: pd.DataFrame, dataset: Dataset | None = None, column: str | None = None
 ) -> PickedImages:
-    """Clean and adversarial images and amplified differences of rows of `frames.picks.drawn`; x_adv alone without data.
+    """Clean and adversarial images and amplified differences of rows of `frames.picks.all_picks`.
 
-    `column` asks for one of the three alone: `clean`, `adversarial` or `difference`. All but `clean` need the rows to
-    be `recorded`.
+    Without `dataset` only the adversarial ones. `column` selects one of the three: `clean`, `adversarial` or
+    `difference`. All but `clean` need `recorded` rows.
     """
     if dataset is not None and column == "clean":
-        return PickedImages({"clean": dataset.train.images(shown["image"].to_numpy())})
-    x_adv = run.x_adv(epoch)[shown["position"].to_numpy()]
+        return PickedImages({"clean": dataset.train.images(picks["image"].to_numpy())})
+    x_adv = run.x_adv(epoch)[picks["position"].to_numpy()]
     if dataset is None or column == "adversarial":
         return PickedImages({"adversarial": x_adv})
-    clean = dataset.train.images(shown["image"].to_numpy())
+    clean = dataset.train.images(picks["image"].to_numpy())
     factor = amplification(run.config.epsilon)
-    apart = {f"|difference| x {factor}": difference(clean, x_adv, factor)}
-    images = apart if column == "difference" else {"clean": clean, "adversarial": x_adv, **apart}
+    amplified = {f"|difference| × {factor}": difference(clean, x_adv, factor)}
+    images = amplified if column == "difference" else {"clean": clean, "adversarial": x_adv, **amplified}
     return PickedImages(images, factor, largest_difference(clean, x_adv))
 
 
@@ -126,23 +126,23 @@ def picked_sheet(
 ) -> bytes | None:
     """The recorded picks of an epoch as one PNG: clean, adversarial, amplified difference; x_adv without `dataset`.
 
-    None if the epoch recorded no image. `order` as in `frames.picks.picked`.
+    None if the epoch recorded no images. `order` as in `frames.picks.recorded_picks`.
     """
-    shown = frames.picks.picked(run, epoch, dataset, order).head(count)
-    if shown.empty:
+    picks = frames.picks.recorded_picks(run, epoch, dataset, order).head(count)
+    if picks.empty:
         return None
-    picture = picked_images(run, epoch, shown, dataset)
-    return contact_sheet(picture.images, frames.picks.captions(shown), dark=dark)
+    picture = picked_images(run, epoch, picks, dataset)
+    return contact_sheet(picture.images, frames.picks.captions(picks), dark=dark)
 
 
 def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, dark: bool = False) -> bytes:
-    """One PNG: for each of k samples its image from every column, side by side, with its caption beneath.
+    """One PNG: for each of k samples its images from all columns side by side, with the caption below.
 
-    `images`: heading → uint8 (k, C, H, W), C = 1 or 3; `captions`: k texts or none, lines parted by a line feed.
+    `images`: heading → uint8 (k, C, H, W), C = 1 or 3; `captions`: k texts or none, of one or more lines.
     """
     shape = common_shape(images)
     if len(captions) not in (0, shape[0]):
-        raise AATError(f"captions={len(captions)} do not fit {shape[0]} images; give one each or none")
+        raise AATError(f"captions={len(captions)} do not match {shape[0]} images; give one per image or none")
     plan = layout(images, captions)
     sheet = Image.new("RGBA", plan.size(shape[0]), (0, 0, 0, 0))
     draw = ImageDraw.Draw(sheet)
@@ -153,7 +153,7 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
         for k in range(min(plan.per_row, shape[0])):
             left, top = plan.corner(k, column)
             if len(images) > 1 or k == 0:
-                draw.text((left, top - LINE - 2), heading, fill=INK[dark], font=font)
+                draw.text((left, top - LINE - 2), _in_ascii(heading), fill=INK[dark], font=font)
     for k, caption in enumerate(captions):
         left, top = plan.corner(k, 0)
         below = top + plan.height * plan.scale + 1
@@ -161,12 +161,12 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
             text = _fitting(draw, line, plan.cell[0] - MARGIN, font)
             draw.text((left, below + number * LINE), text, fill=INK[dark], font=font)
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", compress_level=1)  # seen once by one browser: time matters, size does not
+    sheet.save(buffer, "PNG", compress_level=1)  # shown once in one browser: time matters, size does not
     return buffer.getvalue()
 
 
 def strip(rows: Mapping[str, UInt8], *, scale: int = 2) -> bytes:
-    """One wide PNG on white: a row of images for each label, which stands to the left of it.
+    """One wide PNG on white: for each label a row of images, with the label on its left.
 
     `rows`: label → uint8 (k, C, H, W), k > 0, C = 1 or 3, all of one shape; AATError otherwise.
     """
@@ -186,10 +186,15 @@ def strip(rows: Mapping[str, UInt8], *, scale: int = 2) -> bytes:
 
 
 def _fitting(draw: ImageDraw.ImageDraw, line: str, width: float, font: Any) -> str:
-    """`line` in ASCII (the font has no more), cut to `width` pixels."""
-    text = line.replace("→", "->").replace("×", "x").encode("ascii", "replace").decode()
+    """`line` in ASCII, truncated to `width` pixels."""
+    text = _in_ascii(line)
     if draw.textlength(text, font=font) <= width:
         return text
     while text and draw.textlength(text + "...", font=font) > width:
         text = text[:-1]
     return text + "..."
+
+
+def _in_ascii(text: str) -> str:
+    """The text in ASCII, because Pillow's font has no glyphs for arrows and most other symbols."""
+    return text.replace("→", "->").replace("×", "x").encode("ascii", "replace").decode()

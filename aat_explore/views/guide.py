@@ -1,4 +1,4 @@
-"""The documentation pages in `docs/`, as the dashboard's Guide shows them: their order, their text, their links."""
+"""The documentation pages in `docs/` for the dashboard's Guide: their order, text and links."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)\s]+)\)$", flags=re.MULTILINE)
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a page, and what it shows in words."""
+    """A picture in a page, and its caption."""
 
     path: Path
     caption: str
@@ -24,18 +24,18 @@ class Picture:
 
 @cache
 def titles() -> dict[str, str]:
-    """Title of each page by its file's name: the first is `index.md`, the others follow in the order of its links."""
+    """Titles of the pages by file name: first `index.md`, then the others in the order of its links."""
     linked = [target for _, target in LINK.findall(_content(FIRST)) if (DOCS / target).is_file()]
     return {name: _content(name).partition("\n")[0].removeprefix("# ") for name in dict.fromkeys([FIRST, *linked])}
 
 
 def parts(title: str, parameter: str) -> Iterator[str | Picture]:
-    """The page of this title in order, without its title: Markdown with HTML links, and pictures between.
+    """The parts of the page with this title, without the title: Markdown with HTML links, and pictures between.
 
-    A link to another page opens it in the same tab, by its title in the address's `parameter`. A link to a file that no
-    page shows becomes its text and the file's path.
+    A link to another page opens in the same tab, with the title in the URL's `parameter`. A link to any other file
+    becomes its text followed by the file's path.
     """
-    (name,) = (name for name, one in titles().items() if one == title)
+    (name,) = (name for name, page_title in titles().items() if page_title == title)
     body = re.sub(r"<!--.*?-->\n*", "", _content(name).partition("\n")[2], flags=re.DOTALL)
     pieces = PICTURE.split(body)
     for text, caption, target in zip(pieces[::3], [*pieces[1::3], ""], [*pieces[2::3], ""], strict=True):

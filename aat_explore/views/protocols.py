@@ -1,4 +1,4 @@
-"""What views need of a cached run and of a data set; `store.Run` and `datasets.Dataset` are such."""
+"""The interfaces of cached run and data set that views need; `store.Run` and `datasets.Dataset` satisfy them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = NDArray[Any]
 UInt8: TypeAlias = NDArray[np.uint8]
-Frame: TypeAlias = "pd.DataFrame"  # for pages, which hand frames on without importing pandas
+Frame: TypeAlias = "pd.DataFrame"  # for pages, which pass frames on without importing pandas
 
 
 class Run(Protocol):

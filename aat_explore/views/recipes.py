@@ -1,9 +1,9 @@
-"""Names of attacks and settings, and with them the answer to: which runs may stand in one curve?
+"""Names of attacks and settings, and recipes, which decide which runs may share a curve.
 
-Runs that differ in seed alone are repetitions. Runs that differ in data set, n or norm power besides are the points of
-one figure, if they share the rest: their recipe. The baselines need less of it: n = all has no sampling settings, n = 0
-no attack either, and so one standard-training run is the baseline of every recipe with its optimiser and epochs. A
-uniform draw has no score, and is the control of every one.
+Runs that differ only in the seed are repetitions. Runs that also differ in data set, n or norm power are points of one
+figure if they share all other settings: their recipe. Baselines have fewer settings: n = all has no sampling, n = 0 no
+attack either, so one standard-training run is the baseline of every recipe with its optimiser and epochs. A uniform
+draw uses no score, and is the control of every score.
 """
 
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ from aat_explore.robustness_tests import WORST_CASE, robustness_test
 AXES = {"dataset", "num_perturbed", "norm_power", "seed"}
 SAMPLING = ("scoring", "score_every", "replacement")
 PERTURBATION = ("perturbing_network", "drawn_samples", "warmup_epochs")
-NAMED = {"epsilon", "attack", "epochs", "model"}  # always said, in their own words
-USUAL_TEST = {"norm": "linf", "loss": "cross-entropy", "counts": "worst iterate"}  # said only where it differs
+NAMED = {"epsilon", "attack", "epochs", "model"}  # always part of the name, in a wording of their own
+DEFAULT_TEST = {"norm": "linf", "loss": "cross-entropy", "counts": "worst iterate"}  # named only where it differs
 NORM_NAMES = {1.0: "Norm", 2.0: "Squared Norm"}
 PAPERS_SCORE = "gradient-norm"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All settings but data set, n, norm power and seed, in words; None where a run has no such settings."""
+    """All settings except data set, n, norm power and seed, as text; None where a run has no such settings."""
 
     standard: str
     perturbation: str | None = None
@@ -47,26 +47,28 @@ class Recipe:
 
 
 def recipe(config: RunConfig) -> Recipe:
-    """The recipe of a run; settings at the value of the data set's preset are not mentioned."""
-    usual = PRESETS[preset_of(config.dataset)]
+    """The recipe of a run; it omits settings that equal those of the data set's preset."""
+    defaults = PRESETS[preset_of(config.dataset)]
 
-    def unusual(fields: tuple[str, ...]) -> list[str]:
-        return [f"{name} {getattr(config, name)}" for name in fields if getattr(config, name) != getattr(usual, name)]
+    def changed(fields: tuple[str, ...]) -> list[str]:
+        return [
+            f"{name} {getattr(config, name)}" for name in fields if getattr(config, name) != getattr(defaults, name)
+        ]
 
     rest = set(RunConfig.model_fields) - AXES - set(BOOKKEEPING) - NAMED - set(SAMPLING) - set(PERTURBATION) - {"score"}
-    standard = ", ".join([config.model, f"{config.epochs} epochs", *unusual(tuple(sorted(rest)))])
+    standard = ", ".join([config.model, f"{config.epochs} epochs", *changed(tuple(sorted(rest)))])
     if config.num_perturbed == 0:
         return Recipe(standard)
     attack = f"{config.resolved_attack.name} at ε = {config.epsilon:g}"
-    perturbation = ", ".join([attack, *unusual(PERTURBATION)])
+    perturbation = ", ".join([attack, *changed(PERTURBATION)])
     if not config.samples:
         return Recipe(standard, perturbation)
     score = config.score if config.norm_power else None
-    return Recipe(standard, perturbation, ", ".join(unusual(SAMPLING)), score)
+    return Recipe(standard, perturbation, ", ".join(changed(SAMPLING)), score)
 
 
 def norm_name(power: float, score: str | None = None) -> str:
-    """What p is made from: the paper's Norm and Squared Norm, else the score and its power; Uniform for power 0."""
+    """The basis of p: the paper's Norm or Squared Norm, else the score and its power; Uniform for power 0."""
     if power == 0:
         return "Uniform"
     if score in (None, PAPERS_SCORE):
@@ -75,66 +77,66 @@ def norm_name(power: float, score: str | None = None) -> str:
 
 
 def when_perturbed(config: RunConfig) -> str:
-    """When the x′ of a run are made and by which network, to follow `x′ is made`."""
+    """When a run's x′ are made and by which network, as the continuation of `x′ is made`."""
     if config.perturbing_network == "epoch-start":
-        return "once an epoch by the epoch-start network"
+        return "once per epoch by the epoch-start network"
     return "in each batch by the current network"
 
 
 def as_seen(config: RunConfig) -> str:
-    """How the network that made x′ saw the images it was asked about, to follow `by the network that made x′`."""
+    """How the network that made x′ saw the images, as the continuation of `by the network that made x′`."""
     augmented = config.augment and config.perturbing_network == "on-the-fly"
     return ", of the images as augmented" if augmented else ""
 
 
 def evaluation_name(evaluation: Evaluation) -> str:
-    """The attack of an evaluation and the images it was tried on, e.g. `PGD-40, 2,000 test images`."""
+    """The attack of an evaluation and its images, e.g. `PGD-40, 2,000 test images`."""
     return f"{attack_of(evaluation)}, {evaluation.num_images:,} {evaluation.split} images"
 
 
 def attack_of(evaluation: Evaluation) -> str:
-    """The attack of an evaluation, e.g. `PGD-40`, with whatever is not usual in brackets."""
+    """The attack of an evaluation, e.g. `PGD-40`, with non-default options in brackets."""
     return name_of_test(evaluation.attack)
 
 
 def title_of_test(description: Mapping[str, Any]) -> str:
-    """The title of a test as its record describes it, e.g. `FGSM`, with its steps where it has any."""
+    """The title of a test by its recorded description, e.g. `FGSM`, with the number of steps if it has steps."""
     title, steps = _known(str(description.get("kind")))[0], description.get("steps")
     return title if steps is None else f"{title}-{steps}"
 
 
 def name_of_test(description: Mapping[str, Any]) -> str:
-    """`title_of_test`, with whatever is not usual in brackets."""
+    """`title_of_test`, with non-default options in brackets."""
     attack = dict(description)
     kind, steps = str(attack.pop("kind", "unknown attack")), attack.pop("steps", None)
     if kind == WORST_CASE:
         return f"worst of {attack.get('of')}"
     step_size, restarts = attack.pop("step_size", None), attack.pop("restarts", 1)
     random_start = attack.pop("random_start", True)
-    title, usual = _known(kind)
+    title, defaults = _known(kind)
     details = [
         *([f"step {step_size:g}"] if isinstance(step_size, int | float) else []),
         *([f"{restarts} restarts"] if restarts != 1 else []),
         *(["no random start"] if random_start is False else []),
         *(["nested"] if attack.pop("curve", None) == "nested" else []),
-        *(f"{name} {value}" for name, value in attack.items() if value != usual.get(name)),
+        *(f"{name} {value}" for name, value in attack.items() if value != defaults.get(name)),
     ]
     name = title if steps is None else f"{title}-{steps}"
     return f"{name} ({', '.join(details)})" if details else name
 
 
 def _known(kind: str) -> tuple[str, dict[str, Any]]:
-    """The title of a test, and what is not worth saying of it; a record may name one that this version lacks."""
+    """The title and the default options of a test; records may name tests that this version lacks."""
     try:
         test = robustness_test(kind)
     except AATError:
-        return kind.upper(), USUAL_TEST
+        return kind.upper(), DEFAULT_TEST
     options = dict(ATTACKS[kind].options) if kind in ATTACKS else {}
-    return test.title, USUAL_TEST | dict(test.usual) | options
+    return test.title, DEFAULT_TEST | dict(test.usual) | options
 
 
 def joins_worst_case(evaluation: Evaluation) -> bool:
-    """Whether its test adds to what several attacks leave together; one that is known to be weak does not."""
+    """Whether its test joins the worst case over attacks; tests known to be weak do not."""
     try:
         return robustness_test(str(evaluation.attack.get("kind"))).joins
     except AATError:
@@ -142,6 +144,6 @@ def joins_worst_case(evaluation: Evaluation) -> bool:
 
 
 def stands_alone(evaluation: Evaluation) -> bool:
-    """Whether its test is strong enough to be a run's robust accuracy; what several attacks leave together is."""
+    """Whether its test is strong enough to stand for robust accuracy; the worst case over attacks is."""
     kind = str(evaluation.attack.get("kind"))
     return kind == WORST_CASE or (kind in ROBUSTNESS_TESTS and ROBUSTNESS_TESTS[kind].alone)

@@ -1,4 +1,4 @@
-"""One HTML file that holds everything: the five claims, Fig. 1–5 and the runs behind them, reading by reading."""
+"""One self-contained HTML file with the five claims, Fig. 1–5 and the runs behind them, for each reading."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,23 +14,23 @@ from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import Recipe
 
 ABOUT = {
-    "letter": "Algorithm 1 to the letter: once an epoch, by the network at its start, x′ is made of the samples in K, "
-    "and replaces x.",
-    "paper": "The honest reading nearest to the paper's statements on clean accuracy: x′ is made in each batch by the "
-    "current network, and its loss is averaged with that of x.",
-    "small": "The paper reading with StdCNN in place of ResNet18, which asks for a GPU: not the paper's network.",
-    "frontier": "Not the paper's: PGD-7 on the fly at ε = 0.1, an attack that is known to make networks robust, to see "
-    "how little perturbing is enough.",
-    "fast": "Not the paper's: random-start FGSM on the fly at ε = 0.1 (Wong, Rice, Kolter 2020), one gradient "
-    "where PGD-7 takes seven.",
-    "mini": "Algorithm 1 to the letter on 5,000 embedded Fashion-MNIST images.",
+    "letter": "Algorithm 1 to the letter: once per epoch, the network at its start makes x′ of the samples in K, "
+    "and x′ replaces x.",
+    "paper": "The faithful reading closest to the paper's statements on clean accuracy: x′ is made in each batch by "
+    "the current network, and its loss is averaged with that of x.",
+    "small": "The paper reading with StdCNN in place of ResNet18, which needs a GPU: not the paper's network.",
+    "frontier": "Not in the paper: PGD-7 on the fly at ε = 0.1, an attack known to make networks robust, to see "
+    "how few perturbed samples are enough.",
+    "fast": "Not in the paper: random-start FGSM on the fly at ε = 0.1 (Wong, Rice, Kolter 2020), with one gradient "
+    "where PGD-7 needs seven.",
+    "mini": "Algorithm 1 to the letter on the 5,000 included Fashion-MNIST images.",
 }
 PREFACE = (
-    "What the claims of Kamath, Deshpande, Subrahmanyam (ICML 2019 workshop) come to when measured. Accuracy under an "
-    "attack is an upper bound on robust accuracy. A verdict is given where the whole 95 % interval agrees; with fewer "
-    "than three seeds the interval only says how far other test images might move a figure, and is too narrow."
+    "The claims of Kamath, Deshpande, Subrahmanyam (ICML 2019 workshop), measured. Accuracy under an "
+    "attack is an upper bound on robust accuracy. A verdict is given if the whole 95 % interval agrees; with fewer "
+    "than three seeds the interval covers only the choice of test images, and is too narrow."
 )
-NOT_MEASURED = "Not measured: no run of this reading in this cache has been tested. These commands do it:"
+NOT_MEASURED = "Not measured: no run of this reading in this cache has been tested. To train and test them:"
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1f26; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
 h1, h2, h3 { line-height: 1.2; margin-top: 2.2rem }
@@ -42,65 +42,65 @@ td.number { text-align: right; font-variant-numeric: tabular-nums }
 figure { margin: 1.5rem 0 } figcaption { font-size: 14px; color: #555b66 } svg { max-width: 100%; height: auto }
 code, pre { font: 13px/1.4 ui-monospace, monospace; background: #f4f5f8 } pre { padding: .6rem; overflow-x: auto }
 """
-LONG = 64  # characters of a cell that is broken into lines
+LONG = 64  # characters from which on a cell is wrapped
 VERDICT_CLASS = {claims.HOLDS: "holds", claims.FAILS: "fails", claims.UNDECIDED: "undecided"}
 
 
 def html(name: str, runs: Sequence[Run]) -> str:
-    """Return a report on the grid or group `name` as one HTML page that needs nothing else.
+    """Return a report on the grid or group `name` as one self-contained HTML page.
 
-    `paper` shows the letter reading beside its own, and CIFAR10 with StdCNN where that was run. Of several settings
-    (epochs) in one cache those with most runs are shown. Raises AATError for an unknown name, or where vl-convert is
-    missing, which draws the charts.
+    `paper` also shows the letter reading, and CIFAR10 with StdCNN if that was run. If a cache holds several settings
+    (epochs), the report shows those with most runs. AATError for an unknown name, or if vl-convert, which draws the
+    charts, is missing.
     """
     if name not in readings.names():
         raise AATError(f"report={name} is unknown; choose one of {', '.join(readings.names())}")
     beside = ("letter", *(["small-cifar10"] if readings.members("small-cifar10", runs) else []))
-    shown = (name, *beside) if name == "paper" else (name,)
-    parts = [part for reading in shown for part in _reading(reading, runs)]
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    names = (name, *beside) if name == "paper" else (name,)
+    parts = [part for reading in names for part in _reading(reading, runs)]
+    created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     title = escape(f"Adaptive adversarial training: {name}")
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-        f"</head><body><h1>{title}</h1><p>{PREFACE} Made by <code>aat report {escape(name)}</code> on {made}.</p>"
+        f"</head><body><h1>{title}</h1><p>{PREFACE} Made by <code>aat report {escape(name)}</code> on {created}.</p>"
         + "\n".join(parts)
         + "</body></html>\n"
     )
 
 
 def _reading(name: str, runs: Sequence[Run]) -> list[str]:
-    grids, mine = readings.GROUPS.get(name, (name,)), readings.members(name, runs)
+    grids, members = readings.GROUPS.get(name, (name,)), readings.members(name, runs)
     about = ABOUT.get(name.split("-")[0], "")
     parts = [f"<h2>The {escape(name)} reading</h2>", f"<p>{escape(about)}</p>"]
-    frame = frames.figures.evaluated(mine)
+    frame = frames.figures.evaluated(members)
     if frame.empty:
         return [*parts, _commands(NOT_MEASURED, [f"aat grid {grid}" for grid in grids])]
     chosen, test = frames.figures.usual_choices(frame)
-    lacking = [grid for grid in grids if readings.dataset_of(grid) not in chosen]
+    missing = [grid for grid in grids if readings.dataset_of(grid) not in chosen]
     settings = "; ".join(f"{dataset}: {recipe}" for dataset, recipe in chosen.items())
     parts.append(f"<p>Tested with {escape(test)}. Settings: {escape(settings)}.</p>")
-    if lacking:
-        parts.append(_commands("Not run here:", [f"aat grid {grid}" for grid in lacking]))
+    if missing:
+        parts.append(_commands("Not run here:", [f"aat grid {grid}" for grid in missing]))
     if name.startswith(("frontier", "fast")):
         parts += _frontier(frame, chosen)
     else:
         parts += _claims(frame, chosen, test)
     parts += _figures(frame, chosen, test)
-    return parts + _runs(mine, frame)
+    return parts + _runs(members, frame)
 
 
 def _claims(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> list[str]:
-    found = claims.claims(frame, chosen, test)
-    parts = ["<h3>The five claims</h3>", _table(claims.summary(found))]
-    numbers = zip(found["value"], found["low"], found["high"], found["unit"], strict=True)
-    details = found.assign(value=[_estimate(*row) for row in numbers])
+    comparisons = claims.claims(frame, chosen, test)
+    parts = ["<h3>The five claims</h3>", _table(claims.summary(comparisons))]
+    numbers = zip(*(comparisons[name] for name in ("value", "low", "high", "unit")), strict=True)
+    details = comparisons.assign(value=[_estimate(*row) for row in numbers])
     columns = ["claim", "dataset", "panel", "what", "value", "means", "seeds", "verdict"]
     renamed = {"panel": "norm", "value": "points or ratio [95 %]"}
-    return [*parts, "<h3>What they are judged by</h3>", _table(details[columns].rename(columns=renamed))]
+    return [*parts, "<h3>Comparisons behind the verdicts</h3>", _table(details[columns].rename(columns=renamed))]
 
 
 def _frontier(frame: pd.DataFrame, chosen: Mapping[str, Recipe]) -> list[str]:
-    """What n is enough, and whether norms pick better than chance, by each strong test of several runs."""
+    """Which n is enough, and whether norms pick better than chance, for each strong test of two or more runs."""
     parts = []
     for dataset, recipe in chosen.items():
         for test in frames.figures.strong_tests(frame):
@@ -121,23 +121,23 @@ def _figures(frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str) -> li
     for dataset, recipe in chosen.items():
         runs = frames.figures.robustness(frame, dataset, recipe, test)
         means = frames.figures.over_seeds(runs, ["panel", "position", "n", "epsilon"])
-        said = f"Fig. 1–3, {dataset}: accuracy under {test} against ε. Lines are means over seeds, bands ± sd."
-        parts.append(_figure(charts.figures.robustness(runs, means, test), said))
+        caption = f"Fig. 1–3, {dataset}: accuracy under {test} against ε. Lines are means over seeds, bands ± sd."
+        parts.append(_figure(charts.figures.robustness(runs, means, test), caption))
     for robust, measure in ((False, "clean test accuracy"), (True, "robust accuracy at the training ε")):
         runs = frames.figures.accuracy_against_n(frame, chosen, test, robust=robust)
         if runs.empty:
             continue
         means = frames.figures.over_seeds(runs, ["dataset", "panel", "position", "n"])
-        words = "Fig. 4" if not robust else "The same of robust accuracy"
-        parts.append(_figure(charts.figures.accuracy_against_n(runs, means, measure), f"{words}: {measure} against n."))
+        label = "Fig. 4" if not robust else "The same for robust accuracy"
+        parts.append(_figure(charts.figures.accuracy_against_n(runs, means, measure), f"{label}: {measure} against n."))
         in_time = frames.figures.over_seeds_in_time(runs)
-        said = f"{measure} against seconds of training, n beside each mean. Machines with other work are slower."
-        parts.append(_figure(charts.figures.accuracy_against_seconds(runs, in_time, measure), said))
-    everything = frames.figures.pgd_on_all(frame, test)
-    if not everything.empty:
-        means = frames.figures.over_seeds(everything, ["panel", "recipe", "epsilon"])
-        said = "Fig. 5: the same as Fig. 1–3 of networks trained with PGD on all samples."
-        parts.append(_figure(charts.figures.pgd_on_all(everything, means, test), said))
+        caption = f"{measure} against training time, with n beside each mean. A machine under other load is slower."
+        parts.append(_figure(charts.figures.accuracy_against_seconds(runs, in_time, measure), caption))
+    pgd = frames.figures.pgd_on_all(frame, test)
+    if not pgd.empty:
+        means = frames.figures.over_seeds(pgd, ["panel", "recipe", "epsilon"])
+        caption = "Fig. 5: as Fig. 1–3, for networks trained with PGD on all samples."
+        parts.append(_figure(charts.figures.pgd_on_all(pgd, means, test), caption))
     return parts
 
 
@@ -146,23 +146,25 @@ def _runs(runs: Sequence[Run], frame: pd.DataFrame) -> list[str]:
     parts = ["<h3>Runs</h3>"]
     if failed:
         rows = pd.DataFrame({"run": list(failed), "fails": list(failed.values())})
-        parts += ["<p>These fail checks, and stand as crosses in the figures:</p>", _table(rows)]
+        parts += ["<p>These runs fail checks and are crosses in the figures:</p>", _table(rows)]
     table = frames.runs.runs_table(runs).drop(columns=["flag", "status", "attack"])
-    made = [evaluation for run in runs for evaluation in run.evaluations()]
-    where = sorted({f"{one.device}, {one.num_threads} threads" for one in made})
-    versions = sorted({" ".join(f"{name} {version}" for name, version in one.versions.items()) for one in made})
-    dates = sorted(one.created[:10] for one in made)
+    evaluations = [evaluation for run in runs for evaluation in run.evaluations()]
+    where = sorted({f"{each.device}, {each.num_threads} threads" for each in evaluations})
+    versions = sorted(
+        {" ".join(f"{name} {version}" for name, version in each.versions.items()) for each in evaluations}
+    )
+    dates = sorted(each.created[:10] for each in evaluations)
     parts.append(_table(table))
     parts.append(f"<p>On {escape('; '.join(where))}; {escape('; '.join(versions))}; {dates[0]} to {dates[-1]}.</p>")
     return [*parts, _commands("Made by:", [f"aat {command_lines.train_like(run.config)}" for run in runs])]
 
 
-def _commands(said: str, lines: Sequence[str]) -> str:
-    return f"<p>{escape(said)}</p><pre>{escape(chr(10).join(lines))}</pre>"
+def _commands(text: str, lines: Sequence[str]) -> str:
+    return f"<p>{escape(text)}</p><pre>{escape(chr(10).join(lines))}</pre>"
 
 
-def _figure(chart: charts.style.Chart, said: str) -> str:
-    return f"<figure>{charts.files.svg(chart)}<figcaption>{escape(said)}</figcaption></figure>"
+def _figure(chart: charts.style.Chart, caption: str) -> str:
+    return f"<figure>{charts.files.svg(chart)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _table(frame: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""uint8 images → one PNG that a browser cuts into tiles."""
+"""uint8 images → one PNG that the browser cuts into tiles."""
 
 import io
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from aat_explore.views.pixels import common_shape
 from aat_explore.views.protocols import UInt8
 
 GAP = 1  # transparent pixels between the images of a tile
-PER_ROW = 25  # tiles; keeps a sheet of 1,000 within the 16,384 pixels a side that browsers draw
+PER_ROW = 25  # tiles per row; keeps a sheet of 1,000 within the 16,384 pixels per side that browsers draw
 
 
 @dataclass(frozen=True)
 class Sprite:
-    """k tiles of `width` × `height` pixels, `per_row` a row, in one PNG at the data's own resolution."""
+    """k tiles of `width` × `height` pixels, `per_row` in a row, in one PNG at the resolution of the data."""
 
     png: bytes
     width: int
@@ -41,7 +41,7 @@ def sprite(images: Mapping[str, UInt8]) -> Sprite:
         tiles.reshape(rows, PER_ROW, height, wide, -1).transpose(0, 2, 1, 3, 4).reshape(rows * height, -1, channels + 1)
     )
     buffer = io.BytesIO()
-    # Level 3 was as quick as 1 and smaller: 1,000 Fashion-MNIST images 430 kB in 25 ms.
+    # Level 3 was as fast as 1 and smaller: 1,000 Fashion-MNIST images take 430 kB and 25 ms.
     Image.fromarray(np.ascontiguousarray(sheet), "LA" if channels == 1 else "RGBA").save(
         buffer, "PNG", compress_level=3
     )

@@ -1,4 +1,4 @@
-"""One run in a row: how far it is, how accurate and what it took; without pandas, for `aat list`."""
+"""One run as a table row: progress, accuracies and cost; without pandas, for `aat list`."""
 
 from typing import Any
 
@@ -38,6 +38,6 @@ def summary(run: Run, training: bool = False) -> dict[str, Any]:
 
 
 def _power(config: RunConfig) -> str:
-    """The norm power of a run that samples, and whose power if it is not the gradient norm's."""
+    """The norm power of a run that samples, and the score if it is not the gradient norm."""
     score = config.canonical().score
     return "" if not config.samples else f"{config.norm_power:g}" + ("" if score == PAPERS_SCORE else f" of {score}")

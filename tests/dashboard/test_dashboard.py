@@ -177,7 +177,7 @@ def test_a_shorter_run_shows_its_last_epoch(store):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({}, "FGSM at ε = 0.3, once an epoch by the epoch-start network"),
+        ({}, "FGSM at ε = 0.3, once per epoch by the epoch-start network"),
         (
             {"attack": {"kind": "pgd"}, "epsilon": 0.1, "perturbing_network": "on-the-fly"},
             "PGD-10 at ε = 0.1, in each batch by the current network",

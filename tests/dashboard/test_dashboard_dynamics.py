@@ -26,13 +26,13 @@ def run(store):
 
 
 def test_overlaps_are_jaccard_indices_of_the_sets(run):
-    found = frames.dynamics.overlaps(frames.sample.drawn_matrix(run)).set_index(["epoch", "other"])["overlap"]
+    found = frames.dynamics.overlaps(frames.sample.draw_matrix(run)).set_index(["epoch", "other"])["overlap"]
     for one, other in itertools.product(range(1, 5), repeat=2):
         assert found[one, other] == pytest.approx(diagnostics.jaccard(run.drawn(one), run.drawn(other)), abs=1e-4)
 
 
 def test_many_epochs_are_thinned_evenly_with_both_ends(run):
-    found = frames.dynamics.overlaps(frames.sample.drawn_matrix(run), at_most=2)
+    found = frames.dynamics.overlaps(frames.sample.draw_matrix(run), at_most=2)
     assert sorted(found["epoch"].unique()) == [1, 4]
     assert len(found) == 4
 
@@ -45,7 +45,7 @@ def test_uniform_draws_overlap_as_by_chance():
 
 
 def test_chance_overlap_is_of_the_sizes_drawn(run):
-    assert frames.dynamics.chance_overlap(frames.sample.drawn_matrix(run)) == pytest.approx(
+    assert frames.dynamics.chance_overlap(frames.sample.draw_matrix(run)) == pytest.approx(
         0.14 * 0.14 / (0.28 - 0.14 * 0.14)
     )
 
@@ -61,8 +61,8 @@ def test_unevenness_is_that_of_each_epochs_p(run):
     assert uniform["top 1 % hold"] == pytest.approx(diagnostics.top_mass(np.ones(5000)))
 
 
-def test_draw_counts_are_of_all_samples_and_expect_a_binomial(run):
-    found = frames.dynamics.draw_counts(frames.sample.drawn_matrix(run))
+def test_the_histogram_of_times_drawn_is_of_all_samples_and_expect_a_binomial(run):
+    found = frames.dynamics.times_drawn_histogram(frames.sample.draw_matrix(run))
     drawn = np.concatenate([run.drawn(epoch) for epoch in range(1, 5)])
     times = np.bincount(drawn, minlength=5000)
     assert list(found["samples"]) == list(np.bincount(times, minlength=len(found)))
@@ -72,17 +72,17 @@ def test_draw_counts_are_of_all_samples_and_expect_a_binomial(run):
 
 def test_often_and_never_drawn_are_all_samples_once(run):
     often, never = (
-        frames.sample.most_often(frames.sample.drawn_matrix(run)),
-        frames.sample.never(frames.sample.drawn_matrix(run)),
+        frames.sample.most_often(frames.sample.draw_matrix(run)),
+        frames.sample.never(frames.sample.draw_matrix(run)),
     )
     assert sorted([*often, *never]) == list(range(5000))
-    times = frames.sample.times_drawn(frames.sample.drawn_matrix(run))
+    times = frames.sample.times_drawn(frames.sample.draw_matrix(run))
     assert (np.diff(times[often]) <= 0).all()
     assert (times[never] == 0).all()
 
 
 def test_class_mix_sums_to_one_and_its_mean_ratio_is_one(run):
-    found = frames.dynamics.mix_over_epochs(run, frames.sample.drawn_matrix(run), datasets.load("fashion-mini"))
+    found = frames.dynamics.mix_over_epochs(run, frames.sample.draw_matrix(run), datasets.load("fashion-mini"))
     assert found.groupby("epoch")["share"].sum().to_numpy() == pytest.approx(1)
     assert found.groupby("epoch")["ratio"].mean().to_numpy() == pytest.approx(1)  # its classes are of one size
 
@@ -90,12 +90,12 @@ def test_class_mix_sums_to_one_and_its_mean_ratio_is_one(run):
 def test_a_data_set_with_too_few_images_is_an_error_and_no_traceback(store):
     made = make_run(store, num_perturbed=700, epochs=1, num_train=6000)
     with pytest.raises(AATError, match="which has 5000 training images"):
-        frames.dynamics.mix_over_epochs(made, frames.sample.drawn_matrix(made), datasets.load("fashion-mini"))
+        frames.dynamics.mix_over_epochs(made, frames.sample.draw_matrix(made), datasets.load("fashion-mini"))
     assert "which has 5000 training images" in said(opened()).replace("\\", "")
 
 
 def test_map_cells_hold_every_sample_and_every_draw(run):
-    found, times = frames.sample.sample_map(run), frames.sample.times_drawn(frames.sample.drawn_matrix(run))
+    found, times = frames.sample.sample_map(run), frames.sample.times_drawn(frames.sample.draw_matrix(run))
     cells = frames.dynamics.map_cells(found, times)
     assert cells["samples"].sum() == (found.mean > 0).sum()
     assert (cells["samples"] * cells["times"]).sum() == pytest.approx(times[found.mean > 0].sum())
@@ -117,15 +117,15 @@ def test_a_run_shows_every_chart_and_its_most_often_drawn(run):
     app = opened()
     assert not app.error
     assert len(app.get("vega_lite_chart")) == 5
-    assert images(app) == list(frames.sample.most_often(frames.sample.drawn_matrix(run))[:48])
+    assert images(app) == list(frames.sample.most_often(frames.sample.draw_matrix(run))[:48])
     assert (
-        f"Showing 48 of {len(frames.sample.most_often(frames.sample.drawn_matrix(run))):,} samples (most often drawn)"
+        f"Showing 48 of {len(frames.sample.most_often(frames.sample.draw_matrix(run))):,} samples (most often drawn)"
         in said(app)
     )
 
 
 def test_the_gallery_of_never_drawn_is_in_the_url(run):
-    assert images(opened(gallery="never drawn")) == list(frames.sample.never(frames.sample.drawn_matrix(run))[:48])
+    assert images(opened(gallery="never drawn")) == list(frames.sample.never(frames.sample.draw_matrix(run))[:48])
 
 
 def test_a_rectangle_in_the_url_has_its_gallery(run):
@@ -150,7 +150,7 @@ def test_other_runs_can_be_laid_over(store, run):
 def test_brushing_the_map_is_named(run):
     spec = charts.dynamics.data_map(
         frames.dynamics.map_cells(
-            frames.sample.sample_map(run), frames.sample.times_drawn(frames.sample.drawn_matrix(run))
+            frames.sample.sample_map(run), frames.sample.times_drawn(frames.sample.draw_matrix(run))
         )
     ).to_dict()
     assert charts.dynamics.MAP_BRUSH in json.dumps(spec["params"])

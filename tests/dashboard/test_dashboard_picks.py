@@ -86,7 +86,7 @@ def test_every_order_of_p_is_an_order_of_p(run):
 
 
 def test_what_is_filtered_is_counted_in_both_charts(run, dataset):
-    every = frames.picks.drawn(run, 3, dataset)
+    every = frames.picks.all_picks(run, 3, dataset)
     shown = frames.picks.selected(every, classes=["Bag"])
     for binned in (frames.picks.p_histogram(run, 3), frames.picks.class_mix(run, 3, dataset)):
         found = frames.picks.with_shown(binned, shown)
@@ -111,13 +111,13 @@ def test_outcomes_filter_the_sheet_and_are_counted(run, dataset):
     already = (predicted != labels[:, None]).all(axis=1)
     app = opened(outcome=["fooled", "wrong already"], images="100")
     assert images(app) == list(run.drawn(3)[:60][fooled | already])
-    counts = f"{fooled.sum()} fooled, 0 resists, {already.sum()} wrong already, 0 put right"
+    counts = f"{fooled.sum()} fooled, 0 resists, {already.sum()} wrong already, 0 corrected"
     assert fooled.sum() > 0
     assert counts in captions(app)
 
 
 def test_without_the_data_set_predictions_are_numbers_and_there_is_no_outcome(run):
-    frame = frames.picks.drawn(run, 3)
+    frame = frames.picks.all_picks(run, 3)
     assert frame["before"][:60].tolist() == [str(one) for one in run.recorded_classes(3)[:, 0]]
     assert frame["outcome"].isna().all()
     assert frames.recorded.outcome_counts(frame) == {}
@@ -125,7 +125,7 @@ def test_without_the_data_set_predictions_are_numbers_and_there_is_no_outcome(ru
 
 def test_a_class_beyond_the_names_is_shown_by_its_number(run, dataset, monkeypatch):
     monkeypatch.setattr(run, "recorded_classes", lambda epoch: np.array([[2**31 - 1, 3]]))
-    frame = frames.picks.drawn(run, 3, dataset)
+    frame = frames.picks.all_picks(run, 3, dataset)
     assert frame[["before", "after"]].iloc[0].tolist() == ["2147483647", dataset.class_names[3]]
 
 
@@ -138,7 +138,7 @@ def test_a_brush_becomes_a_range_of_exponents_that_holds_it(p, q, expected):
 
 def test_an_unknown_order_is_an_error(run):
     with pytest.raises(AATError, match="order=by luck is unknown"):
-        frames.picks.selected(frames.picks.drawn(run, 3), order="by luck")
+        frames.picks.selected(frames.picks.all_picks(run, 3), order="by luck")
 
 
 def test_the_badge_says_the_recorded_shortfall(run, monkeypatch):

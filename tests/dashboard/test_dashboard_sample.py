@@ -67,7 +67,7 @@ def test_a_full_cache_is_shown_without_a_word_of_complaint(store):
     assert charted(app) == 2  # p with rank, and the data map
     assert len(portraits(app)) == 1
     assert app.latex[0].value
-    times = frames.sample.times_drawn(frames.sample.drawn_matrix(run))
+    times = frames.sample.times_drawn(frames.sample.draw_matrix(run))
     assert app.number_input(key="image").value == times.argmax()
     assert f"Drawn in {times.max()} of 4 epochs; mean p " in captions(app)
 
@@ -208,7 +208,7 @@ def test_next_and_previous_walk_the_drawn_of_the_epoch(store):
 def test_a_click_on_a_neighbour_moves_to_it(store, clicks):
     run = make_run(store)
     app = opened(image=42, epoch=3)
-    found = frames.sample.neighbours(frames.sample.p_matrix(run), frames.sample.drawn_matrix(run), 3, 42, 24)
+    found = frames.sample.neighbours(frames.sample.p_matrix(run), frames.sample.draw_matrix(run), 3, 42, 24)
     clicks["neighbours"] = 5
     sound(app.run())
     assert app.number_input(key="image").value == found["image"][5]

@@ -84,7 +84,7 @@ def test_k_equally_likely_samples_have_effective_size_k():
 
 @pytest.mark.parametrize("p", [np.zeros(5), np.array([1.0, -1.0, 3.0]), np.array([1.0, np.nan]), np.ones((2, 2))])
 def test_what_is_no_distribution_is_refused(p):
-    with pytest.raises(AATError, match="no distribution"):
+    with pytest.raises(AATError, match="not a distribution"):
         diagnostics.effective_sample_size(p)
 
 
@@ -149,7 +149,7 @@ def test_p_histogram_shares_sum_to_one(store):
 @pytest.mark.parametrize("order", ["as drawn", "by p", "by class"])
 def test_every_order_shows_the_same_images_with_their_own_p(store, dataset, order):
     run = make_run(store)
-    shown = frames.picks.picked(run, 1, dataset, order)
+    shown = frames.picks.recorded_picks(run, 1, dataset, order)
     assert sorted(shown["position"]) == list(range(100))
     assert list(shown["image"]) == list(run.drawn(1)[shown["position"]])
     assert shown["p"].to_numpy() == pytest.approx(run.probabilities(1)[shown["image"]])
@@ -467,7 +467,7 @@ def test_difference_is_absolute_and_does_not_wrap_around():
 
 def test_picked_sheet_shows_the_recorded_and_the_clean_images(store, dataset):
     run = make_run(store)
-    shown = frames.picks.picked(run, 2, dataset).head(6)
+    shown = frames.picks.recorded_picks(run, 2, dataset).head(6)
     found = gallery.picked_images(run, 2, shown, dataset)
     clean, x_adv = dataset.train.images(run.drawn(2)[:6]), run.x_adv(2)[:6]
     assert found.factor == 3
@@ -491,7 +491,7 @@ def test_captions_with_any_letters_do_not_break_the_sheet():
 @pytest.mark.parametrize("picture", [gallery.contact_sheet, gallery.strip])
 @pytest.mark.parametrize("shape", [(0, 1, 28, 28), (2, 2, 28, 28), (28, 28)])
 def test_what_is_no_image_is_refused(shape, picture):
-    with pytest.raises(AATError, match="make no sheet"):
+    with pytest.raises(AATError, match="do not form a sheet"):
         picture({"clean": np.zeros(shape, dtype=np.uint8)})
 
 
@@ -511,9 +511,7 @@ def test_a_strips_rows_are_the_images_side_by_side(channels):
 def test_lines_told_apart_by_colour_and_dash_have_one_legend(store, dataset):
     pytest.importorskip("vl_convert")
     run = make_run(store, epochs=3, num_perturbed=50)
-    mix = charts.dynamics.mix_over_epochs(
-        frames.dynamics.mix_over_epochs(run, frames.sample.drawn_matrix(run), dataset)
-    )
+    mix = charts.dynamics.mix_over_epochs(frames.dynamics.mix_over_epochs(run, frames.sample.draw_matrix(run), dataset))
     assert charts.files.svg(mix).count(f">{dataset.class_names[0]}</text>") == 1
     assert (
         charts.files.svg(charts.dynamics.unevenness(frames.dynamics.unevenness(run))).count(

@@ -96,8 +96,8 @@ def test_what_the_paper_says_would_be_found_to_hold(store):
     assert dict(claims.summary(table.reset_index())[["claim", "verdict"]].to_numpy()) == {
         1: "holds", 2: "holds", 3: "holds", 4: "holds", 5: "holds",
     }  # fmt: skip
-    assert table.loc["n = 1000 less n = 100, robust", "value"] == pytest.approx(8.0)
-    assert table.loc["n = 1000 over all, training", "value"] == pytest.approx(0.6)
+    assert table.loc["n = 1000 minus n = 100, robust", "value"] == pytest.approx(8.0)
+    assert table.loc["n = 1000 relative to all, training time", "value"] == pytest.approx(0.6)
 
 
 def test_to_be_as_robust_as_what_is_not_robust_decides_nothing(store):
@@ -106,9 +106,9 @@ def test_to_be_as_robust_as_what_is_not_robust_decides_nothing(store):
         run_tested(store, 0.9, 0.01, num_perturbed=100, seed=seed)
         run_tested(store, 0.5, 0.01, num_perturbed="all", seed=seed)
     table = found(store)
-    assert table.loc["all less n = 0, robust", "verdict"] == "does not hold"
-    assert table.loc["n = 100 less all, robust", "verdict"] == "undecided"
-    assert table.loc["n = 0 less all, clean", "verdict"] == "does not hold"
+    assert table.loc["all minus n = 0, robust", "verdict"] == "does not hold"
+    assert table.loc["n = 100 minus all, robust", "verdict"] == "undecided"
+    assert table.loc["n = 0 minus all, clean", "verdict"] == "does not hold"
 
 
 def test_runs_of_another_attack_say_nothing_of_what_is_claimed_of_fgsm(store):
@@ -142,8 +142,8 @@ def test_the_smallest_n_that_is_enough_and_what_it_costs(store):
     recipe = frames.figures.recipes(frame, "fashion-mini")[0]
     losses = claims.against_all(frame, "fashion-mini", recipe, TEST)
     assert losses["n"].tolist() == [100, 1000, 3000]
-    assert losses["less all"].tolist() == pytest.approx([-20, -1.5, 0])
-    assert losses["seconds over all"].tolist() == [0.375, 0.5, 0.75]
+    assert losses["difference to all"].tolist() == pytest.approx([-20, -1.5, 0])
+    assert losses["time relative to all"].tolist() == [0.375, 0.5, 0.75]
     assert losses["enough"].tolist() == ["no", "undecided", "undecided"]  # 2,000 images of one seed tell no less
     assert claims.smallest_enough(losses) == "Norm: n = 1000"
     assert claims.smallest_enough(losses[losses["n"] < 1000]) == "Norm: none of those trained"
@@ -240,7 +240,7 @@ def test_the_page_gives_each_claim_and_what_it_is_judged_by(store):
     app = opened("claims")
     assert said(app).count("**does not hold**") == 2  # all costs nothing, and is not robust
     assert "1\\. AAT" not in said(app)
-    assert "n = 100 less n = 0, clean" in set(app.dataframe[0].value["what"])
+    assert "n = 100 minus n = 0, clean" in set(app.dataframe[0].value["what"])
     assert "aat train --preset=mini --num-perturbed=100 --norm-power=0.0 --epochs" in said(app)
 
 

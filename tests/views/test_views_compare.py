@@ -116,7 +116,7 @@ def test_nothing_overlaps_where_nothing_is_drawn_or_data_sets_differ(store):
 
 def test_counts_are_those_of_the_sets_drawn(store):
     one, other = make_run(store, epochs=3), make_run(store, num_perturbed=300, seed=1)
-    counts = frames.compare.drawn_counts(one, other).set_index("image")
+    counts = frames.compare.times_drawn_by_each(one, other).set_index("image")
     for image in range(T):
         times = [sum(image in run.drawn(epoch) for epoch in (1, 2, 3)) for run in (one, other)]
         assert (list(counts.loc[image]) if image in counts.index else [0, 0]) == times
@@ -124,11 +124,11 @@ def test_counts_are_those_of_the_sets_drawn(store):
 
 def test_samples_of_one_run_alone_come_most_often_drawn_first():
     counts = pd.DataFrame({"image": [1, 2, 3, 4, 5], "first": [2, 0, 5, 3, 2], "second": [0, 7, 0, 2, 0]})
-    only = frames.compare.drawn_by_one(counts, "first")
+    only = frames.compare.draw_differences(counts, "first")
     assert only["image"].tolist() == [3, 1, 5]
     assert only["difference"].tolist() == [-5, -2, -2]
-    assert frames.compare.drawn_by_one(counts, "second")["image"].tolist() == [2]
-    assert frames.compare.drawn_by_one(counts, "either")["image"].tolist() == [2, 3, 1, 5, 4]
+    assert frames.compare.draw_differences(counts, "second")["image"].tolist() == [2]
+    assert frames.compare.draw_differences(counts, "either")["image"].tolist() == [2, 3, 1, 5, 4]
 
 
 def test_captions_say_how_often_each_drew():

@@ -68,18 +68,18 @@ def test_row_k_of_the_matrix_is_p_of_its_epoch(run):
 def test_warm_up_epochs_have_no_row_and_keep_their_number():
     made = Made([None, None, [0.5, 0.3, 0.2]], [[], [], [2]])
     assert list(frames.sample.p_matrix(made).epochs) == [3]
-    assert frames.sample.drawn_matrix(made).tolist() == [[False] * 3, [False] * 3, [False, False, True]]
-    history = frames.sample.sample_history(frames.sample.p_matrix(made), frames.sample.drawn_matrix(made), 2, "x")
+    assert frames.sample.draw_matrix(made).tolist() == [[False] * 3, [False] * 3, [False, False, True]]
+    history = frames.sample.sample_history(frames.sample.p_matrix(made), frames.sample.draw_matrix(made), 2, "x")
     assert history[["epoch", "rank", "drawn"]].to_numpy().tolist() == [[3, 3, True]]
 
 
 @pytest.mark.parametrize(("n", "T"), [(0, 0), ("all", 5000)])
 def test_baselines_have_no_p_and_all_is_drawn_in_every_epoch(tmp_path, n, T):
     run = make_run(Store(tmp_path), epochs=2, num_perturbed=n)
-    matrix, drawn = frames.sample.p_matrix(run), frames.sample.drawn_matrix(run)
+    matrix, drawn = frames.sample.p_matrix(run), frames.sample.draw_matrix(run)
     assert matrix.p.size == 0
     assert drawn.shape == (2, T)
-    assert list(frames.sample.times_drawn(frames.sample.drawn_matrix(run))) == [2] * T
+    assert list(frames.sample.times_drawn(frames.sample.draw_matrix(run))) == [2] * T
     assert frames.sample.sample_map(run) is None
     assert frames.sample.sample_facts(matrix, drawn, 0).mean_p is None
     assert frames.sample.neighbours(matrix, drawn, 1, 0) is None
@@ -90,8 +90,8 @@ def test_times_drawn_counts_the_epochs_whose_set_holds_the_sample(run):
     for epoch in range(1, 6):
         for row in run.drawn(epoch):
             counted[row] += 1
-    assert np.array_equal(frames.sample.times_drawn(frames.sample.drawn_matrix(run)), counted)
-    assert frames.sample.most_drawn(frames.sample.drawn_matrix(run)) == int(counted.argmax())
+    assert np.array_equal(frames.sample.times_drawn(frames.sample.draw_matrix(run)), counted)
+    assert frames.sample.most_drawn(frames.sample.draw_matrix(run)) == int(counted.argmax())
 
 
 def test_epochs_of_different_length_are_refused():
@@ -101,7 +101,7 @@ def test_epochs_of_different_length_are_refused():
 
 def test_without_records_the_data_set_says_how_many_samples_there_are(tmp_path, mini):
     run = make_run(Store(tmp_path), epochs=1, num_perturbed=0)
-    records = frames.sample.p_matrix(run), frames.sample.drawn_matrix(run)
+    records = frames.sample.p_matrix(run), frames.sample.draw_matrix(run)
     assert frames.sample.num_train(*records, mini) == 5000
     assert frames.sample.num_train(*records, None) == 0
     assert frames.sample.list_names(*records, None) == []
@@ -119,7 +119,7 @@ def test_counted_ranks_are_the_sorted_ones_ties_and_zeros_included():
 
 
 def test_history_and_facts_are_what_the_epochs_say(run):
-    matrix, drawn = frames.sample.p_matrix(run), frames.sample.drawn_matrix(run)
+    matrix, drawn = frames.sample.p_matrix(run), frames.sample.draw_matrix(run)
     image = frames.sample.most_drawn(drawn)
     history = frames.sample.sample_history(matrix, drawn, image, "this")
     for row in history.itertuples():
@@ -134,7 +134,7 @@ def test_history_and_facts_are_what_the_epochs_say(run):
 
 
 def test_versions_are_the_pixels_recorded_for_this_sample_and_no_other(run):
-    drawn = frames.sample.drawn_matrix(run)
+    drawn = frames.sample.draw_matrix(run)
     matrix = frames.sample.p_matrix(run)
     some = set()
     for image in range(0, 5000, 7):
@@ -167,7 +167,7 @@ def test_a_row_beyond_the_data_set_is_named(run, mini):
 
 
 def test_lists_hold_what_their_names_say(run, mini):
-    records = frames.sample.p_matrix(run), frames.sample.drawn_matrix(run)
+    records = frames.sample.p_matrix(run), frames.sample.draw_matrix(run)
     listed = {
         name: frames.sample.listed(name, *records, mini, 3, 10) for name in frames.sample.list_names(*records, mini)
     }
@@ -175,7 +175,7 @@ def test_lists_hold_what_their_names_say(run, mini):
     p = run.probabilities(3)[listed["by p in the epoch"]]
     assert len(p) == 5000
     assert (np.diff(p) <= 0).all()
-    times = frames.sample.times_drawn(frames.sample.drawn_matrix(run))
+    times = frames.sample.times_drawn(frames.sample.draw_matrix(run))
     assert (np.diff(times[listed["most often drawn"]]) <= 0).all()
     assert set(listed["most often drawn"]) == set(np.flatnonzero(times))
     assert np.array_equal(listed["never drawn"], np.flatnonzero(times == 0))
@@ -199,7 +199,7 @@ def test_next_walks_the_whole_list_and_previous_walks_back():
 def test_neighbours_are_the_next_ranks_without_itself(image):
     p = tied()
     made = Made(list(p), [[0, 3]] * 6)
-    matrix, drawn = frames.sample.p_matrix(made), frames.sample.drawn_matrix(made)
+    matrix, drawn = frames.sample.p_matrix(made), frames.sample.draw_matrix(made)
     found = frames.sample.neighbours(matrix, drawn, 2, image, 6)
     ranks = diagnostics.ranks(p[1])
     low = min(max(ranks[image] - 3, 1), 44)
@@ -212,7 +212,7 @@ def test_neighbours_are_the_next_ranks_without_itself(image):
 
 def test_of_a_few_samples_all_others_are_neighbours():
     made = Made([[0.2, 0.5, 0.3]], [[1]])
-    found = frames.sample.neighbours(frames.sample.p_matrix(made), frames.sample.drawn_matrix(made), 1, 2, 24)
+    found = frames.sample.neighbours(frames.sample.p_matrix(made), frames.sample.draw_matrix(made), 1, 2, 24)
     assert list(found["image"]) == [1, 0]
     assert frames.sample.neighbour_captions(found) == ["#1\nrank 1\np 0.5 drawn", "#0\nrank 3\np 0.2"]
 
@@ -274,7 +274,7 @@ def drawn_marks(spec):
 
 def test_the_chart_marks_each_epoch_that_drew_each_sample_in_both_panels():
     made = Made([[0.5, 0.3, 0.2]] * 4, [[0], [1], [0], [0]])
-    records = frames.sample.p_matrix(made), frames.sample.drawn_matrix(made)
+    records = frames.sample.p_matrix(made), frames.sample.draw_matrix(made)
     both = frames.sample.together(
         [frames.sample.sample_history(*records, 0, "a"), frames.sample.sample_history(*records, 1, "b")]
     )
@@ -285,7 +285,7 @@ def test_the_chart_marks_each_epoch_that_drew_each_sample_in_both_panels():
 
 def test_p_of_zero_is_kept_off_the_log_axis():
     made = Made([[1, 0.0], [0.5, 0.5]], [[0], [0]])
-    history = frames.sample.sample_history(frames.sample.p_matrix(made), frames.sample.drawn_matrix(made), 1, "x")
+    history = frames.sample.sample_history(frames.sample.p_matrix(made), frames.sample.draw_matrix(made), 1, "x")
     spec = charts.sample.sample_history(history).to_dict()
     panels = [panel["layer"][0] for panel in spec["vconcat"]]
     shown = [[row["p"] for row in spec["datasets"][name]] for name in map(data_name, panels, spec["vconcat"])]

@@ -239,7 +239,7 @@ def test_the_chart_of_a_sample_holds_its_p_of_every_epoch(run):
 def test_next_and_previous_walk_the_chosen_list(run):
     shown = SampleExplorer(run, MINI)
     shown.listing.value = "never drawn"
-    never = frames.sample.never(frames.sample.drawn_matrix(run))
+    never = frames.sample.never(frames.sample.draw_matrix(run))
     shown.next.click()
     assert shown.image.value == never[0]
     assert shown.previous.disabled
@@ -318,7 +318,7 @@ def test_the_labs_explorer_attacks_the_runs_last_network(tmp_path):
 def test_a_light_copy_says_what_it_lacks(run, tmp_path, show):
     light_copy(run, tmp_path / "light")
     shown = show(Store(tmp_path / "light").open(run.id), MINI)
-    assert "is a light copy, without what each epoch drew" in shown.words.value
+    assert "holds a summary only, without the picks of each epoch" in shown.words.value
     assert shown.sheet.png is None
     assert shown.chart.outputs == ()
     assert set(shown._repr_mimebundle_()) == {VIEW, "text/plain"}
@@ -336,12 +336,12 @@ def test_a_run_that_picked_nothing_says_so_and_its_samples_can_be_seen(tmp_path)
 def test_a_run_of_all_is_shown_without_p(tmp_path):
     run = make_run(Store(tmp_path), epochs=2, num_perturbed="all", num_recorded=10)
     picks = PickExplorer(run, MINI)
-    assert "5,000 images perturbed, drawn from no distribution" in picks.words.value
+    assert "5,000 images perturbed, without sampling" in picks.words.value
     assert len(picks.state.rows) == 10
     sample = SampleExplorer(run, MINI, follows=picks)
     click(picks.sheet, {"clicked": 4})
     assert sample.image.value == 4
-    assert "no p is on record" in sample.words.value
+    assert "no p is recorded" in sample.words.value
 
 
 def test_damage_is_said_in_words_and_gone_when_another_epoch_is_chosen(run):

@@ -29,11 +29,11 @@ DETAILS = {
 }
 ORDER = [*claims.COLUMNS[:4], "verdict", *claims.COLUMNS[4:-1]]
 WORKS = {
-    "less all": NUMBER,
+    "difference to all": NUMBER,
     "difference": NUMBER,
     "low": st.column_config.NumberColumn("from", format="%+.2f", help="95 % interval"),
     "high": st.column_config.NumberColumn("to", format="%+.2f"),
-    "seconds over all": st.column_config.NumberColumn(format="%.2f"),
+    "time relative to all": st.column_config.NumberColumn(format="%.2f"),
 }
 
 

@@ -184,11 +184,11 @@ def _drawn_by_one(first: Run, second: Run, names: tuple[str, str]) -> None:
     if first.config.dataset != second.config.dataset:
         st.info("The two have different training images, so there is no sample that only one of them could have drawn.")
         return
-    counts = page.remembered(frames.compare.drawn_counts, first, second)
+    counts = page.remembered(frames.compare.times_drawn_by_each, first, second)
     kinds = {f"only {names[0]}": "first", f"only {names[1]}": "second", "most unequally": "either"}
     words = {"first": f"{names[0]} alone", "second": f"{names[1]} alone", "either": "either"}
     kind = choices.switch("Drawn by", tuple(kinds), "only")
-    ranked, whom = frames.compare.drawn_by_one(counts, kinds[kind]), words[kinds[kind]]
+    ranked, whom = frames.compare.draw_differences(counts, kinds[kind]), words[kinds[kind]]
     epochs = min(first.epoch, second.epoch)
     if ranked.empty:
         st.info(f"In epochs 1 to {epochs} no sample was drawn by {whom}.")

@@ -28,10 +28,10 @@ def show() -> None:
     )
     runs = page.recorded_runs()
     run = page.choose_run(runs)
-    if not page.remembered(frames.dynamics.draws, run):
+    if not page.remembered(frames.dynamics.has_draws, run):
         st.info("No epoch of this run has drawn samples yet (n = 0, or warm-up): choose another run.")
         return
-    dataset, drawn = page.dataset_of(run), page.held(frames.sample.drawn_matrix, run)
+    dataset, drawn = page.dataset_of(run), page.held(frames.sample.draw_matrix, run)
     times = frames.sample.times_drawn(drawn)
     _unevenness(run, runs)
     _overlaps(run, drawn)
@@ -91,10 +91,10 @@ def _classes(run: Run, drawn: Array, dataset: Dataset | None) -> None:
 
 def _counts(run: Run, drawn: Array, times: Array, dataset: Dataset | None) -> None:
     st.subheader("How often each sample was drawn")
-    data = frames.dynamics.draw_counts(drawn)
+    data = frames.dynamics.times_drawn_histogram(drawn)
     st.caption("Bars: samples drawn so many times. Diamonds: what uniform draws of the same sizes would give.")
     downloads.chart(
-        partial(charts.dynamics.draw_counts, data, dark=page.dark()),
+        partial(charts.dynamics.times_drawn_histogram, data, dark=page.dark()),
         data,
         f"times-{run.id}",
         alt="Number of samples by times drawn",

@@ -16,7 +16,7 @@ MODES = ("side by side", CLEAN, ADVERSARIAL, DIFFERENCE)
 SIZES = ("24", "48", "100", "200", "1000")
 OUTCOME = (
     "Of the recorded images, by the network that made x′: fooled (right before, wrong after), resists (right, right), "
-    "wrong already (wrong, wrong), put right (wrong, right: label leaking, if the attack knew the true label)"
+    "wrong already (wrong, wrong), corrected (wrong, right: label leaking, if the attack knew the true label)"
 )
 EXPONENTS = (-12.0, 0.0)  # of p, on the slider; its low end stands for everything beneath
 
@@ -41,7 +41,7 @@ def show() -> None:
     epoch = player.choose_epoch(run)
     dataset = page.dataset_of(run)
     badges = st.container()
-    every = page.remembered(frames.picks.drawn, run, epoch, dataset)
+    every = page.remembered(frames.picks.all_picks, run, epoch, dataset)
     shown = _selected(every, dataset)
     distributions = st.container()
     _sheet(run, epoch, dataset, shown)  # sent first: browsers take longest to draw the charts, and images are the thing

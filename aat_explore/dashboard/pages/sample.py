@@ -54,7 +54,7 @@ def show() -> None:
     )
     run = page.choose_run(page.recorded_runs())
     dataset = page.dataset_of(run)
-    matrix, drawn = page.held(frames.sample.p_matrix, run), page.held(frames.sample.drawn_matrix, run)
+    matrix, drawn = page.held(frames.sample.p_matrix, run), page.held(frames.sample.draw_matrix, run)
     T = frames.sample.num_train(matrix, drawn, dataset)
     if T == 0:
         st.info("This run recorded neither p nor picks (n = 0, or warm-up), and its images are not on this machine.")
@@ -103,7 +103,7 @@ def _found(this: Sample, run_id: str, row: str) -> Sample:
     run = this.run if run_id in ("", this.run.id) else Store(page.cache_dir()).open(run_id)
     same = run.config.dataset == this.run.config.dataset
     dataset = this.dataset if same else page.dataset_of(run)
-    matrix, drawn = page.held(frames.sample.p_matrix, run), page.held(frames.sample.drawn_matrix, run)
+    matrix, drawn = page.held(frames.sample.p_matrix, run), page.held(frames.sample.draw_matrix, run)
     T = frames.sample.num_train(matrix, drawn, dataset)
     if not row.isdecimal() or len(row) > 9 or int(row) >= T:
         raise AATError(f"pin={row[:40]} is not one of the {T} training images of run={run.id}")
@@ -258,10 +258,10 @@ def _versions(this: Sample) -> None:
 
 
 def _predictions(found: frames.recorded.SampleVersions, run: Run) -> str:
-    if found.said["before"].isna().all():
+    if found.predictions["before"].isna().all():
         return "They were recorded by an older aat-explore, which kept no predictions."
     counts = ", ".join(
-        f"{count} × {name}" for name, count in frames.recorded.outcome_counts(found.said).items() if count
+        f"{count} × {name}" for name, count in frames.recorded.outcome_counts(found.predictions).items() if count
     )
     return "Beneath: the class predicted before → after the attack, by the network that made x′" + (
         f"{recipes.as_seen(run.config)} ({counts})." if counts else f"{recipes.as_seen(run.config)}."

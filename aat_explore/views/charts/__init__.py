@@ -1,18 +1,17 @@
-"""Frames → Altair charts, in the paper's colours, a subject a file; the same for app and notebooks.
+"""Frames → Altair charts in the paper's colours, one subject per file; the same for app and notebooks.
 
     attack.py        one sample under attack
-    compare.py       runs beside each other: curves, overlap of their picks
-    dynamics.py      all epochs of a run: how uneven p is, how the picks move
+    compare.py       runs side by side: curves, overlap of their picks
+    dynamics.py      all epochs of a run: how uneven p is, how the picks change
     figures.py       the paper's figures
-    files.py         charts in notebooks without a network, and as files
+    files.py         charts in notebooks without a network connection, and as files
     picks.py         one epoch: p and classes of all samples and of the picks
     runs.py          one run's metrics; what epochs cost
     sample.py        one sample over the epochs, and its place among all
     style.py         colours, dash patterns, axes and sizes of all charts
-    quick_altair.py  imports Altair quickly, before all others
+    quick_altair.py  imports Altair quickly, before the other modules do
 
-`dark` asks for colours that stay visible on a dark page; charts come with fixed sizes, because Streamlit cannot stretch
-facets.
+`dark` selects colours for a dark page. Charts have fixed sizes, because Streamlit cannot stretch facets.
 """
 
 from aat_explore.views.charts import quick_altair as quick_altair  # isort: skip

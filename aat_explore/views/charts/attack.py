@@ -38,7 +38,7 @@ def attacked_classes(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
 
 
 def loss_along_epsilon(frame: pd.DataFrame) -> Chart:
-    """`frames.attack.loss_along_epsilon` as a line an attack, with a rule at the chosen ε."""
+    """`frames.attack.loss_along_epsilon` as one line per attack, with a rule at the chosen ε."""
     attacks = [*DASHES, *(attack for attack in frame["attack"].unique() if attack not in DASHES)]
     dashes = [DASHES.get(attack, DASH_OF_OTHERS) for attack in attacks]
     colours = [SERIES[1], SERIES[0], *SERIES[2:]][: len(attacks)]
@@ -73,11 +73,11 @@ def loss_along_steps(frame: pd.DataFrame) -> Chart:
         y=alt.Y("loss:Q", title="loss J, nats", scale=alt.Scale(zero=True)),
         tooltip=["step", alt.Tooltip("loss:Q", format=".4g")],
     )
-    one = alt.Chart(frame.head(1).assign(what="FGSM at this ε"))
-    rule = one.mark_rule(strokeDash=DASHES["FGSM"], color=SERIES[1], strokeWidth=2).encode(
+    fgsm = alt.Chart(frame.head(1).assign(what="FGSM at this ε"))
+    rule = fgsm.mark_rule(strokeDash=DASHES["FGSM"], color=SERIES[1], strokeWidth=2).encode(
         y="fgsm:Q", tooltip=["what", alt.Tooltip("fgsm:Q", title="loss", format=".4g")]
     )
-    text = one.mark_text(align="right", dx=-4, dy=10, color=SERIES[1]).encode(
+    text = fgsm.mark_text(align="right", dx=-4, dy=10, color=SERIES[1]).encode(
         x=alt.value("width"), y="fgsm:Q", text="what"
     )
     line = base.mark_line(color=SERIES[0]) + base.mark_point(filled=True, size=25, color=SERIES[0])
@@ -85,7 +85,7 @@ def loss_along_steps(frame: pd.DataFrame) -> Chart:
 
 
 def compared(frame: pd.DataFrame) -> Chart:
-    """`attack_lab.compare`: accuracy of each network clean and under each attack, with 95 % intervals."""
+    """`attack_lab.compare`: accuracy of each network on clean images and under each attack, with 95 % intervals."""
     networks = list(frame["network"].unique())
     base = alt.Chart(frame).encode(
         x=alt.X("attack:N", sort=list(frame["attack"].unique()), title=None, axis=alt.Axis(labelAngle=0)),

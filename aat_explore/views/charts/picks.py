@@ -1,7 +1,7 @@
-"""Charts of one epoch: p of all and of the drawn, and their classes.
+"""Charts of one epoch: p of all samples and of the drawn ones, and their classes.
 
-They are drawn anew at each step through the epochs, so their channels are spelt out: each that is given as a bare
-string costs Altair 3 ms.
+They are redrawn at each step through the epochs, so their channels are written out: each one given as a bare string
+costs Altair 3 ms.
 """
 
 import altair as alt
@@ -9,16 +9,16 @@ import pandas as pd
 
 from aat_explore.views.charts.style import GROUP_COLOURS, PERCENT, RULE, Chart, sized
 
-BRUSH = "p_brush"  # names of the selections: Streamlit reports what is selected under them
+BRUSH = "p_brush"  # names under which Streamlit reports the selections
 CLICK = "class_click"
 GROUPS = {"all": "all T samples", "drawn": "drawn", "shown": "shown below"}
 
 
 def _groups(frame: pd.DataFrame, dark: bool) -> tuple[dict[str, str], list[str]]:
-    """Words and colours of the groups that a frame has, in order."""
-    there = set(frame["group"])
-    return {one: words for one, words in GROUPS.items() if one in there}, [
-        colour for one, colour in GROUP_COLOURS[dark].items() if one in there
+    """Labels and colours of the groups in a frame, in order."""
+    present = set(frame["group"])
+    return {group: label for group, label in GROUPS.items() if group in present}, [
+        colour for group, colour in GROUP_COLOURS[dark].items() if group in present
     ]
 
 
@@ -62,7 +62,7 @@ def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
 
 
 def class_mix(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.picks.class_mix` as pairs of bars: each class's share of all T samples and of the drawn."""
+    """`frames.picks.class_mix` as pairs of bars: each class's share of all T samples and of the drawn ones."""
     labels, colours = _groups(frame, dark)
     chart = (
         alt.Chart(frame.assign(group=frame["group"].map(labels)))

@@ -1,7 +1,7 @@
-"""Import Altair without the grammar that its JSON-schema checker would load: 3.8 of the app's 5.3 seconds of imports.
+"""Import Altair without a grammar that its JSON-schema checker loads: 3.8 of the app's 5.3 seconds of imports.
 
-jsonschema asks for rfc3987_syntax, which JupyterLab brings along, to check formats of IRIs, and does without where it
-is missing; charts have no IRIs. What is imported already stays, and afterwards it can be imported as ever.
+jsonschema imports rfc3987_syntax, installed with JupyterLab, to check the format of IRIs, and does without if it is
+missing; charts have no IRIs. If it was imported before, it stays; afterwards it can be imported as usual.
 """
 
 import sys
@@ -9,7 +9,7 @@ import sys
 NAME = "rfc3987_syntax"
 absent = NAME not in sys.modules
 if absent:
-    sys.modules[NAME] = None  # type: ignore[assignment]  # how Python marks a module that is not to be found
+    sys.modules[NAME] = None  # type: ignore[assignment]  # how Python marks a module as not importable
 
 import altair as altair  # noqa: E402
 

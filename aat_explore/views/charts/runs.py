@@ -1,4 +1,4 @@
-"""Charts of one run's metrics, and of what epochs cost."""
+"""Charts of one run's metrics, and of the cost of epochs."""
 
 import altair as alt
 import pandas as pd
@@ -27,7 +27,7 @@ def epoch_metrics(frame: pd.DataFrame, kind: str) -> Chart:
 
 
 def robustness_over_epochs(frame: pd.DataFrame) -> Chart:
-    """`frames.runs.robustness_over_epochs`: test accuracy by epoch, a colour a test and ε, 95 % intervals as bands."""
+    """`frames.runs.robustness_over_epochs`: test accuracy per epoch, a colour per test and ε, 95 % bands."""
     named = frame.assign(
         measured=[
             f"{'clean' if epsilon == 0 else f'ε = {epsilon:.3g}'}: {test}"
@@ -40,14 +40,14 @@ def robustness_over_epochs(frame: pd.DataFrame) -> Chart:
         color=colour.scale(range=SERIES),
     )
     y = alt.Y("accuracy:Q", title="test accuracy", axis=PERCENT, scale=alt.Scale(domain=[0, 1]))
-    told = ["epoch", "measured", *(alt.Tooltip(f"{name}:Q", format=".2%") for name in ("accuracy", "least", "most"))]
+    tooltip = ["epoch", "measured", *(alt.Tooltip(f"{name}:Q", format=".2%") for name in ("accuracy", "least", "most"))]
     band = base.mark_area(opacity=0.2).encode(y=alt.Y("least:Q", title="test accuracy"), y2="most:Q")
-    line = base.mark_line(point=True).encode(y=y, tooltip=told)
+    line = base.mark_line(point=True).encode(y=y, tooltip=tooltip)
     return sized(band + line, WIDTH, 300)
 
 
 def speed(frame: pd.DataFrame) -> Chart:
-    """Seconds of an epoch by phase, one bar a contender (`speed.epochs`); what has no phases is all one."""
+    """Seconds per epoch by phase, a bar per contender (`speed.epochs`); without phases all count as training."""
     phases = ["scoring", "perturb", "train"]
     parts = frame[["epoch of", "seconds", *phases]].copy()
     parts["train"] = parts["train"].fillna(parts["seconds"])
@@ -56,7 +56,7 @@ def speed(frame: pd.DataFrame) -> Chart:
         alt.Chart(long)
         .mark_bar()
         .encode(
-            x=alt.X("share:Q", title="seconds an epoch, median").stack("zero"),
+            x=alt.X("share:Q", title="median seconds per epoch").stack("zero"),
             y=alt.Y("epoch of:N", title=None, sort=None, axis=alt.Axis(labelLimit=0)),
             color=alt.Color(
                 "phase:N", scale=alt.Scale(domain=phases, range=SERIES[:3]), legend=alt.Legend(orient="top")
@@ -65,9 +65,9 @@ def speed(frame: pd.DataFrame) -> Chart:
         )
         .transform_calculate(order="indexof(['scoring', 'perturb', 'train'], datum.phase)")
     )
-    said = (
+    labels = (
         alt.Chart(frame)
         .mark_text(align="left", dx=4, color="#7d8494")
         .encode(x="seconds:Q", y=alt.Y("epoch of:N", sort=None), text=alt.Text("seconds:Q", format=".3~g"))
     )
-    return sized(bars + said, WIDTH - 250, 22 * len(frame))
+    return sized(bars + labels, WIDTH - 250, 22 * len(frame))

@@ -1,4 +1,4 @@
-"""Charts of one sample over the epochs, and of its place among all."""
+"""Charts of one sample over the epochs, and of its place in the data map."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ DASHES = [[1, 0], [6, 3]]
 
 
 def sample_history(frame: pd.DataFrame) -> Chart:
-    """`frames.sample.together` of one or two samples: p and rank over epochs, log; marks are epochs that drew it."""
+    """`frames.sample.together` of one or two samples: p and rank over epochs, log; marks: epochs that drew it."""
     names = list(dict.fromkeys(frame["sample"]))
     width = WIDTH - 90
     positive = frame[frame["p"] > 0]
     low, high = min(positive["p"].min(), frame["uniform"].min()), max(positive["p"].max(), frame["uniform"].max())
-    # Never of no height: under uniform p there is one value, 1/T.
+    # Never empty: under uniform p there is a single value, 1/T.
     scale = alt.Scale(type="log", nice=False, domain=[low / 1.25, high * 1.25])
     p = alt.Y("p:Q", title="p (log scale)", scale=scale, axis=alt.Axis(format=".0e"))
     ranks = alt.Scale(type="log", reverse=True, domain=[1, int(frame["T"].max())], nice=False)
@@ -39,28 +39,28 @@ def _lines(frame: pd.DataFrame, y: alt.Y, names: list[str], title: str | None) -
     x = alt.X("epoch:Q", title=title, axis=ticks, scale=alt.Scale(nice=False, padding=8))
     colour = alt.Color("sample:N", title=None, legend=LINES, sort=None, scale=alt.Scale(domain=names, range=SERIES[:2]))
     dash = alt.StrokeDash("sample:N", title=None, legend=LINES, sort=None, scale=alt.Scale(domain=names, range=DASHES))
-    told: list[Any] = [
+    tooltip: list[Any] = [
         "sample",
         "epoch",
         alt.Tooltip("p:Q", format=".3e"),
         alt.Tooltip("rank:Q", format=","),
         "drawn",
     ]
-    base = alt.Chart(frame).encode(x=x, y=y, tooltip=told)
+    base = alt.Chart(frame).encode(x=x, y=y, tooltip=tooltip)
     lines = base.mark_line(strokeWidth=1.5).encode(color=colour, strokeDash=dash)
-    hovered = base.mark_point(opacity=0, size=120)  # not drawn either, but it can be pointed at
-    drawn = [  # a layer each: a shape channel would put its marks into the legend of lines
+    hovered = base.mark_point(opacity=0, size=120)  # invisible, but it makes the tooltip easy to reach
+    marks = [  # one layer each: a shape channel would add its marks to the legend of lines
         alt.Chart(frame[frame["drawn"] & (frame["sample"] == name)])
         .mark_point(filled=True, size=75, opacity=1, shape=mark, color=ink)
-        .encode(x=x, y=y, tooltip=told)
+        .encode(x=x, y=y, tooltip=tooltip)
         for name, mark, ink in zip(names, MARKS, SERIES, strict=False)
         if (frame["drawn"] & (frame["sample"] == name)).any()
     ]
-    return alt.layer(lines, hovered, *drawn)
+    return alt.layer(lines, hovered, *marks)
 
 
 def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.sample.SampleMap.grid` as a heat map, mean of p against sd / mean, with marks at the `sample_places`."""
+    """`frames.sample.SampleMap.grid` as a heat map of mean p against sd / mean, with marks at the `sample_places`."""
     scale = alt.Scale(type="log", nice=False)
     axis = alt.Axis(format=".1~e", tickCount=6)
     x = alt.X("mean_low:Q", title="mean of p over the epochs (log scale)", scale=scale, axis=axis)

@@ -1,4 +1,4 @@
-"""What all charts share: the paper's colours for n, dash patterns, axes, sizes."""
+"""Shared style of all charts: the paper's colours for n, dash patterns, axes, sizes."""
 
 import itertools
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import altair as alt
 import pandas as pd
 
-Chart: TypeAlias = Any  # one of Altair's five chart classes; their own types promise less than they do
+Chart: TypeAlias = Any  # one of Altair's five chart classes, whose type annotations are too narrow
 
 PAPER_COLOURS = {
     False: {"0": "#000000", "100": "#1f4fd8", "1000": "#d62728", "10000": "#1a8f2e", "all": "#8b4513"},
@@ -23,24 +23,24 @@ GROUP_COLOURS = {
     False: {"all": "#9aa0ad", "drawn": "#d62728", "shown": "#1f4fd8"},
     True: {"all": "#7d8494", "drawn": "#ff6b6b", "shown": "#6ea0ff"},
 }
-SERIES = ["#4c8bf5", "#e08a00", "#e0526a", "#3fae6a", "#9a6fd0", "#8d93a1"]  # to be seen on light and dark
-RULE = "#808495"  # of rules, such as uniform p, and their labels; to be seen on light and dark
+SERIES = ["#4c8bf5", "#e08a00", "#e0526a", "#3fae6a", "#9a6fd0", "#8d93a1"]  # visible on light and dark
+RULE = "#808495"  # of rules, such as uniform p, and their labels; visible on light and dark
 HOLDS, FAILS = "fails no check", "fails a check"
 CROSS = "M-.7,-1L0,-.3L.7,-1L1,-.7L.3,0L1,.7L.7,1L0,.3L-.7,1L-1,.7L-.3,0L-1,-.7Z"
 PERCENT = alt.Axis(format=".0%")
 LINES = alt.Legend(
     orient="top", symbolType="stroke", symbolOpacity=1, symbolSize=400, symbolStrokeWidth=2, labelLimit=0
 )
-WIDTH = 820  # of a whole figure, in pixels: what a 1280-pixel window leaves beside Streamlit's sidebar
+WIDTH = 820  # pixels of a whole figure: the space beside Streamlit's sidebar in a 1280-pixel window
 
 
 def order_of_n(names: Sequence[str]) -> list[str]:
-    """n's names from 0 upwards, `all` last."""
+    """Values of n in ascending order, `all` last."""
     return sorted(set(names), key=lambda name: float("inf") if name == "all" else float(name))
 
 
 def n_styles(names: Sequence[str], *, dark: bool = False) -> tuple[list[str], list[str], list[list[int]]]:
-    """n's names in order with a colour and a dash pattern each: the paper's, or others, of which there are six."""
+    """Values of n in order, each with a colour and a dash pattern: the paper's, else one of six others."""
     ordered = order_of_n(names)
     spare = itertools.cycle(OTHER_COLOURS[dark])
     colours = [PAPER_COLOURS[dark].get(name) or next(spare) for name in ordered]
@@ -49,9 +49,9 @@ def n_styles(names: Sequence[str], *, dark: bool = False) -> tuple[list[str], li
 
 
 def verdict_shape(runs: pd.DataFrame) -> Any:
-    """The shape channel of single runs: a cross for those that fail checks; nothing to tell where none does.
+    """The shape channel of single runs: a cross for those that fail checks; undefined if none does.
 
-    `runs` has a column `verdict` by `with_verdict`.
+    `runs` has the column `verdict` that `with_verdict` adds.
     """
     if not (runs["verdict"] == FAILS).any():
         return alt.Undefined
@@ -61,27 +61,27 @@ def verdict_shape(runs: pd.DataFrame) -> Any:
 
 
 def with_verdict(runs: pd.DataFrame) -> pd.DataFrame:
-    """The rows of an `evaluated` frame with `verdict`: whether the run fails checks."""
+    """An `evaluated` frame with the column `verdict`: whether the run fails checks."""
     return runs.assign(verdict=[FAILS if failed else HOLDS for failed in runs["failed"]])
 
 
 def n_colour(names: Sequence[str], dark: bool) -> alt.Color:
-    """The colour channel of charts with a line an n."""
+    """The colour channel of charts with one line per n."""
     ordered, colours, _ = n_styles(names, dark=dark)
     return alt.Color("n:N", scale=alt.Scale(domain=ordered, range=colours), sort=ordered, title="n", legend=LINES)
 
 
 def n_dash(names: Sequence[str]) -> alt.StrokeDash:
-    """The dash channel of charts with a line an n."""
+    """The dash channel of charts with one line per n."""
     ordered, _, dashes = n_styles(names)
     return alt.StrokeDash("n:N", scale=alt.Scale(domain=ordered, range=dashes), sort=ordered, title="n", legend=LINES)
 
 
 def panel_width(panels: int) -> int:
-    """Width of a plot, less its axis, in a row of that many."""
+    """Width of a plot, without its axis, in a row of `panels` plots."""
     return max(120, WIDTH // panels - 95)
 
 
 def sized(chart: Chart, width: int, height: int) -> Chart:
-    """The chart with the width and height of its plot in pixels."""
+    """The chart with this width and height of its plot in pixels."""
     return chart.properties(width=width, height=height)

@@ -1,6 +1,6 @@
-"""One sample under attack: its losses and class probabilities, and the signs of gradient masking in them.
+"""One sample under attack: losses, class probabilities and signs of gradient masking.
 
-The attacks themselves are run by `attack_lab`, which needs torch; here is what is made of the numbers.
+`attack_lab`, which needs torch, runs the attacks; this module turns their numbers into frames.
 """
 
 import io
@@ -20,21 +20,21 @@ from aat_explore.errors import AATError
 from aat_explore.views import pixels
 from aat_explore.views.protocols import UInt8
 
-MARGIN = 0.05  # ours: nats, and share of a rise of the loss, that a sign of gradient masking needs at least
-FLAT = 0.01  # ours: nats that ε can add to the loss by the gradient alone; below it the gradient is called near zero
-MAX_STEPS = 100  # of PGD, that a slider offers
+MARGIN = 0.05  # our threshold for a sign of gradient masking: nats, and share of the rise in loss
+FLAT = 0.01  # our threshold: nats that ε adds to the loss to first order; below it the gradient counts as near zero
+MAX_STEPS = 100  # of PGD, the most that a slider offers
 UPLOAD_BYTES = 5_000_000
 UPLOAD_PIXELS = 25_000_000
-SHOWN = 250  # pixels on the screen that an image comes near to
+SHOWN = 250  # approximate size of an image on the screen, in pixels
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attack to try on one sample: its `kind` in `attacks.REGISTRY` or place, `epsilon` in [0, 1], its `options`.
+    """An attack to try on one sample: `kind` in `attacks.REGISTRY` or `package.module:name`, `epsilon` in [0, 1].
 
-    `factor` and `random_start` are PGD's, whose step is `factor`·ε/steps; FGSM is the paper's, from the clean image.
+    `factor` and `random_start` apply to PGD, whose step is `factor`·ε/steps. FGSM is the paper's, from the clean image.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Attempt:
 
     @property
     def iterates(self) -> bool:
-        """Whether `steps` mean anything to it."""
+        """Whether the attack uses `steps`."""
         return spec_of(self.kind).steps is not None
 
     @property
@@ -63,13 +63,13 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Attacked:
-    """What an attempt made of one sample, and the losses (nats, of class `label`) around it.
+    """The result of an attempt on one sample, and the losses (nats, for class `label`) around it.
 
-    `clean`, `x_adv` float32 (C, H, W) in [0, 1]; `before`, `after` (K,) class probabilities of the two; `epsilons` (G,)
-    from 0 to 2ε, ε in the middle; `losses` (G,) at each of them by kind of attack: FGSM, PGD and that of the attempt;
-    `step_losses` (steps + 1,) along PGD at ε, from its start; `loss_other_start` of PGD at ε from the image if it
-    started at random, and the other way round; `gradient_l1` is ‖∇ₓJ‖₁ at the clean image, `gradient_zeros` the share
-    of the gradient's entries that are 0.
+    `clean`, `x_adv`: float32 (C, H, W) in [0, 1]. `before`, `after`: their class probabilities, (K,). `epsilons`: (G,)
+    from 0 to 2ε, with ε in the middle. `losses`: (G,) at each of them, by kind of attack: FGSM, PGD and the attempt's.
+    `step_losses`: (steps + 1,) along PGD at ε, from its start. `loss_other_start`: the loss of PGD at ε from the other
+    start (from the image if the attempt starts at random, and vice versa). `gradient_l1`: ‖∇ₓJ‖₁ at the clean image.
+    `gradient_zeros`: the share of the gradient's entries that are 0.
     """
 
     attempt: Attempt
@@ -87,12 +87,12 @@ class Attacked:
 
     @property
     def fgsm_losses(self) -> Floats:
-        """FGSM's at each ε, (G,)."""
+        """Losses of FGSM at each ε, (G,)."""
         return self.losses["fgsm"]
 
     @property
     def pgd_losses(self) -> Floats:
-        """PGD's at each ε, (G,)."""
+        """Losses of PGD at each ε, (G,)."""
         return self.losses["pgd"]
 
     @property
@@ -113,7 +113,7 @@ class Attacked:
 
 @dataclass(frozen=True)
 class Sign:
-    """One sign of gradient masking: whether it is seen, and the numbers that say so."""
+    """One sign of gradient masking: whether it is present, and the numbers behind that."""
 
     name: str
     seen: bool
@@ -124,23 +124,23 @@ class Sign:
 
 
 def attacks_offered(config: RunConfig) -> dict[str, str]:
-    """The attacks that can be tried on a run's network, title → kind: the registered, and the run's own custom one."""
+    """The attacks to try on a run's network, title → kind: the registered ones, and the run's custom attack if any."""
     trained = config.resolved_attack.spec
     return {spec.title: spec.kind for spec in (*ATTACKS.values(), *([trained] if trained.custom else []))}
 
 
 def epsilon_range(config: RunConfig) -> tuple[float, float, float, float]:
-    """Lowest, highest and usual ε of a slider, and its step: around the training ε, which is the usual one."""
+    """Lowest, highest and default ε of a slider, and its step; the default is the training ε."""
     step = 0.001 if 0 < config.epsilon <= 0.05 else 0.005
     high = 0.1 if step == 0.001 else 0.5 if config.epsilon <= 0.5 else 1.0
     return step, high, max(config.epsilon, step), step
 
 
 def uploaded(content: bytes, shape: tuple[int, int, int], *, invert: bool = False) -> tuple[UInt8, str]:
-    """A PNG or JPEG as a data set's image, uint8 (C, H, W), and in words what was done to it.
+    """A PNG or JPEG as an image of the data set's shape, uint8 (C, H, W), and a description of what was done to it.
 
-    The middle square is cut out and resized, over black where it is transparent. AATError for anything else, and for
-    what is too large.
+    The central square is cropped and resized; transparent pixels become black. AATError for other formats and for files
+    or images that are too large.
     """
     if len(content) > UPLOAD_BYTES:
         raise AATError(f"the file has {len(content):,} bytes; choose one of at most {UPLOAD_BYTES:,}")
@@ -149,8 +149,8 @@ def uploaded(content: bytes, shape: tuple[int, int, int], *, invert: bool = Fals
         if image.width * image.height <= UPLOAD_PIXELS:
             image.load()
             rgba = _eight_bits(ImageOps.exif_transpose(image)).convert("RGBA")
-    except Exception:  # a forged file ends in whatever Pillow trips over
-        raise AATError("the file is not a PNG or JPEG that can be read; choose another, or save it anew") from None
+    except Exception:  # Pillow raises many kinds of errors for malformed files
+        raise AATError("the file is not a readable PNG or JPEG; choose another, or save it again") from None
     if image.width * image.height > UPLOAD_PIXELS:
         raise AATError(
             f"the image has {image.width:,} × {image.height:,} pixels; choose one of at most {UPLOAD_PIXELS:,}"
@@ -161,19 +161,19 @@ def uploaded(content: bytes, shape: tuple[int, int, int], *, invert: bool = Fals
     side = min(flat.size)
     fitted = np.asarray(ImageOps.fit(flat, (width, height), Image.Resampling.BOX))
     image_pixels = fitted[None] if channels == 1 else fitted.transpose(2, 0, 1)
-    done = [
+    changes = [
         f"{image.width} × {image.height} pixels",
-        *([f"the middle {side} × {side} cut out"] if flat.width != flat.height else []),
+        *([f"cropped to the central {side} × {side}"] if flat.width != flat.height else []),
         *([f"resized to {width} × {height}"] if side != width else []),
-        *(["turned to grey"] if channels == 1 and image.mode not in ("L", "1") else []),
-        *(["transparency laid on black"] if np.asarray(rgba)[..., 3].min() < 255 else []),
+        *(["converted to grey"] if channels == 1 and image.mode not in ("L", "1") else []),
+        *(["transparency filled with black"] if np.asarray(rgba)[..., 3].min() < 255 else []),
         *(["inverted"] if invert else []),
     ]
-    return np.ascontiguousarray(255 - image_pixels if invert else image_pixels), ", ".join(done)
+    return np.ascontiguousarray(255 - image_pixels if invert else image_pixels), ", ".join(changes)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow cuts 16 bits off at 255 instead of scaling them."""
+    """Scale 16-bit images to 8 bits; Pillow itself would clip them at 255."""
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
@@ -188,12 +188,12 @@ def eight_bits(image: NDArray[np.float32]) -> UInt8:
 
 
 def enlarged(image: NDArray[np.float32]) -> UInt8:
-    """An image (C, H, W) in [0, 1], rounded to 8 bits, each pixel a square of whole size s: uint8 (H·s, W·s, 3)."""
+    """An image (C, H, W) in [0, 1], rounded to 8 bits and enlarged s times, s whole: uint8 (H·s, W·s, 3)."""
     return pixels.enlarged(eight_bits(image), max(1, SHOWN // image.shape[-1]))
 
 
 def amplified_difference(result: Attacked) -> tuple[NDArray[np.float32], int]:
-    """|x′ − x| times a whole factor that keeps ε within a pixel, float32 (C, H, W), and the factor: ⌊1/ε⌋."""
+    """|x′ − x| times ⌊1/ε⌋, which keeps it within [0, 1], float32 (C, H, W), and that factor."""
     factor = pixels.amplification(result.attempt.epsilon)
     return np.abs(result.x_adv - result.clean) * np.float32(factor), factor
 
@@ -211,7 +211,7 @@ def attacked_classes(result: Attacked, class_names: Sequence[str]) -> pd.DataFra
 
 
 def predictions(result: Attacked, class_names: Sequence[str]) -> dict[str, tuple[str, float]]:
-    """Predicted class and its probability, of `clean` and of `adversarial`."""
+    """Predicted class and its probability for the `clean` and the `adversarial` image."""
     return {
         image: (class_names[int(p.argmax())], float(p.max()))
         for image, p in (("clean", result.before), ("adversarial", result.after))
@@ -219,7 +219,7 @@ def predictions(result: Attacked, class_names: Sequence[str]) -> dict[str, tuple
 
 
 def loss_along_epsilon(result: Attacked) -> pd.DataFrame:
-    """Losses on the grid of ε from 0 to twice the chosen one: epsilon, attack (its title), loss, chosen."""
+    """Losses on a grid of ε from 0 to twice the chosen ε: epsilon, attack (its title), loss, chosen."""
     parts = [
         pd.DataFrame({"epsilon": result.epsilons, "attack": spec_of(kind).title, "loss": losses})
         for kind, losses in result.losses.items()
@@ -228,7 +228,7 @@ def loss_along_epsilon(result: Attacked) -> pd.DataFrame:
 
 
 def loss_along_steps(result: Attacked) -> pd.DataFrame:
-    """Loss after each step of PGD at ε, 0 its start: step, loss, and for comparison fgsm, FGSM's at the same ε."""
+    """Loss after each step of PGD at ε: step (0: the start), loss, and fgsm, the loss of FGSM at the same ε."""
     fgsm = result.fgsm_losses[result.at_epsilon]
     return pd.DataFrame({"step": range(len(result.step_losses)), "loss": result.step_losses, "fgsm": fgsm})
 
@@ -239,7 +239,8 @@ def loss_along_steps(result: Attacked) -> pd.DataFrame:
 def masking_signs(result: Attacked) -> list[Sign]:
     """Signs of gradient masking on one sample (Athalye et al. 2018; Carlini et al. 2019; Tramèr et al. 2018).
 
-    None of them proves anything, nor does their absence: they say that these attacks may have missed what is there.
+    None of them is proof, and neither is their absence: a sign says that these attacks may have missed adversarial
+    examples that exist.
     """
     return [_weaker_pgd(result), _falling_loss(result), _flat_gradient(result), _start_needed(result)]
 
@@ -249,20 +250,22 @@ def _weaker_pgd(result: Attacked) -> Sign:
     fgsm, pgd = result.fgsm_losses[at], result.pgd_losses[at]
     seen = _clearly(fgsm - pgd, of=fgsm - clean)
     return Sign(
-        "PGD is weaker than FGSM", seen, f"at ε the loss is {pgd:.3g} under PGD and {fgsm:.3g} under FGSM, one big step"
+        "PGD is weaker than FGSM",
+        seen,
+        f"at ε the loss is {pgd:.3g} under PGD and {fgsm:.3g} under FGSM, a single large step",
     )
 
 
 def _falling_loss(result: Attacked) -> Sign:
-    """Only up to ε: far beyond, most pixels are clipped and the loss of any network may fall."""
+    """Only up to ε: far beyond it most pixels are clipped, and the loss of any network may fall."""
     losses, epsilons = result.fgsm_losses[: result.at_epsilon + 1], result.epsilons
     falls = np.maximum.accumulate(losses) - losses
     end = int(falls.argmax())
     top = int(losses[: end + 1].argmax())
-    finding = "along the direction of FGSM it never falls before ε"
+    finding = "along the FGSM direction it does not fall up to ε"
     if end > top:
         finding = (
-            f"along the direction of FGSM it is {losses[top]:.3g} at ε = {epsilons[top]:.3g} and {losses[end]:.3g} "
+            f"along the FGSM direction it is {losses[top]:.3g} at ε = {epsilons[top]:.3g} and {losses[end]:.3g} "
             f"at {epsilons[end]:.3g}"
         )
     return Sign("The loss falls again as ε grows", _clearly(falls[end], of=losses[top] - losses[0]), finding)
@@ -290,5 +293,5 @@ def _start_needed(result: Attacked) -> Sign:
 
 
 def _clearly(difference: Any, *, of: Any) -> bool:
-    """Whether a difference of losses is more than rounding and the last steps of an attack account for."""
+    """Whether a difference of losses exceeds what rounding and an attack's last steps explain."""
     return bool(difference > MARGIN and difference > MARGIN * of)

@@ -1,6 +1,6 @@
-"""The sampler over all epochs of a run: how uneven p is, how far K moves, whom it never finds.
+"""The sampler over all epochs of a run: how uneven p is, how much K changes, which samples are never drawn.
 
-`drawn` is the run's `drawn_matrix`, bool (epochs, T): made once, for reading 100 epochs takes 75 ms.
+`is_drawn` is the run's `sample.draw_matrix`, bool (epochs, T): made once, because reading 100 epochs takes 75 ms.
 """
 
 from collections.abc import Sequence
@@ -18,64 +18,67 @@ UNEVENNESS = ("effective sample size", "entropy, nats", "Gini", "top 1 % hold")
 
 
 def run_name(run: Run) -> str:
-    """A run in a legend: its norm or other score, n, seed and the digest that tells it from others."""
+    """A run's name in a legend: its norm or other score, n, seed, and the end of its digest."""
     config = run.config
     return (
         f"{norm_name(config.norm_power, config.score)}, n = {config.num_perturbed}, seed {config.seed} ({run.id[-4:]})"
     )
 
 
-def draws(run: Run) -> bool:
+def has_draws(run: Run) -> bool:
     """Whether any epoch drew a sample."""
     return bool((run.metrics()["num_drawn"] > 0).any())
 
 
 def unevenness(run: Run) -> pd.DataFrame:
-    """Statistics of p in every epoch that has one: run (name), epoch, measure, value, uniform (of a uniform p)."""
+    """Statistics of p in every epoch with p: run (name), epoch, measure, value, uniform (the value for uniform p)."""
     matrix, rows = p_matrix(run), []
     for epoch, p in zip(matrix.epochs, matrix.p, strict=True):
         T = len(p)
-        found = (
+        statistics = (
             (diagnostics.effective_sample_size(p), T),
             (diagnostics.entropy(p), np.log(T)),
             (diagnostics.gini(p), 0),
             (diagnostics.top_mass(p), np.ceil(0.01 * T) / T),
         )
-        rows += [(epoch, measure, *values) for measure, values in zip(UNEVENNESS, found, strict=True)]
+        rows += [(epoch, measure, *values) for measure, values in zip(UNEVENNESS, statistics, strict=True)]
     return pd.DataFrame(rows, columns=["epoch", "measure", "value", "uniform"]).assign(run=run_name(run))
 
 
-def overlaps(drawn: Array, at_most: int = 60) -> pd.DataFrame:
-    """Jaccard index |K ∩ K′| / |K ∪ K′| of each two epochs that drew: epoch, other, overlap; thinned evenly beyond."""
-    epochs = np.flatnonzero(drawn.any(axis=1))
+def overlaps(is_drawn: Array, at_most: int = 60) -> pd.DataFrame:
+    """Jaccard index |K ∩ K′| / |K ∪ K′| of each pair of epochs that drew: epoch, other, overlap.
+
+    More than `at_most` epochs are thinned evenly.
+    """
+    epochs = np.flatnonzero(is_drawn.any(axis=1))
     if len(epochs) > at_most:
         epochs = epochs[np.linspace(0, len(epochs) - 1, at_most).round().astype(int)]
-    kept = drawn[epochs].astype(np.float32)  # sums of ones are whole up to 2^24
-    both, sizes = kept @ kept.T, kept.sum(axis=1)
+    draws = is_drawn[epochs].astype(np.float32)  # sums of ones are whole up to 2^24
+    both, sizes = draws @ draws.T, draws.sum(axis=1)
     share = both / (sizes[:, None] + sizes[None, :] - both)
-    one, other = np.meshgrid(epochs + 1, epochs + 1, indexing="ij")
-    return pd.DataFrame({"epoch": one.ravel(), "other": other.ravel(), "overlap": share.ravel().round(4)})
+    epoch, other = np.meshgrid(epochs + 1, epochs + 1, indexing="ij")
+    return pd.DataFrame({"epoch": epoch.ravel(), "other": other.ravel(), "overlap": share.ravel().round(4)})
 
 
-def chance_overlap(drawn: Array) -> float | None:
-    """Jaccard index to expect of two uniform draws of the mean size of those drawn; None if no epoch drew."""
-    sizes = drawn.sum(axis=1)
+def chance_overlap(is_drawn: Array) -> float | None:
+    """Jaccard index expected of two uniform draws of the run's mean size; None if no epoch drew."""
+    sizes = is_drawn.sum(axis=1)
     if not len(sizes) or not sizes.max():
         return None
     size = sizes[sizes > 0].mean()
-    return float(diagnostics.jaccard_by_chance(size, size, drawn.shape[1]))
+    return float(diagnostics.jaccard_by_chance(size, size, is_drawn.shape[1]))
 
 
-def mix_over_epochs(run: Run, drawn: Array, dataset: Dataset) -> pd.DataFrame:
-    """Share of each class among the drawn, by epoch: epoch, class, share, ratio (to its share of all T).
+def mix_over_epochs(run: Run, is_drawn: Array, dataset: Dataset) -> pd.DataFrame:
+    """Share of each class among the drawn, per epoch: epoch, class, share, ratio (to its share of all T).
 
-    AATError if the data set has not all of the drawn images.
+    AATError if the data set lacks some of the drawn images.
     """
     names = dataset.class_names
     of_all = np.bincount(dataset.train.labels, minlength=len(names)) / len(dataset.train.labels)
     rows = []
-    for epoch in np.flatnonzero(drawn.any(axis=1)):
-        counts = np.bincount(labels_of(run, dataset, np.flatnonzero(drawn[epoch])), minlength=len(names))
+    for epoch in np.flatnonzero(is_drawn.any(axis=1)):
+        counts = np.bincount(labels_of(run, dataset, np.flatnonzero(is_drawn[epoch])), minlength=len(names))
         shares = counts / counts.sum()
         rows += [
             (epoch + 1, name, share, share / whole) for name, share, whole in zip(names, shares, of_all, strict=True)
@@ -83,38 +86,41 @@ def mix_over_epochs(run: Run, drawn: Array, dataset: Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["epoch", "class", "share", "ratio"])
 
 
-def draw_counts(drawn: Array) -> pd.DataFrame:
-    """How many samples were drawn so many times: times, samples, expected (of uniform draws of the same sizes).
+def times_drawn_histogram(is_drawn: Array) -> pd.DataFrame:
+    """Number of samples by times drawn: times, samples, expected (for uniform draws of the same sizes).
 
-    The expectation is T times the Poisson-binomial distribution of one chance n/T an epoch, by convolution.
+    The expectation is T times the Poisson-binomial distribution with probability n/T in each epoch, by convolution.
     """
-    T, chance = drawn.shape[1], np.ones(1)
-    for size in drawn.sum(axis=1):
+    T, chance = is_drawn.shape[1], np.ones(1)
+    for size in is_drawn.sum(axis=1):
         chance = np.convolve(chance, [1 - size / T, size / T])
-    samples = np.bincount(times_drawn(drawn), minlength=len(chance))
+    samples = np.bincount(times_drawn(is_drawn), minlength=len(chance))
     frame = pd.DataFrame({"times": np.arange(len(chance)), "samples": samples, "expected": T * chance})
     last = int(np.flatnonzero((samples > 0) | (frame["expected"] >= 0.5))[-1])
     return frame.head(last + 1)
 
 
-def map_cells(found: SampleMap, times: Array, columns: int = 48, rows: int = 32) -> pd.DataFrame:
+def map_cells(data_map: SampleMap, times: Array, columns: int = 48, rows: int = 32) -> pd.DataFrame:
     """The data map in cells: mean_low, mean_high, variability_low, variability_high, samples, times (mean)."""
-    there = found.mean > 0
-    mean, spread = np.log10(found.mean[there].astype(np.float64)), found.variability[there].astype(np.float64)
+    is_positive = data_map.mean > 0
+    mean, spread = (
+        np.log10(data_map.mean[is_positive].astype(np.float64)),
+        data_map.variability[is_positive].astype(np.float64),
+    )
     x, y = (np.linspace(a.min() - 1e-6, a.max() + 1e-6, k + 1) for a, k in ((mean, columns), (spread, rows)))
     samples = np.histogram2d(mean, spread, (x, y))[0]
-    total = np.histogram2d(mean, spread, (x, y), weights=times[there])[0]
+    total = np.histogram2d(mean, spread, (x, y), weights=times[is_positive])[0]
     i, j = np.nonzero(samples)
     return map_edges(x, y, i, j).assign(samples=samples[i, j].astype(int), times=total[i, j] / samples[i, j])
 
 
-def inside(found: SampleMap, mean: Sequence[float], variability: Sequence[float]) -> Array:
-    """Rows whose place in the data map is within two ranges, ends included, by mean p, the largest first."""
-    m, v = found.mean, found.variability
+def inside(data_map: SampleMap, mean: Sequence[float], variability: Sequence[float]) -> Array:
+    """Rows whose place in the data map is within both ranges, ends included, by mean p, largest first."""
+    m, v = data_map.mean, data_map.variability
     rows = np.flatnonzero((m >= mean[0]) & (m <= mean[1]) & (v >= variability[0]) & (v <= variability[1]))
     return rows[np.argsort(-m[rows], kind="stable")]
 
 
 def times_captions(times: Array, rows: Array) -> list[str]:
-    """Under a picture: its row, and in how many epochs it was drawn (`times_drawn`)."""
+    """Captions of images: row, and the number of epochs that drew it (`times_drawn`)."""
     return [f"#{row}\ndrawn {times[row]}×" for row in rows]

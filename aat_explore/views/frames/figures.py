@@ -1,4 +1,4 @@
-"""Many runs: the test accuracies behind the paper's figures."""
+"""Many runs: the test accuracies in the paper's figures."""
 
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -14,12 +14,12 @@ from aat_explore.views import checks, evaluations
 from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import Recipe, norm_name, recipe, stands_alone
 
-CLAIMED_POINTS = 0.5  # of clean accuracy, that adaptive training costs against n = 0 at most (the paper's first claim)
+CLAIMED_POINTS = 0.5  # of clean accuracy: the most that adaptive training costs against n = 0 (the paper's first claim)
 CLAIM = [
     *("dataset", "panel", "n", "within", "by", "mean", "sd", "seeds"),
     *("mean of n = 0", "sd of n = 0", "seeds of n = 0"),
 ]
-BASELINES = ("0", "all")  # drawn from no p, so of every norm
+BASELINES = ("0", "all")  # they sample nothing, so they belong to every norm
 EVALUATED = [
     *("epsilon", "accuracy", "least", "most", "run", "failed", "dataset", "n", "position", "norm_power", "seed"),
     *("recipe", "attack", "training_epsilon", "test", "strong", "images", "epoch", "epochs", "seconds", "machine"),
@@ -27,12 +27,12 @@ EVALUATED = [
 
 
 def evaluated(runs: Sequence[Run]) -> pd.DataFrame:
-    """Every accuracy of the tests that count, see `evaluations.counting`: one row a run, test and ε.
+    """Every accuracy of the tests that count (see `evaluations.counting`): one row per run, test and ε.
 
-    `position` places n on a number line (T for all); `test` names attack and images, of which there are `images`, and
-    `strong` says whether it can stand alone; `least` to `most` is the 95 % interval of the accuracy, had other images
-    been drawn (Wilson); `failed` names the checks that the run fails, '' if none; `epoch` is the one tested; `seconds`
-    were spent to train up to it, without validation, on `machine`.
+    `position` is n as a number (T for all). `test` names the attack and the images, `images` is their number, `strong`
+    says whether the test can stand alone. `least` to `most` is the 95 % interval over the choice of test images
+    (Wilson). `failed` names the checks that the run fails, '' if none. `epoch` is the tested epoch; training up
+    to it took `seconds`, without validation, on `machine`.
     """
     parts = []
     for run in runs:
@@ -69,7 +69,7 @@ def evaluated(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def _machine(metrics: pd.DataFrame) -> str:
-    """Devices and threads that these epochs ran on."""
+    """Devices and numbers of threads of these epochs."""
     each = metrics[["device", "num_threads"]].drop_duplicates().sort_values(["device", "num_threads"])
     return ", then ".join(
         f"{device}, {threads} thread{'s' * (threads != 1)}"
@@ -78,26 +78,26 @@ def _machine(metrics: pd.DataFrame) -> str:
 
 
 def untested(frame: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
-    """Ids of the runs that an `evaluated` frame has no row of."""
-    found = set(frame["run"])
-    return [run.id for run in runs if run.id not in found]
+    """Ids of the runs without a row in an `evaluated` frame."""
+    tested = set(frame["run"])
+    return [run.id for run in runs if run.id not in tested]
 
 
 def datasets(frame: pd.DataFrame) -> list[str]:
-    """Data sets of an `evaluated` frame, by name."""
+    """Data sets of an `evaluated` frame, in alphabetical order."""
     return sorted(frame["dataset"].unique())
 
 
 def tests(frame: pd.DataFrame) -> list[str]:
-    """Tests of an `evaluated` frame, the one of most runs first, of these the one on most images, then the hardest.
+    """Tests of an `evaluated` frame: those of most runs first, then those on most images, then the hardest.
 
-    Those that prove nothing alone, see `recipes.stands_alone`, come after all others.
+    Tests that prove nothing alone (see `recipes.stands_alone`) come last.
     """
     trained = (frame["epsilon"] - frame["training_epsilon"]).abs() < 1e-6
-    left = frame[trained].groupby("test")["accuracy"].mean()
-    found = frame.groupby("test").agg(runs=("run", "nunique"), images=("images", "max"), strong=("strong", "all"))
-    order = found.assign(left=left).sort_values(
-        ["strong", "runs", "images", "left"], ascending=[False, False, False, True], kind="stable"
+    remaining = frame[trained].groupby("test")["accuracy"].mean()
+    groups = frame.groupby("test").agg(runs=("run", "nunique"), images=("images", "max"), strong=("strong", "all"))
+    order = groups.assign(remaining=remaining).sort_values(
+        ["strong", "runs", "images", "remaining"], ascending=[False, False, False, True], kind="stable"
     )
     return list(order.index)
 
@@ -109,41 +109,45 @@ def strong_tests(frame: pd.DataFrame) -> list[str]:
 
 
 def tested_with(frame: pd.DataFrame, test: str) -> pd.DataFrame:
-    """The rows of one test; a data set or recipe that was not tested so has none."""
-    found: pd.DataFrame = frame[frame["test"] == test]
-    return found
+    """The rows of one test; data sets and recipes without that test have none."""
+    rows: pd.DataFrame = frame[frame["test"] == test]
+    return rows
 
 
 def recipes(frame: pd.DataFrame, dataset: str) -> list[Recipe]:
-    """Recipes of one data set that are not merely the baseline of another, the one with most runs first."""
-    found = frame[frame["dataset"] == dataset].groupby("recipe", sort=False)["run"].nunique()
-    whole = [one for one in found.index if not any(other != one and other.covers(one) for other in found.index)]
-    return sorted(whole, key=lambda one: (-found[one], str(one)))
+    """Recipes of one data set, most runs first, without those that are only the baseline of another."""
+    runs_of = frame[frame["dataset"] == dataset].groupby("recipe", sort=False)["run"].nunique()
+    candidates = [
+        candidate
+        for candidate in runs_of.index
+        if not any(other != candidate and other.covers(candidate) for other in runs_of.index)
+    ]
+    return sorted(candidates, key=lambda candidate: (-runs_of[candidate], str(candidate)))
 
 
 def usual_choices(frame: pd.DataFrame) -> tuple[dict[str, Recipe], str]:
-    """For each data set the recipe, and the test, that most runs of an `evaluated` frame have: where nobody chooses.
+    """The default choices: the recipe of most runs for each data set, and the first of the `tests`.
 
-    Raises AATError for a frame without rows.
+    AATError if the `evaluated` frame has no rows.
     """
     if frame.empty:
-        raise AATError("runs=0 of these have been evaluated on test images; `aat evaluate RUN` does it")
+        raise AATError("runs=0 of these have been evaluated on test images; run `aat evaluate RUN`")
     return {name: recipes(frame, name)[0] for name in datasets(frame)}, tests(frame)[0]
 
 
 def of_recipe(frame: pd.DataFrame, dataset: str, chosen: Recipe) -> pd.DataFrame:
     """The rows of one data set that belong to a recipe, with `panel` (norm name) and `panel_power`.
 
-    There is a panel for each norm power of its runs that sample, Norm where none does; baselines stand in every panel.
+    One panel per norm power of the runs that sample; Norm if none does. Baselines are in all panels.
     """
-    mine: pd.DataFrame = frame[(frame["dataset"] == dataset) & frame["recipe"].map(chosen.covers)]
-    mine = mine.assign(recipe=str(chosen))
-    baseline = mine["n"].isin(BASELINES)
-    if (mine["n"] != "0").any():  # n = 0 never used its own ε
-        mine = mine.assign(training_epsilon=mine.loc[mine["n"] != "0", "training_epsilon"].iloc[0])
+    rows: pd.DataFrame = frame[(frame["dataset"] == dataset) & frame["recipe"].map(chosen.covers)]
+    rows = rows.assign(recipe=str(chosen))
+    baseline = rows["n"].isin(BASELINES)
+    if (rows["n"] != "0").any():  # n = 0 perturbs nothing, so its ε has no effect
+        rows = rows.assign(training_epsilon=rows.loc[rows["n"] != "0", "training_epsilon"].iloc[0])
     panels = [
-        mine[baseline | (mine["norm_power"] == power)].assign(panel=norm_name(power, chosen.score), panel_power=power)
-        for power in _panel_powers(mine)
+        rows[baseline | (rows["norm_power"] == power)].assign(panel=norm_name(power, chosen.score), panel_power=power)
+        for power in _panel_powers(rows)
     ]
     return pd.concat(panels, ignore_index=True)
 
@@ -155,40 +159,42 @@ def _panel_powers(frame: pd.DataFrame) -> list[float]:
 
 
 def _uniform_last(power: float) -> float:
-    """What panels are sorted by."""
+    """The key by which panels are sorted."""
     return power or inf
 
 
 def robustness(frame: pd.DataFrame, dataset: str, chosen: Recipe, test: str) -> pd.DataFrame:
-    """Fig. 1–3: accuracy against ε, one row a run, ε and panel."""
+    """Fig. 1–3: accuracy against ε, one row per run, ε and panel."""
     return of_recipe(tested_with(frame, test), dataset, chosen)
 
 
 def pgd_on_all(frame: pd.DataFrame, test: str) -> pd.DataFrame:
     """Fig. 5: accuracy against ε of networks trained with PGD on all samples; the panel is the data set."""
-    mine = tested_with(frame, test)
-    mine = mine[(mine["n"] == "all") & (mine["attack"] == "pgd")]
-    shown: pd.DataFrame = mine.assign(panel=mine["dataset"], recipe=mine["recipe"].map(str))
-    return shown.reset_index(drop=True)
+    rows = tested_with(frame, test)
+    rows = rows[(rows["n"] == "all") & (rows["attack"] == "pgd")]
+    panels: pd.DataFrame = rows.assign(panel=rows["dataset"], recipe=rows["recipe"].map(str))
+    return panels.reset_index(drop=True)
 
 
 def accuracy_against_n(
     frame: pd.DataFrame, chosen: Mapping[str, Recipe], test: str, *, robust: bool = False
 ) -> pd.DataFrame:
-    """Fig. 4: clean accuracy (or robust accuracy at the training ε) against n, one row a run and panel.
+    """Fig. 4: clean accuracy (or robust accuracy at the training ε) against n, one row per run and panel.
 
-    Panels are ordered as the paper's rows are: Norm, Squared Norm, then others, the uniform control last.
+    Panels are in the order of the paper's rows: Norm, Squared Norm, then others, the uniform control last.
     """
     frame = tested_with(frame, test)
-    mine = pd.concat([of_recipe(frame, dataset, one) for dataset, one in chosen.items()], ignore_index=True)
-    mine = mine.sort_values("panel_power", key=lambda powers: powers.map(_uniform_last), kind="stable")
-    wanted: Any = mine["training_epsilon"] if robust else 0.0
-    tested: pd.DataFrame = mine[(mine["epsilon"] - wanted).abs() < 1e-6]
-    return tested.reset_index(drop=True)
+    rows = pd.concat(
+        [of_recipe(frame, dataset, chosen_recipe) for dataset, chosen_recipe in chosen.items()], ignore_index=True
+    )
+    rows = rows.sort_values("panel_power", key=lambda powers: powers.map(_uniform_last), kind="stable")
+    wanted: Any = rows["training_epsilon"] if robust else 0.0
+    at_budget: pd.DataFrame = rows[(rows["epsilon"] - wanted).abs() < 1e-6]
+    return at_budget.reset_index(drop=True)
 
 
 def failing(frame: pd.DataFrame) -> dict[str, str]:
-    """Runs of an `evaluated` frame that fail checks, and which ones."""
+    """Runs of an `evaluated` frame that fail checks → the names of those checks."""
     bad = frame[frame["failed"] != ""].drop_duplicates("run")
     return dict(zip(bad["run"], bad["failed"], strict=True))
 
@@ -196,7 +202,7 @@ def failing(frame: pd.DataFrame) -> dict[str, str]:
 def over_seeds(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Mean accuracy, its standard deviation over seeds (missing for one seed), low, high = mean ∓ sd, and seeds.
 
-    Runs of one seed, which differ in no more than bookkeeping, count as one: their mean.
+    Runs of one seed, which differ only in bookkeeping settings, count as one: their mean.
     """
     each = frame.groupby([*by, "seed"], sort=True, dropna=False)["accuracy"].mean().reset_index()
     groups = each.groupby(list(by), sort=True, dropna=False)
@@ -206,16 +212,16 @@ def over_seeds(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def unfinished(frame: pd.DataFrame) -> list[str]:
-    """Runs of an `evaluated` frame that were tested before their last epoch, as `run (epoch 3 of 10)`."""
+    """Runs of an `evaluated` frame that were tested before their last epoch, e.g. `run (epoch 3 of 10)`."""
     early = frame[frame["epoch"] < frame["epochs"]].drop_duplicates("run")
     return [f"{row.run} (epoch {row.epoch} of {row.epochs})" for row in early.itertuples()]
 
 
-# --- What the claims of the paper come to ----------------------------------------------------------------------------
+# --- The paper's claims, measured -----------------------------------------------------------------------------------
 
 
 def over_seeds_in_time(frame: pd.DataFrame) -> pd.DataFrame:
-    """`over_seeds` by data set, panel, n and machine, with the mean `seconds` of training, `lower` and `upper` ∓ sd."""
+    """`over_seeds` by data set, panel, n and machine, with mean training `seconds`; `lower`, `upper` = mean ∓ sd."""
     by = ["dataset", "panel", "machine", "position", "n"]
     spread = frame.groupby(by, sort=True)["seconds"].agg(["mean", "std"]).reset_index()
     sd = spread["std"].fillna(0)
@@ -226,10 +232,10 @@ def over_seeds_in_time(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def claim_check(means: pd.DataFrame, points: float = CLAIMED_POINTS) -> pd.DataFrame:
-    """Whether clean accuracy stays within so many points of n = 0, for each data set, panel and n > 0.
+    """Whether clean accuracy stays within `points` of n = 0, for each data set, panel and n > 0.
 
-    `means`: clean `accuracy_against_n` through `over_seeds` by dataset, panel, position, n. `by`: points above n = 0.
-    `within` is yes or no by the means; `not known` without n = 0.
+    `means`: clean `accuracy_against_n` through `over_seeds` by dataset, panel, position, n. `by`: the difference to
+    n = 0 in points. `within`: yes or no, judged by the means; `not known` without n = 0.
     """
     of_zero = ["mean", "sd", "seeds"]
     zero = means.loc[means["n"] == "0", ["dataset", "panel", *of_zero]]
@@ -241,24 +247,20 @@ def claim_check(means: pd.DataFrame, points: float = CLAIMED_POINTS) -> pd.DataF
 
 
 def verdicts(claims: pd.DataFrame) -> str:
-    """The verdicts of `claim_check` counted, in words."""
-    found = claims["within"].value_counts()
-    said = [f"{word} for {found[word]}" for word in ("yes", "no", "not known") if word in found]
-    return (
-        f"{', '.join(said)} of the {len(claims)} shown; which, and by how much, see below."
-        if said
-        else "None of n > 0."
-    )
+    """The counts of `claim_check`'s verdicts as text."""
+    counts = claims["within"].value_counts()
+    parts = [f"{word} for {counts[word]}" for word in ("yes", "no", "not known") if word in counts]
+    return f"{', '.join(parts)} of the {len(claims)} shown; details are below." if parts else "No runs with n > 0."
 
 
 def baselines_to_train(frame: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
-    """For each data set of an `accuracy_against_n` frame without n = 0, the words of `aat` that train it.
+    """For each data set of an `accuracy_against_n` frame without n = 0, the arguments of `aat` that train it.
 
-    `runs` are those that the frame is made of; the baseline has the settings of the first of them that it takes.
+    `runs` are the frame's runs; the baseline takes the settings of the first of them.
     """
-    lacking = [name for name, part in frame.groupby("dataset") if not (part["n"] == "0").any()]
+    without_baseline = [name for name, part in frame.groupby("dataset") if not (part["n"] == "0").any()]
     by_id = {run.id: run.config for run in runs}
     return [
         command_lines.train_like(by_id[frame.loc[frame["dataset"] == name, "run"].iloc[0]], num_perturbed=0)
-        for name in lacking
+        for name in without_baseline
     ]

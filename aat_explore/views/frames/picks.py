@@ -1,4 +1,4 @@
-"""One epoch of one run: what was picked, from which p, of which classes."""
+"""One epoch of one run: which samples were picked, their p and their classes."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 
 from aat_explore.errors import AATError
 from aat_explore.views import diagnostics
-from aat_explore.views.frames.recorded import labels_of, said_words, what_was_said
+from aat_explore.views.frames.recorded import labels_of, prediction_texts, predictions_of
 from aat_explore.views.protocols import Dataset, Run
 
 ORDERS = {
@@ -26,9 +26,9 @@ ORDERS = {
 
 @dataclass(frozen=True)
 class DrawStatistics:
-    """How uneven p was in one epoch and how far K moved; `overlap` is None in the first epoch that drew.
+    """How uneven p was in one epoch and how much K changed; `overlap` is None in the first epoch that drew.
 
-    `shortfall`: how many fewer than n were drawn, because too few had p > 0.
+    `shortfall`: n minus the number drawn, positive when too few samples had p > 0.
     """
 
     num_drawn: int
@@ -57,20 +57,20 @@ def draw_statistics(run: Run, epoch: int) -> DrawStatistics | None:
     )
 
 
-def picked(run: Run, epoch: int, dataset: Dataset | None = None, order: str = "as drawn") -> pd.DataFrame:
-    """The recorded images of an epoch: those rows of `drawn` that have an image in `x_adv`, in an order of `ORDERS`."""
-    every = drawn(run, epoch, dataset)
+def recorded_picks(run: Run, epoch: int, dataset: Dataset | None = None, order: str = "as drawn") -> pd.DataFrame:
+    """The rows of `all_picks` whose image is recorded in `x_adv`, in one of `ORDERS`."""
+    every = all_picks(run, epoch, dataset)
     return selected(every[every["recorded"]], order=order)
 
 
-def drawn(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFrame:
-    """All of an epoch's K: position in the draw, image (row i), p, rank of p, label, class, recorded, again.
+def all_picks(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFrame:
+    """All picks of an epoch (K): position in the draw, image (row i), p, rank of p, label, class, recorded, again.
 
-    `recorded`: its x_adv is `run.x_adv(epoch)[position]`; `again`: drawn in the epoch before, too. Of the recorded,
-    by the network that made x′: `loss` and `loss after`, cross-entropy of x and of x′ in nats; `before` and `after`,
-    the class predicted; `outcome`, one of `OUTCOMES`. p and rank are missing where n = all; label, class and outcome
-    without `dataset`; what the network said in runs that an earlier version recorded. AATError if an image is not in
-    the data set.
+    `recorded`: its x_adv is `run.x_adv(epoch)[position]`; `again`: also drawn in the previous epoch. For recorded
+    picks, by the network that made x′: `loss` and `loss after`, cross-entropy of x and of x′ in nats; `before` and
+    `after`, the predicted classes; `outcome`, one of `OUTCOMES`. Missing are p and rank for n = all; label, class and
+    outcome without `dataset`; losses and predictions in runs recorded by older versions. AATError if an image is not
+    in the data set.
     """
     image, p = run.drawn(epoch), run.probabilities(epoch)
     frame = pd.DataFrame({"position": np.arange(len(image)), "image": image})
@@ -81,7 +81,7 @@ def drawn(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFrame:
     frame["class"] = None if dataset is None or label is None else np.array(dataset.class_names)[label]
     frame["recorded"] = frame["position"] < len(run.x_adv(epoch))
     frame["again"] = np.isin(image, run.drawn(epoch - 1)) if epoch > 1 else False
-    return pd.concat([frame, what_was_said(run, epoch, image, frame["position"].to_numpy(), dataset)], axis="columns")
+    return pd.concat([frame, predictions_of(run, epoch, image, frame["position"].to_numpy(), dataset)], axis="columns")
 
 
 def selected(
@@ -92,9 +92,9 @@ def selected(
     exponents: tuple[float, float] | None = None,
     order: str = "as drawn",
 ) -> pd.DataFrame:
-    """Rows of `drawn` of these classes and outcomes (none: of all), log10 p in this range, ends included, in an order.
+    """Rows of `all_picks` with these classes and outcomes (empty: any) and log10 p in this range, ends included.
 
-    What has no p is in every range. AATError if `order` is not in `ORDERS`.
+    Rows without p are in every range. `order` is one of `ORDERS`; AATError otherwise.
     """
     if order not in ORDERS:
         raise AATError(f"order={order} is unknown; choose one of {', '.join(ORDERS)}")
@@ -104,7 +104,7 @@ def selected(
         frame = frame[frame["outcome"].isin(list(outcomes))]
     if exponents is not None:
         low, high = exponents
-        # A float32 p was rounded, and the ends are typed with one digit.
+        # p is rounded to float32, and the ends of the range to one digit.
         frame = frame[frame["p"].isna() | frame["p"].between(10 ** (low - 1e-6), 10 ** (high + 1e-6))]
     by = ORDERS[order]
     ascending = [not name.startswith("-") for name in by]
@@ -112,9 +112,9 @@ def selected(
 
 
 def p_histogram(run: Run, epoch: int, bins: int = 40) -> pd.DataFrame | None:
-    """Histogram of p, all T and drawn: p_low, p_high, group, count, share of its group; uniform is 1/T.
+    """Histogram of p for all T and the drawn samples: p_low, p_high, group, count, share (of its group), uniform (1/T).
 
-    None if there is no p; samples with p = 0 are in no bin.
+    None without p; samples with p = 0 are in no bin.
     """
     p, rows = run.probabilities(epoch), run.drawn(epoch)
     if p is None:
@@ -135,32 +135,32 @@ def exponents(p: float, q: float, low: float, high: float) -> tuple[float, float
 
 
 def captions(frame: pd.DataFrame) -> list[str]:
-    """Lines for each row of `drawn`: image and class; p and its rank; the class predicted before and after."""
+    """Caption of each row of `all_picks`, in lines: image and class; p and rank; predicted class before and after."""
     return [_caption(row) for row in frame.to_dict("records")]
 
 
 def _caption(row: dict[Any, Any]) -> str:
-    return _picked_and_p(row) + ("" if pd.isna(row["before"]) else f"\n{row['before']}\n→ {row['after']}")
+    return _image_and_p(row) + ("" if pd.isna(row["before"]) else f"\n{row['before']}\n→ {row['after']}")
 
 
-def _picked_and_p(row: dict[Any, Any]) -> str:
+def _image_and_p(row: dict[Any, Any]) -> str:
     named = "" if pd.isna(row["class"]) else f"  {row['class']}"
     ranked = "" if pd.isna(row["rank"]) else f"\np {row['p']:.2g}  rank {row['rank']:,}"
     return f"#{row['image']}{named}{ranked}"
 
 
 def titles(frame: pd.DataFrame) -> list[str]:
-    """One line for each row of `drawn`, with its outcome and whether the epoch before had picked it."""
+    """One line for each row of `all_picks`, with its outcome and whether the previous epoch picked it too."""
     return [_title(row) for row in frame.to_dict("records")]
 
 
 def _title(row: dict[Any, Any]) -> str:
-    picked_and_p = _picked_and_p(row).replace("\n", ", ").replace("  ", ", ")
-    return ", ".join([picked_and_p, *said_words(row), "picked again" if row["again"] else "newly picked"])
+    image_and_p = _image_and_p(row).replace("\n", ", ").replace("  ", ", ")
+    return ", ".join([image_and_p, *prediction_texts(row), "picked again" if row["again"] else "newly picked"])
 
 
 def with_shown(binned: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
-    """`p_histogram` or `class_mix` with a group `shown`: those rows of `drawn`, as a share of all the drawn."""
+    """`p_histogram` or `class_mix` with a group `shown`: these rows of `all_picks`, as shares of all drawn."""
     drawn_bins = binned[binned["group"] == "drawn"]
     total = max(1, int(drawn_bins["count"].sum()))
     if "class" in binned:
@@ -173,7 +173,7 @@ def with_shown(binned: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_mix(run: Run, epoch: int, dataset: Dataset) -> pd.DataFrame:
-    """Classes of all T samples and of the drawn: label, class, group, count, share of its group (sums to 1)."""
+    """Classes of all T and of the drawn samples: label, class, group, count, share (of its group; sums to 1)."""
     names = dataset.class_names
     parts = []
     for group, labels in (("all", dataset.train.labels), ("drawn", labels_of(run, dataset, run.drawn(epoch)))):

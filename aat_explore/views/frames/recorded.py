@@ -1,4 +1,4 @@
-"""The recorded images of K: what the network that made x′ said of them, and one sample's over all epochs."""
+"""The recorded images of K: the predictions of the network that made x′, and one sample's versions over all epochs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,24 +11,27 @@ from numpy.typing import NDArray
 from aat_explore.errors import AATError
 from aat_explore.views.protocols import Array, Dataset, Run, UInt8
 
-OUTCOMES = {  # by whether the network predicts the true class of x, and of x′
+OUTCOMES = {  # whether the network is right on x, and on x′
     (True, False): "fooled",
     (True, True): "resists",
     (False, False): "wrong already",
-    (False, True): "put right",  # label leaking, if the attack knew the true label (Kurakin et al. 2017)
+    (False, True): "corrected",  # label leaking, if the attack knew the true label (Kurakin et al. 2017)
 }
 
 
 def labels_of(run: Run, dataset: Dataset, rows: Array) -> NDArray[np.uint8]:
-    """Labels of these rows, uint8 (k,); AATError if the data set has not so many images as the run drew from."""
+    """Labels of these rows, uint8 (k,); AATError if the data set has fewer images than the run drew from."""
     T = len(dataset.train.labels)
     if len(rows) and int(rows.max()) >= T:
         raise AATError(f"image={rows.max()} of run={run.id} is not in {dataset.name}, which has {T} training images")
     return dataset.train.labels[rows]
 
 
-def what_was_said(run: Run, epoch: int, rows: Array, positions: Array, dataset: Dataset | None = None) -> pd.DataFrame:
-    """What the network that made x′ said of images `rows`, at these positions in the draw: last columns of `drawn`."""
+def predictions_of(run: Run, epoch: int, rows: Array, positions: Array, dataset: Dataset | None = None) -> pd.DataFrame:
+    """Predictions and losses of the network that made x′ for images `rows`: the last columns of `all_picks`.
+
+    `positions`: their positions in the draw, (k,) like `rows`.
+    """
     losses, classes = run.recorded_losses(epoch), run.recorded_classes(epoch)
     frame = pd.DataFrame({"loss": np.nan, "loss after": np.nan}, index=range(len(positions)))
     frame[["before", "after", "outcome"]] = None
@@ -37,26 +40,26 @@ def what_was_said(run: Run, epoch: int, rows: Array, positions: Array, dataset: 
         frame.loc[known, ["loss", "loss after"]] = losses[positions[known]].astype(np.float64)
     if classes is not None:
         known = positions < len(classes)
-        said = classes[positions[known]]
+        predicted = classes[positions[known]]
         names = () if dataset is None else dataset.class_names
-        words = {one: names[one] if one < len(names) else str(one) for one in np.unique(said).tolist()}
-        named = np.array([words[one] for one in said.ravel().tolist()], dtype=object)
-        frame.loc[known, ["before", "after"]] = named.reshape(said.shape)
+        words = {label: names[label] if label < len(names) else str(label) for label in np.unique(predicted).tolist()}
+        named = np.array([words[label] for label in predicted.ravel().tolist()], dtype=object)
+        frame.loc[known, ["before", "after"]] = named.reshape(predicted.shape)
         if dataset is not None:
-            right = said == labels_of(run, dataset, rows[known])[:, None]
+            right = predicted == labels_of(run, dataset, rows[known])[:, None]
             frame.loc[known, "outcome"] = [OUTCOMES[bool(before), bool(after)] for before, after in right]
     return frame
 
 
-def said_words(row: dict[Any, Any]) -> list[str]:
-    """What a row of `what_was_said` has, in words."""
-    words = [] if pd.isna(row["before"]) else [f"predicted {row['before']} → {row['after']}"]
-    words += [] if pd.isna(row["outcome"]) else [row["outcome"]]
-    return words + ([] if pd.isna(row["loss"]) else [f"loss {row['loss']:.3g} → {row['loss after']:.3g}"])
+def prediction_texts(row: dict[Any, Any]) -> list[str]:
+    """A row of `predictions_of` as texts: the predictions, the outcome and the losses, as far as recorded."""
+    texts = [] if pd.isna(row["before"]) else [f"predicted {row['before']} → {row['after']}"]
+    texts += [] if pd.isna(row["outcome"]) else [row["outcome"]]
+    return texts + ([] if pd.isna(row["loss"]) else [f"loss {row['loss']:.3g} → {row['loss after']:.3g}"])
 
 
 def outcome_counts(frame: pd.DataFrame) -> dict[str, int]:
-    """How many rows of `drawn` have each of `OUTCOMES`, in their order; empty if none has one."""
+    """Number of rows of `all_picks` with each of `OUTCOMES`, in that order; empty if none has an outcome."""
     counts = frame["outcome"].value_counts()
     return {name: int(counts.get(name, 0)) for name in OUTCOMES.values()} if len(counts) else {}
 
@@ -65,40 +68,44 @@ def outcome_counts(frame: pd.DataFrame) -> dict[str, int]:
 class SampleVersions:
     """The recorded adversarial versions of one sample: x_adv[k], uint8 (C, H, W), is of epoch `epochs[k]`.
 
-    `said`: for each version what the network that made it said of x and of x′, as columns of `drawn`: before, after,
-    loss, loss after, outcome; missing where an earlier version recorded it, outcome also without `dataset`.
+    `predictions`: for each version, by the network that made it, the columns of `all_picks` before, after, loss, loss
+    after and outcome; missing in runs recorded by older versions, outcome also without `dataset`.
     """
 
     epochs: tuple[int, ...]
     x_adv: UInt8
-    said: pd.DataFrame
+    predictions: pd.DataFrame
 
 
 def sample_versions(
     run: Run, image: int, drawn_in: Sequence[int], dataset: Dataset | None = None
 ) -> SampleVersions | None:
-    """The versions recorded in the epochs that drew the sample: those where it was among the first; None if none."""
-    found, said = {}, []
+    """The sample's versions, from the epochs in which it was among the recorded picks; None if there are none."""
+    x_adv_by_epoch, predictions = {}, []
     for epoch in drawn_in:
         rows = run.drawn(epoch)
         position = np.flatnonzero(rows[: run.config.num_recorded] == image)
         if len(position) and position[0] < len(x_adv := run.x_adv(epoch)):
-            found[epoch] = x_adv[position[0]]
-            said.append(what_was_said(run, epoch, rows[position], position, dataset))
-    if not found:
+            x_adv_by_epoch[epoch] = x_adv[position[0]]
+            predictions.append(predictions_of(run, epoch, rows[position], position, dataset))
+    if not x_adv_by_epoch:
         return None
-    return SampleVersions(tuple(found), np.stack(list(found.values())), pd.concat(said, ignore_index=True))
+    return SampleVersions(
+        tuple(x_adv_by_epoch), np.stack(list(x_adv_by_epoch.values())), pd.concat(predictions, ignore_index=True)
+    )
 
 
-def version_captions(found: SampleVersions) -> list[str]:
-    """For each version its epoch, and the class predicted before and after the attack."""
-    before_after = zip(found.epochs, found.said["before"], found.said["after"], strict=True)
+def version_captions(versions: SampleVersions) -> list[str]:
+    """For each version its epoch, and the predicted class before and after the attack."""
+    before_after = zip(versions.epochs, versions.predictions["before"], versions.predictions["after"], strict=True)
     return [f"epoch {epoch}" + ("" if pd.isna(x) else f"\n{x}\n→ {x_adv}") for epoch, x, x_adv in before_after]
 
 
-def version_titles(found: SampleVersions, image: int) -> list[str]:
-    """The same in one line, with the outcome and the losses."""
+def version_titles(versions: SampleVersions, image: int) -> list[str]:
+    """One line for each version, with the outcome and the losses."""
     lines = []
-    for epoch, row in zip(found.epochs, found.said.to_dict("records"), strict=True):
-        lines.append(", ".join([f"Image {image} as perturbed in epoch {epoch}", *said_words(row)]) + ": open the picks")
+    for epoch, row in zip(versions.epochs, versions.predictions.to_dict("records"), strict=True):
+        lines.append(
+            ", ".join([f"Image {image} as perturbed in epoch {epoch}", *prediction_texts(row)]) + ": open the picks"
+        )
     return lines

@@ -1,4 +1,4 @@
-"""What became of runs: one row a run, and one run's metrics over its epochs."""
+"""Results of runs: one row per run, and one run's metrics over its epochs."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -19,17 +19,17 @@ MEASURES = {
 
 
 def runs_table(runs: Sequence[Run], training: Collection[str] = ()) -> pd.DataFrame:
-    """One row a run; `training` holds the ids of runs whose trainer is at work."""
+    """One row per run; `training` holds the ids of runs that are being trained."""
     return pd.DataFrame([summary(run, run.id in training) for run in runs])
 
 
 def values(table: pd.DataFrame, column: str) -> list[str]:
-    """The different values of a column of `runs_table`, as text; an empty cell reads `none`."""
+    """The distinct values of a column of `runs_table`, as text; an empty cell reads `none`."""
     return sorted(_as_text(table[column]).unique())
 
 
 def extent(table: pd.DataFrame, column: str) -> tuple[float, float] | None:
-    """The least and the largest number of a column of `runs_table`; None if there are not two."""
+    """The smallest and the largest number in a column of `runs_table`; None unless they differ."""
     low, high = table[column].min(), table[column].max()
     return (float(low), float(high)) if low < high else None
 
@@ -37,9 +37,9 @@ def extent(table: pd.DataFrame, column: str) -> tuple[float, float] | None:
 def filtered(
     table: pd.DataFrame, texts: Mapping[str, Collection[str]], ranges: Mapping[str, tuple[float, float]]
 ) -> pd.DataFrame:
-    """Rows of `runs_table` with one of these texts (none given: any) and a number in this range, ends included.
+    """Rows of `runs_table` with one of these texts (empty: any) and a number in this range, ends included.
 
-    A missing number is in the whole range of its column and in no smaller one.
+    A missing number passes only if the range covers the whole column.
     """
     keep = pd.Series(True, index=table.index)
     for column, wanted in texts.items():
@@ -56,9 +56,9 @@ def _as_text(column: pd.Series) -> pd.Series:
 
 
 def progress(runs: Sequence[Run], recent: int = 10) -> pd.DataFrame:
-    """Runs in training: run, epochs, share done, loss and validation accuracies by epoch (lists), minutes left.
+    """Runs in training: run, epochs, share done, loss and validation accuracies per epoch (lists), minutes left.
 
-    Minutes left: the remaining epochs at the median of the last `recent`, with validation and recording.
+    Minutes left: the remaining epochs at the median time of the last `recent`, including validation and recording.
     """
     rows = []
     for run in runs:
@@ -87,15 +87,17 @@ def epoch_metrics(run: Run) -> pd.DataFrame:
 
 
 def robustness_over_epochs(run: Run) -> pd.DataFrame:
-    """Test accuracies of all epochs evaluated: epoch, test, epsilon (0 and the training ε), accuracy, least, most.
+    """Test accuracies of all evaluated epochs: epoch, test, epsilon (0 and the training ε), accuracy, least, most.
 
-    Only tests of two epochs and more; `least` to `most` is the 95 % interval of `Evaluation.intervals`.
+    Only tests made at two or more epochs; `least` to `most` is the 95 % interval of `Evaluation.intervals`.
     """
     rows = [
-        (made.epoch, evaluation_name(made), epsilon, accuracy, *interval)
-        for made in run.evaluations()
-        if made.split == "test"
-        for epsilon, accuracy, interval in zip(made.epsilons, made.accuracies, made.intervals, strict=True)
+        (evaluation.epoch, evaluation_name(evaluation), epsilon, accuracy, *interval)
+        for evaluation in run.evaluations()
+        if evaluation.split == "test"
+        for epsilon, accuracy, interval in zip(
+            evaluation.epsilons, evaluation.accuracies, evaluation.intervals, strict=True
+        )
         if epsilon == 0 or abs(epsilon - run.config.epsilon) < 1e-6
     ]
     frame = pd.DataFrame(rows, columns=["epoch", "test", "epsilon", "accuracy", "least", "most"])
@@ -105,7 +107,7 @@ def robustness_over_epochs(run: Run) -> pd.DataFrame:
 
 
 def last_losses(run: Run) -> dict[str, float]:
-    """Training loss of the last epoch in nats over all, perturbed and unperturbed samples, where there are any."""
+    """Training loss of the last epoch in nats over all, perturbed and unperturbed samples, if there are any."""
     last = run.metrics().iloc[-1]
     losses = {measure: last[name] for name, (kind, measure) in MEASURES.items() if kind == "loss"}
     return {measure: float(loss) for measure, loss in losses.items() if pd.notna(loss)}

@@ -1,4 +1,4 @@
-"""One training image over all epochs: p and rank, when it was drawn, what was recorded, neighbours, its place."""
+"""One training image over all epochs: p and rank, when it was drawn, neighbours, its place in the data map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ LISTS_OF_EPOCH = (DRAWN, NEAREST)
 
 @dataclass(frozen=True)
 class PMatrix:
-    """p of every epoch that has one: row k is epoch `epochs[k]`; E = 0 rows for n = 0 and n = all."""
+    """p of every epoch that has one: row k belongs to epoch `epochs[k]`; E = 0 for n = 0 and n = all."""
 
     epochs: NDArray[np.int64]  # (E,), ascending
     p: NDArray[np.float32]  # (E, T)
@@ -30,56 +30,56 @@ class PMatrix:
 
 def p_matrix(run: Run) -> PMatrix:
     """p of all epochs of a run, 22 MB at T = 55,000 and 100 epochs; AATError if its epochs differ in T."""
-    found = {epoch: p for epoch in range(1, run.epoch + 1) if (p := run.probabilities(epoch)) is not None}
-    lengths = sorted({len(p) for p in found.values()})
+    p_by_epoch = {epoch: p for epoch in range(1, run.epoch + 1) if (p := run.probabilities(epoch)) is not None}
+    lengths = sorted({len(p) for p in p_by_epoch.values()})
     if len(lengths) > 1:
         raise AATError(f"run={run.id} has p of {' and of '.join(map(str, lengths))} samples; train it again")
-    p = np.empty((len(found), lengths[0] if lengths else 0), dtype=np.float32)
-    for k, row in enumerate(found.values()):
+    p = np.empty((len(p_by_epoch), lengths[0] if lengths else 0), dtype=np.float32)
+    for k, row in enumerate(p_by_epoch.values()):
         p[k] = row
-    return PMatrix(np.array(list(found), dtype=np.int64), p)
+    return PMatrix(np.array(list(p_by_epoch), dtype=np.int64), p)
 
 
-def drawn_matrix(run: Run) -> NDArray[np.bool_]:
+def draw_matrix(run: Run) -> NDArray[np.bool_]:
     """Whether epoch e drew sample i, at [e - 1, i]: bool (epochs, T), 5.5 MB at T = 55,000 and 100 epochs.
 
-    T is the length of p, or for n = all the number drawn; (epochs, 0) for n = 0, which names no sample.
+    T is the length of p, or for n = all the number drawn; shape (epochs, 0) for n = 0, which draws nothing.
     """
-    drawn = [run.drawn(epoch) for epoch in range(1, run.epoch + 1)]
+    rows_by_epoch = [run.drawn(epoch) for epoch in range(1, run.epoch + 1)]
     p = next((p for epoch in range(1, run.epoch + 1) if (p := run.probabilities(epoch)) is not None), ())
-    T = max(len(p), max((int(rows.max()) + 1 for rows in drawn if len(rows)), default=0))
-    matrix = np.zeros((len(drawn), T), dtype=np.bool_)
-    for row, rows in zip(matrix, drawn, strict=True):
+    T = max(len(p), max((int(rows.max()) + 1 for rows in rows_by_epoch if len(rows)), default=0))
+    is_drawn = np.zeros((len(rows_by_epoch), T), dtype=np.bool_)
+    for row, rows in zip(is_drawn, rows_by_epoch, strict=True):
         row[rows] = True
-    return matrix
+    return is_drawn
 
 
-def times_drawn(drawn: Array) -> NDArray[np.int64]:
-    """In how many epochs each sample was drawn: int64 (T,), between 0 and the epochs done; empty for n = 0."""
-    counts: NDArray[np.int64] = drawn.sum(axis=0, dtype=np.int64)
+def times_drawn(is_drawn: Array) -> NDArray[np.int64]:
+    """Number of epochs that drew each sample: int64 (T,), between 0 and the epochs done; empty for n = 0."""
+    counts: NDArray[np.int64] = is_drawn.sum(axis=0, dtype=np.int64)
     return counts
 
 
-def most_often(drawn: Array) -> Array:
-    """All rows that were drawn, the most often drawn first, ties by row."""
-    times = times_drawn(drawn)
+def most_often(is_drawn: Array) -> Array:
+    """All rows that were drawn at least once, most often first, ties by row."""
+    times = times_drawn(is_drawn)
     return np.argsort(-times, kind="stable")[: np.count_nonzero(times)]
 
 
-def never(drawn: Array) -> Array:
+def never(is_drawn: Array) -> Array:
     """The rows that no epoch drew."""
-    return np.flatnonzero(times_drawn(drawn) == 0)
+    return np.flatnonzero(times_drawn(is_drawn) == 0)
 
 
-def num_train(matrix: PMatrix, drawn: Array, dataset: Dataset | None) -> int:
-    """T as the run's records have it; a run that recorded none (n = 0) has that of its data set, else 0."""
-    recorded = max(matrix.p.shape[1], drawn.shape[1])
+def num_train(matrix: PMatrix, is_drawn: Array, dataset: Dataset | None) -> int:
+    """T by the run's records; for a run that recorded none (n = 0) that of its data set, else 0."""
+    recorded = max(matrix.p.shape[1], is_drawn.shape[1])
     return recorded if recorded or dataset is None else len(dataset.train.labels)
 
 
-def most_drawn(drawn: Array) -> int:
-    """The row that most epochs drew, the first of several; 0 where nothing was drawn."""
-    return int(times_drawn(drawn).argmax()) if drawn.size else 0
+def most_drawn(is_drawn: Array) -> int:
+    """The row drawn most often, the first of several; 0 if nothing was drawn."""
+    return int(times_drawn(is_drawn).argmax()) if is_drawn.size else 0
 
 
 # --- One sample over the epochs --------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def most_drawn(drawn: Array) -> int:
 
 @dataclass(frozen=True)
 class SampleFacts:
-    """Epochs done, the epochs that drew the sample, and its mean p over those that have one (None: none has)."""
+    """Epochs done, the epochs that drew the sample, its mean p over the epochs with p, and 1/T; None without p."""
 
     epochs: int
     drawn_in: tuple[int, ...]
@@ -96,16 +96,16 @@ class SampleFacts:
 
     @property
     def times_uniform(self) -> float | None:
-        """How many times as likely as under uniform p, on average."""
+        """Mean p as a multiple of uniform p."""
         return None if self.mean_p is None or self.uniform is None else self.mean_p / self.uniform
 
 
-def sample_facts(matrix: PMatrix, drawn: Array, image: int) -> SampleFacts:
-    """What the records say of row `image`; `uniform` is 1/T."""
+def sample_facts(matrix: PMatrix, is_drawn: Array, image: int) -> SampleFacts:
+    """The facts on record about row `image`; `uniform` is 1/T."""
     has_p = matrix.p.size > 0
     return SampleFacts(
-        epochs=len(drawn),
-        drawn_in=tuple(int(at) + 1 for at in np.flatnonzero(drawn[:, image])) if drawn.shape[1] else (),
+        epochs=len(is_drawn),
+        drawn_in=tuple(int(at) + 1 for at in np.flatnonzero(is_drawn[:, image])) if is_drawn.shape[1] else (),
         mean_p=float(matrix.p[:, image].mean(dtype=np.float64)) if has_p else None,
         uniform=1 / matrix.p.shape[1] if has_p else None,
     )
@@ -114,16 +114,16 @@ def sample_facts(matrix: PMatrix, drawn: Array, image: int) -> SampleFacts:
 def rank_history(p: Array, image: int) -> NDArray[np.int64]:
     """Rank of one sample in each row of p (E, T): 1 is the most likely, ties go by row, as in `diagnostics.ranks`.
 
-    Counted: 5 ms for 100 epochs of 55,000 samples, where sorting them took 0.5 s.
+    Counting takes 5 ms for 100 epochs of 55,000 samples; sorting took 0.5 s.
     """
-    mine = p[:, image, None]
-    before = (p > mine).sum(axis=1) + (p[:, :image] == mine).sum(axis=1)
+    p_of_image = p[:, image, None]
+    before = (p > p_of_image).sum(axis=1) + (p[:, :image] == p_of_image).sum(axis=1)
     ranks: NDArray[np.int64] = before.astype(np.int64) + 1
     return ranks
 
 
-def sample_history(matrix: PMatrix, drawn: Array, image: int, name: str) -> pd.DataFrame:
-    """One row an epoch that has p: sample (`name`), image, epoch, p, rank, drawn, uniform (1/T), T."""
+def sample_history(matrix: PMatrix, is_drawn: Array, image: int, name: str) -> pd.DataFrame:
+    """One row per epoch with p: sample (`name`), image, epoch, p, rank, drawn, uniform (1/T), T."""
     return pd.DataFrame(
         {
             "sample": name,
@@ -131,7 +131,7 @@ def sample_history(matrix: PMatrix, drawn: Array, image: int, name: str) -> pd.D
             "epoch": matrix.epochs,
             "p": matrix.p[:, image].astype(np.float64),
             "rank": rank_history(matrix.p, image),
-            "drawn": drawn[matrix.epochs - 1, image],
+            "drawn": is_drawn[matrix.epochs - 1, image],
             "uniform": 1 / matrix.p.shape[1],
             "T": matrix.p.shape[1],
         }
@@ -147,19 +147,19 @@ def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def clean_images(run: Run, dataset: Dataset, rows: Sequence[int] | Array) -> UInt8:
-    """The clean images of these rows, uint8 (k, C, H, W); AATError if the data set has not so many."""
+    """The clean images of these rows, uint8 (k, C, H, W); AATError if the data set has fewer images."""
     wanted = np.asarray(rows, dtype=np.int64)
     labels_of(run, dataset, wanted)
     return dataset.train.images(wanted)
 
 
 def class_of(run: Run, dataset: Dataset, image: int) -> str:
-    """Name of the image's class; AATError if the data set has not so many images."""
+    """Name of the image's class; AATError if the data set has fewer images."""
     return dataset.class_names[int(labels_of(run, dataset, np.array([image]))[0])]
 
 
 def portrait(run: Run, dataset: Dataset, image: int, side: int = 256) -> UInt8:
-    """The clean image for the screen, near `side` pixels high: uint8 (H·k, W·k, 3), every pixel a square of k by k."""
+    """The clean image with each pixel enlarged to k × k, near `side` pixels high: uint8 (H·k, W·k, 3)."""
     image_pixels = clean_images(run, dataset, [image])[0]
     return pixels.enlarged(image_pixels, max(1, side // image_pixels.shape[1]))
 
@@ -167,25 +167,25 @@ def portrait(run: Run, dataset: Dataset, image: int, side: int = 256) -> UInt8:
 # --- Lists to step through -------------------------------------------------------------------------------------------
 
 
-def list_names(matrix: PMatrix, drawn: Array, dataset: Dataset | None) -> list[str]:
-    """Names of the lists that a run's records and data set allow; none for n = 0 without its images."""
-    found = [MOST, NEVER, DRAWN, NEAREST] if matrix.p.size else [DRAWN] if drawn.any() else []
-    return found + ([CLASS] if dataset is not None else [])
+def list_names(matrix: PMatrix, is_drawn: Array, dataset: Dataset | None) -> list[str]:
+    """Names of the lists available for a run; empty for n = 0 without its images."""
+    names = [MOST, NEVER, DRAWN, NEAREST] if matrix.p.size else [DRAWN] if is_drawn.any() else []
+    return names + ([CLASS] if dataset is not None else [])
 
 
-def listed(name: str, matrix: PMatrix, drawn: Array, dataset: Dataset | None, epoch: int, image: int) -> Array:
-    """The rows of one of `list_names`, int64, in order; empty where the epoch drew nothing or has no p.
+def listed(name: str, matrix: PMatrix, is_drawn: Array, dataset: Dataset | None, epoch: int, image: int) -> Array:
+    """The rows of one of `list_names`, int64, in order; empty if the epoch drew nothing or has no p.
 
-    Most often drawn: those drawn at all, the most often first. By p: all T, the largest first, so that the next is the
-    nearest below in p. The others: by row.
+    Most often drawn: those drawn at least once, most often first. By p: all T, largest first, so that the next row is
+    the one just below in p. The others: by row.
     """
     rows: Array = np.arange(0)
-    if name == DRAWN and drawn.shape[1]:
-        rows = np.flatnonzero(drawn[epoch - 1])
+    if name == DRAWN and is_drawn.shape[1]:
+        rows = np.flatnonzero(is_drawn[epoch - 1])
     elif name == MOST:
-        rows = most_often(drawn)
+        rows = most_often(is_drawn)
     elif name == NEVER:
-        rows = never(drawn)
+        rows = never(is_drawn)
     elif name == NEAREST:
         rows = _by_p(matrix, epoch)
     elif name == CLASS and dataset is not None:
@@ -194,26 +194,26 @@ def listed(name: str, matrix: PMatrix, drawn: Array, dataset: Dataset | None, ep
 
 
 def p_of(matrix: PMatrix, epoch: int) -> Array | None:
-    """p of one epoch, float32 (T,); None if it has none."""
+    """p of one epoch, float32 (T,); None if the epoch has none."""
     at = np.flatnonzero(matrix.epochs == epoch)
     return matrix.p[at[0]] if len(at) else None
 
 
 def _by_p(matrix: PMatrix, epoch: int) -> Array:
-    """All rows by p, the largest first, ties by row."""
+    """All rows by p, largest first, ties by row."""
     p = p_of(matrix, epoch)
     return np.arange(0) if p is None else np.argsort(-p, kind="stable")
 
 
 def rank_in(matrix: PMatrix, epoch: int, image: int) -> int | None:
-    """Rank of a sample by p in one epoch; None if it has no p."""
+    """Rank of a sample by p in one epoch; None if the epoch has no p."""
     p = p_of(matrix, epoch)
     return None if p is None else int(rank_history(p[None], image)[0])
 
 
 @dataclass(frozen=True)
 class PlaceInList:
-    """Where a sample stands in a list: `position` from 1, None if it is not in it, and the rows before and after."""
+    """A sample's place in a list: `position` from 1 (None: not in the list), and the rows before and after it."""
 
     position: int | None
     total: int
@@ -222,7 +222,7 @@ class PlaceInList:
 
 
 def place_in_list(rows: Array, image: int) -> PlaceInList:
-    """The sample's place; from outside of the list, the next is its first."""
+    """The sample's place; for a sample outside the list, `after` is the first row."""
     at = np.flatnonzero(rows == image)
     if not len(at):
         return PlaceInList(None, len(rows), None, int(rows[0]) if len(rows) else None)
@@ -231,10 +231,10 @@ def place_in_list(rows: Array, image: int) -> PlaceInList:
     return PlaceInList(k + 1, len(rows), int(rows[k - 1]) if k else None, after)
 
 
-def neighbours(matrix: PMatrix, drawn: Array, epoch: int, image: int, count: int = 12) -> pd.DataFrame | None:
-    """The `count` samples next to one by rank of p, half above and half below: image, rank, p, drawn; None without p.
+def neighbours(matrix: PMatrix, is_drawn: Array, epoch: int, image: int, count: int = 12) -> pd.DataFrame | None:
+    """The `count` samples nearest in rank of p, half above and half below: image, rank, p, drawn; None without p.
 
-    At either end of the ranking the other side has more of them.
+    At either end of the ranking the other side supplies more.
     """
     order, p = _by_p(matrix, epoch), p_of(matrix, epoch)
     if p is None:
@@ -245,20 +245,20 @@ def neighbours(matrix: PMatrix, drawn: Array, epoch: int, image: int, count: int
     positions = positions[positions != at]
     rows = order[positions]
     return pd.DataFrame(
-        {"image": rows, "rank": positions + 1, "p": p[rows].astype(np.float64), "drawn": drawn[epoch - 1, rows]}
+        {"image": rows, "rank": positions + 1, "p": p[rows].astype(np.float64), "drawn": is_drawn[epoch - 1, rows]}
     )
 
 
-def neighbour_captions(found: pd.DataFrame) -> list[str]:
-    """Three lines under each of `neighbours`: row, rank, and p with whether the epoch drew it."""
-    drawn = found["drawn"].map({True: " drawn", False: ""})
-    rows = zip(found["image"], found["rank"], found["p"], drawn, strict=True)
+def neighbour_captions(samples: pd.DataFrame) -> list[str]:
+    """Three-line captions of `neighbours`: row; rank; p, and whether the epoch drew it."""
+    words = samples["drawn"].map({True: " drawn", False: ""})
+    rows = zip(samples["image"], samples["rank"], samples["p"], words, strict=True)
     return [f"#{image}\nrank {rank:,}\np {p:.2g}{word}" for image, rank, p, word in rows]
 
 
-def neighbour_titles(found: pd.DataFrame, run: Run, dataset: Dataset) -> list[str]:
-    """What each of `neighbours` is in words, with its class."""
-    rows = zip(found["image"], found["rank"], found["p"], strict=True)
+def neighbour_titles(samples: pd.DataFrame, run: Run, dataset: Dataset) -> list[str]:
+    """One-line titles of `neighbours`, with their classes."""
+    rows = zip(samples["image"], samples["rank"], samples["p"], strict=True)
     return [f"Image {image}, {class_of(run, dataset, image)}, rank {rank:,}, p {p:.3g}" for image, rank, p in rows]
 
 
@@ -267,10 +267,10 @@ def neighbour_titles(found: pd.DataFrame, run: Run, dataset: Dataset) -> list[st
 
 @dataclass(frozen=True)
 class SampleMap:
-    """Mean of p over the epochs and its variability, sd / mean, float32 (T,) each, and how all T fill the plane.
+    """Mean of p over the epochs and its variability, sd / mean, float32 (T,) each, and all T binned by the two.
 
-    `grid`: one row a cell that is not empty: mean_low, mean_high, variability_low, variability_high, count. Samples
-    whose p was 0 in every epoch, `zeros` in number, have no place on a log axis and are in no cell.
+    `grid`: one row per non-empty cell: mean_low, mean_high, variability_low, variability_high, count. The `zeros`
+    samples with p = 0 in every epoch have no place on a log axis and are in no cell.
     """
 
     mean: NDArray[np.float32]
@@ -280,16 +280,16 @@ class SampleMap:
 
     @property
     def shown(self) -> int:
-        """How many samples are in the grid."""
+        """Number of samples in the grid."""
         return len(self.mean) - self.zeros
 
 
 def sample_map(run: Run, columns: int = 60, rows: int = 36) -> SampleMap | None:
-    """Mean of p against sd / mean, after Swayamdipta et al. 2020, binned; None where there is no p.
+    """Mean of p against sd / mean, after Swayamdipta et al. 2020, binned; None without p.
 
-    sd / mean (0: always as likely; √(E - 1): likely in a single one of E epochs) and not the sd of log p, which p = 0
-    makes infinite and which epochs with p near 1e-20, where nothing is drawn, would rule. The first column of cells
-    also holds the lowest 0.5 % beneath it.
+    sd / mean is 0 for constant p and √(E - 1) for p > 0 in a single one of E epochs. The sd of log p would be infinite
+    for p = 0, and dominated by epochs with p near 1e-20, where nothing is drawn. The first column of cells also holds
+    the lowest 0.5 %.
     """
     p = p_matrix(run).p
     if not p.size:
@@ -313,7 +313,7 @@ def sample_map(run: Run, columns: int = 60, rows: int = 36) -> SampleMap | None:
 
 
 def map_edges(exponents: Array, variability: Array, i: Array, j: Array) -> pd.DataFrame:
-    """Cells (i, j) of the data map by their edges: mean_low, mean_high, variability_low, variability_high."""
+    """Edges of the cells (i, j) of the data map: mean_low, mean_high, variability_low, variability_high."""
     return pd.DataFrame(
         {
             "mean_low": 10 ** exponents[i],
@@ -324,9 +324,9 @@ def map_edges(exponents: Array, variability: Array, i: Array, j: Array) -> pd.Da
     )
 
 
-def sample_places(found: SampleMap, images: Sequence[int], names: Sequence[str]) -> pd.DataFrame:
-    """Where samples stand in the data map: sample (name), image, mean, variability; without p all 0."""
+def sample_places(data_map: SampleMap, images: Sequence[int], names: Sequence[str]) -> pd.DataFrame:
+    """Places of samples in the data map: sample (name), image, mean, variability; none if p is always 0."""
     rows = np.asarray(images, dtype=np.int64)
     frame = pd.DataFrame({"sample": list(names), "image": rows})
-    frame["mean"], frame["variability"] = found.mean[rows], found.variability[rows]
+    frame["mean"], frame["variability"] = data_map.mean[rows], data_map.variability[rows]
     return frame[frame["mean"] > 0].reset_index(drop=True)

@@ -1,13 +1,13 @@
-"""Explorers for notebooks (ipywidgets), of the same frames, charts and sheets as the dashboard's pages.
+"""Explorers for notebooks (ipywidgets), built from the same frames, charts and sheets as the dashboard.
 
-    explorer.py    what all share: controls, one redraw for a burst of events, messages, a static picture
+    explorer.py    the base class: controls, one redraw per burst of events, messages, a static picture
     sheet.py       a contact sheet to click on
     picks.py       what each epoch picked
     sample.py      one training image over all epochs
     attack.py      one test image under attack
 
-Display an explorer as a cell's last line. They work in JupyterLab and VS Code; where no kernel runs, their static
-picture is shown.
+Put an explorer on the last line of a cell to display it. Explorers work in JupyterLab and VS Code; without a running
+kernel their static picture is shown.
 """
 
 from aat_explore.views.widgets.attack import AttackExplorer

@@ -11,7 +11,7 @@ from aat_explore.views.widgets.explorer import Explorer, State, row_number, slid
 
 
 class Attack(Protocol):
-    """What attacks one image, uint8 (C, H, W); `attack_lab.explorer` brings one, for views never load torch."""
+    """Attacks one image, uint8 (C, H, W); `attack_lab.explorer` supplies it, because views never import torch."""
 
     def __call__(self, image: UInt8, label: int, attempt: frames.attack.Attempt) -> frames.attack.Attacked: ...  # noqa: D102
 
@@ -21,13 +21,13 @@ class AttackExplorer(Explorer):
 
     def __init__(self, run: Run, dataset: Dataset, attack: Attack) -> None:
         self._run, self._dataset, self._attack = run, dataset, attack
-        low, high, usual, step = frames.attack.epsilon_range(run.config)
+        low, high, default, step = frames.attack.epsilon_range(run.config)
         self.image = row_number("test image", len(dataset.test.labels) - 1, 0)
         self.kind = ipywidgets.ToggleButtons(
             options=list(frames.attack.attacks_offered(run.config).items()), style={"button_width": "auto"}
         )
         self.epsilon = ipywidgets.FloatSlider(
-            value=usual,
+            value=default,
             min=low,
             max=high,
             step=step,
@@ -44,15 +44,15 @@ class AttackExplorer(Explorer):
         label = int(self._dataset.test.labels[row])
         attempt = frames.attack.Attempt(self.kind.value, self.epsilon.value, self.steps.value)
         result = self._attack(self._dataset.test.images(np.array([row]))[0], label, attempt)
-        said = frames.attack.predictions(result, names)
-        apart, factor = frames.attack.amplified_difference(result)
-        images = np.stack([frames.attack.eight_bits(image) for image in (result.clean, result.x_adv, apart)])
-        predicted = [f"{image}\n{name} {p:.1%}" for image, (name, p) in said.items()]
-        seen = [sign for sign in frames.attack.masking_signs(result) if sign.seen]
+        predictions = frames.attack.predictions(result, names)
+        difference, factor = frames.attack.amplified_difference(result)
+        images = np.stack([frames.attack.eight_bits(image) for image in (result.clean, result.x_adv, difference)])
+        captions = [f"{image}\n{name} {p:.1%}" for image, (name, p) in predictions.items()]
+        signs = [sign for sign in frames.attack.masking_signs(result) if sign.seen]
         words = [
             f"Test image {row}, {names[label]}: loss {result.fgsm_losses[0]:.3g} clean, {result.loss:.3g} under "
             f"{attempt.title}; the largest change of a pixel is {result.largest_change:.3g}.",
-            *(f"Sign of gradient masking: {sign.name.lower()}; {sign.finding}." for sign in seen),
+            *(f"Sign of gradient masking: {sign.name.lower()}; {sign.finding}." for sign in signs),
         ]
         chart = charts.attack.loss_along_epsilon(frames.attack.loss_along_epsilon(result))
-        return State(words, {"": images}, [*predicted, f"|difference| x {factor}"], chart=chart)
+        return State(words, {"": images}, [*captions, f"|difference| × {factor}"], chart=chart)

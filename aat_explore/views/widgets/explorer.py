@@ -1,4 +1,4 @@
-"""What all explorers share: controls, words, a sheet, a chart; one redraw for a burst of events; a static picture."""
+"""The base of all explorers: controls, text, a sheet, a chart; one redraw per burst of events; a static picture."""
 
 import asyncio
 import base64
@@ -16,58 +16,58 @@ from aat_explore.views import charts
 from aat_explore.views.protocols import UInt8
 from aat_explore.views.widgets.sheet import Sheet
 
-PAUSE = 0.15  # seconds without another event before a redraw: a slider that is dragged sends dozens a second
+PAUSE = 0.15  # seconds without events before a redraw: dragging a slider sends dozens per second
 
 
 @dataclass(frozen=True)
 class State:
-    """What an explorer shows: lines of words, and where there are such, images and a chart."""
+    """The content of an explorer: lines of text, and optionally images and a chart."""
 
     words: Sequence[str]
     images: Mapping[str, UInt8] = field(default_factory=dict)
     captions: Sequence[str] = ()
     titles: Sequence[str] = ()
-    rows: Sequence[int] = ()  # of the training split, in the order of `titles`
+    rows: Sequence[int] = ()  # rows of the training split, in the order of `titles`
     chart: charts.style.Chart | None = None
 
 
 class Debounced:
-    """Calls `act` once for a burst of requests, `PAUSE` after its last; at once where no event loop runs.
+    """Calls `act` once per burst of requests, `PAUSE` after the last one; immediately if no event loop runs.
 
-    A kernel may hear of its widgets in one thread and run cells in another: hence the lock. What was asked for last is
-    always drawn, and drawn from the values that controls have by then.
+    A kernel may receive widget events in one thread and run cells in another, hence the lock. The last request is
+    always drawn, from the values that the controls have by then.
     """
 
     def __init__(self, act: Callable[[], None]) -> None:
         self._act, self._lock = act, RLock()
-        self._asked = self._done = 0
+        self._requested = self._drawn = 0
 
     def request(self) -> None:
         """Act soon, unless another request follows."""
         with self._lock:
-            self._asked += 1
-            asked = self._asked
+            self._requested += 1
+            request = self._requested
         try:
-            asyncio.get_running_loop().call_later(PAUSE, self._if_last, asked)
+            asyncio.get_running_loop().call_later(PAUSE, self._if_last, request)
         except RuntimeError:
             self.flush()
 
-    def _if_last(self, asked: int) -> None:
-        if asked == self._asked:
+    def _if_last(self, request: int) -> None:
+        if request == self._requested:
             self.flush()
 
     def flush(self) -> None:
         """Act now if a request is waiting."""
         with self._lock:
-            if self._done < self._asked:
-                self._done = self._asked
+            if self._drawn < self._requested:
+                self._drawn = self._requested
                 self._act()
 
 
 class Explorer(ABC):
-    """Controls above, and below what they ask for; `box` is the whole as one widget.
+    """Controls, with the result below them; `box` holds everything in one widget.
 
-    What a user can cause and mend, an `AATError`, is said in words in its place.
+    An `AATError`, which the user can fix, appears as text in place of the result.
     """
 
     def __init__(self, *rows: Sequence[Any]) -> None:
@@ -80,10 +80,10 @@ class Explorer(ABC):
 
     @abstractmethod
     def _draw(self) -> State:
-        """What the controls ask for."""
+        """The content for the current values of the controls."""
 
     def _watch(self, *controls: Any) -> None:
-        """Draw, and draw again when a control's value changes."""
+        """Draw now, and again whenever a control's value changes."""
         for control in controls:
             control.observe(lambda _: self._redraw.request(), "value")
         self._show()
@@ -98,11 +98,11 @@ class Explorer(ABC):
             self.sheet.show(state.images, state.captions, state.titles)
         else:
             self.sheet.clear()
-        drawn = [] if state.chart is None else [charts.files.offline_bundle(state.chart)]
-        self.chart.outputs = tuple({"output_type": "display_data", "data": data, "metadata": {}} for data in drawn)
+        bundles = [] if state.chart is None else [charts.files.offline_bundle(state.chart)]
+        self.chart.outputs = tuple({"output_type": "display_data", "data": data, "metadata": {}} for data in bundles)
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """The widget, and for where no kernel runs the picture and the words of its state."""
+        """The widget, plus its picture and text for use without a running kernel."""
         self._redraw.flush()
         bundle = {**self.box._repr_mimebundle_(**options), "text/plain": "\n".join(self.state.words)}
         if self.sheet.png is not None:
@@ -111,21 +111,21 @@ class Explorer(ABC):
 
 
 def dropdown(label: str, options: Sequence[Any]) -> Any:
-    """A list to choose from, at its first entry."""
+    """A list to choose from, with the first entry selected."""
     return ipywidgets.Dropdown(options=options, **_described(label, "240px"))
 
 
 def slider(label: str, low: int, high: int, value: int) -> Any:
-    """A slider of whole numbers, ends included."""
+    """A slider over whole numbers, ends included."""
     return ipywidgets.IntSlider(value=value, min=low, max=high, **_described(label, "340px"))
 
 
 def row_number(label: str, last: int, value: int) -> Any:
-    """A field for a row number from 0 to `last`; what is typed beyond is brought back to the nearer end."""
+    """A field for a row number from 0 to `last`; values outside are clipped."""
     return ipywidgets.BoundedIntText(value=value, min=0, max=last, **_described(label, "180px"))
 
 
 def _described(label: str, width: str) -> dict[str, Any]:
-    """A label that is not cut off, and the width of label and control together."""
+    """A label that is not truncated, and the total width of label and control."""
     layout = ipywidgets.Layout(width=width, margin="2px 16px 2px 2px")
     return {"description": label, "style": {"description_width": "initial"}, "layout": layout}

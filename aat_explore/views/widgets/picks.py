@@ -1,4 +1,4 @@
-"""What each epoch picked, to step through or to play."""
+"""The picks of each epoch, to step through or to play."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ from aat_explore.views.widgets.explorer import Explorer, State, dropdown, slider
 
 SIDE_BY_SIDE, CLEAN, ADVERSARIAL, DIFFERENCE = "side by side", "clean", "adversarial", "difference"
 EVERY = "all classes"
-PACE = 800  # milliseconds an epoch when playing
+PACE = 800  # milliseconds per epoch when playing
 
 
 class PickExplorer(Explorer):
-    """The images that each epoch drew: play or step through the epochs, choose a class, an order and what is shown.
+    """The images that each epoch drew: play or step through the epochs; choose a class, an order and a view.
 
-    Without `dataset` only x′ as recorded can be shown. A click on an image is told to `on_click`.
+    Without `dataset` only recorded x′ can be shown. Clicks on images go to `on_click`.
     """
 
     def __init__(self, run: Run, dataset: Dataset | None = None, *, count: int = 12) -> None:
@@ -33,24 +33,24 @@ class PickExplorer(Explorer):
         super().__init__([self.play, self.epoch], [self.classes, self.order, self.mode])
         self._watch(self.epoch, self.classes, self.order, self.mode)
 
-    def on_click(self, hear: Callable[[int], None]) -> None:
-        """Call `hear` with the row, in the training split, of each image that is clicked."""
-        self.sheet.on_click(lambda at: hear(self.state.rows[at]))
+    def on_click(self, callback: Callable[[int], None]) -> None:
+        """Call `callback` with the row in the training split of each clicked image."""
+        self.sheet.on_click(lambda at: callback(self.state.rows[at]))
 
     def _draw(self) -> State:
         run, epoch, mode = self._run, self.epoch.value, self.mode.value
         check_recorded(run)
         if run.config.num_perturbed == 0:
-            raise AATError(f"run={run.id} has n = 0: it picked and perturbed nothing; open one with n > 0")
-        every = frames.picks.drawn(run, epoch, self._dataset)
+            raise AATError(f"run={run.id} has n = 0: it perturbs nothing; open a run with n > 0")
+        every = frames.picks.all_picks(run, epoch, self._dataset)
         classes = [] if self.classes.value == EVERY else [self.classes.value]
         chosen = frames.picks.selected(every, classes=classes, order=self.order.value)
-        able = chosen if mode == CLEAN else chosen[chosen["recorded"]]  # x′ is there only of the recorded
-        here = able.head(self._count)
-        kept = "" if mode == CLEAN else f", {len(able):,} with x′ recorded"
+        showable = chosen if mode == CLEAN else chosen[chosen["recorded"]]  # x′ exists only for recorded picks
+        here = showable.head(self._count)
+        recorded = "" if mode == CLEAN else f", {len(showable):,} with x′ recorded"
         words = [
             f"Epoch {epoch}: {draw_words(frames.picks.draw_statistics(run, epoch), len(every))}",
-            f"Shown: {len(here):,} of {len(chosen):,} drawn ({self.classes.value}{kept}).",
+            f"Shown: {len(here):,} of {len(chosen):,} drawn ({self.classes.value}{recorded}).",
         ]
         if here.empty:
             return State([*words, "Choose another class or epoch, or the clean images."])
@@ -65,19 +65,23 @@ class PickExplorer(Explorer):
 
 
 def check_recorded(run: Run) -> None:
-    """AATError for a light copy, which has not what each epoch drew."""
+    """AATError for a summary-only copy, which lacks the picks of the epochs."""
     if not run.recorded:
-        raise AATError(f"run={run.id} is a light copy, without what each epoch drew; open a run that was trained here")
+        raise AATError(
+            f"run={run.id} holds a summary only, without the picks of each epoch; open a run that was trained here"
+        )
 
 
-def draw_words(found: frames.picks.DrawStatistics | None, drawn: int) -> str:
-    """What an epoch drew, and how uneven its p was."""
-    if found is None:
-        return f"{drawn:,} images perturbed, drawn from no distribution (n = all, or warm-up)."
-    short = f", {found.shortfall:,} fewer than n" if found.shortfall else ""
-    again = "" if found.overlap is None else f", overlap (Jaccard) with the epoch before {found.overlap:.0%}"
+def draw_words(statistics: frames.picks.DrawStatistics | None, drawn: int) -> str:
+    """The number of images that an epoch drew, and how uneven its p was, as text."""
+    if statistics is None:
+        return f"{drawn:,} images perturbed, without sampling (n = all, or warm-up)."
+    short = f", {statistics.shortfall:,} fewer than n" if statistics.shortfall else ""
+    again = (
+        "" if statistics.overlap is None else f", overlap (Jaccard) with the previous epoch {statistics.overlap:.0%}"
+    )
     return (
-        f"{found.num_drawn:,} of {found.num_train:,} images drawn{short}; effective sample size "
-        f"{found.effective_sample_size:,.0f}, the most likely 1 % hold {found.top_mass:.0%} of p, "
-        f"Gini {found.gini:.2f}{again}."
+        f"{statistics.num_drawn:,} of {statistics.num_train:,} images drawn{short}; effective sample size "
+        f"{statistics.effective_sample_size:,.0f}, the most likely 1 % hold {statistics.top_mass:.0%} of p, "
+        f"Gini {statistics.gini:.2f}{again}."
     )

@@ -1,7 +1,7 @@
-"""A contact sheet to click on: `gallery`'s PNG, with a button of no colour over each sample.
+"""A clickable contact sheet: `gallery`'s PNG, with a transparent button over each sample.
 
-An `ipywidgets.Image` hears of no click. A button for each sample, over one picture, is reached by mouse, keyboard and
-screen reader; titles are set as text: what files say is never HTML.
+An `ipywidgets.Image` has no click events. A button per sample over one picture can be reached by mouse, keyboard and
+screen reader. Titles are set as text, so that names from files are never interpreted as HTML.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,16 +56,16 @@ export default { render };
 
 
 class Sheet(anywidget.AnyWidget):
-    """A contact sheet, empty at first; `on_click` tells which sample was clicked, from 0."""
+    """A contact sheet, initially empty; `on_click` reports the index of a clicked sample, from 0."""
 
     _esm = JS
     _css = CSS
-    shown = traitlets.Dict().tag(sync=True)  # one trait, so that no browser sees a picture with another's buttons
+    shown = traitlets.Dict().tag(sync=True)  # one trait, so that picture and buttons always match
 
     def show(self, images: Mapping[str, UInt8], captions: Sequence[str], titles: Sequence[str] = ()) -> None:
-        """Show k samples as `gallery.contact_sheet` does, those that have a title to be clicked on.
+        """Show k samples as `gallery.contact_sheet` does; those with a title are clickable.
 
-        `images`: heading → uint8 (k, C, H, W); `captions`: k texts or none; `titles`: k texts, said on hovering.
+        `images`: heading → uint8 (k, C, H, W); `captions`: k texts or none; `titles`: k texts, shown on hover.
         """
         plan = gallery.layout(images, captions)
         width, height = plan.size(len(next(iter(images.values()))))
@@ -79,15 +79,15 @@ class Sheet(anywidget.AnyWidget):
 
     @property
     def png(self) -> bytes | None:
-        """The picture that is shown."""
+        """The current picture; None if the sheet is empty."""
         return self.shown.get("png")
 
-    def on_click(self, hear: Callable[[int], None]) -> None:
-        """Call `hear` with the number of each sample clicked."""
+    def on_click(self, callback: Callable[[int], None]) -> None:
+        """Call `callback` with the index of each clicked sample."""
 
         def message(_: Any, content: Any, buffers: Any) -> None:
             clicked = content.get("clicked") if isinstance(content, dict) else None
             if isinstance(clicked, int) and 0 <= clicked < len(self.shown.get("tiles", ())):
-                hear(clicked)
+                callback(clicked)
 
         self.on_msg(message)
