@@ -42,6 +42,6 @@ PAGES = {
 }
 
 st.set_page_config(page_title="AAT explore", page_icon="🎯", layout="wide")
-page.know_pages([one for group in PAGES.values() for one in group])
+page.know_pages([entry for group in PAGES.values() for entry in group])
 with page.messages():
     st.navigation(PAGES).run()

@@ -100,7 +100,8 @@ class AttackConfig(Values):
 
     def resolve(self, epsilon: float) -> ResolvedAttack:
         """Return the attack at budget `epsilon` with every default filled in."""
-        return resolved(epsilon=epsilon, **dict(self))
+        fields = {name: getattr(self, name) for name in AttackConfig.model_fields}
+        return resolved(epsilon=epsilon, **fields)
 
 
 class RunConfig(Values):

@@ -1,14 +1,15 @@
-"""The dashboard: what its pages are made of.
+"""The dashboard: its pages, and what they share.
 
-    pages/          one file a page
-    page.py         what every page is made of: the cache, frames computed once, the way to other pages, messages
-    state.py        what a browser session remembers, entry by entry
-    choices.py      choices kept in the URL and from page to page
-    downloads.py    charts and tables that can be taken away
-    player.py       one epoch slider, with buttons to step and to play
-    sheet.py        a sheet of images to click on
-    figures.py      what the two pages of figures share
-    text.py         text out of files, shown as it is
+    pages/          one file per page
+    page.py         for every page: the cache, results computed once, links between pages, messages
+    state.py        everything a browser session remembers
+    choices.py      choices kept in the URL and across pages
+    downloads.py    charts and tables with a download
+    player.py       an epoch slider with buttons to step and play
+    sheet.py        a sheet of clickable images
+    figures.py      shared by the two pages with the paper's figures
+    labels.py       labels of the Train form
+    text.py         text from files, shown literally
 
-Arithmetic, charts and pictures are made in `views`, for notebooks too; `app.py` is the table of pages.
+Numbers, charts and images come from `views`, which notebooks use too; `app.py` lists the pages.
 """

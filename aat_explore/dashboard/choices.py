@@ -1,7 +1,7 @@
-"""Choices kept in the URL and from page to page: widgets bound to it, and state that has no widget.
+"""Choices kept in the URL and across pages: widgets bound to it, and state without a widget.
 
-Every function takes `key`, the name in the URL. What the URL says and does not fit falls back to the default, with a
-note. `ask` gives a choice another value, from a callback or from another page.
+Every function takes `key`, the name in the URL. A value in the URL that does not fit is replaced by the default, with a
+note. `ask` presets a choice, from a callback or from another page.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from aat_explore.store import Run
 
 Chosen = TypeVar("Chosen")
 Number = TypeVar("Number", int, float)
-Fitting = Callable[[Any], Any]  # what a widget may be given for a value of any origin; None: it does not fit
+Fitting = Callable[[Any], Any]  # the widget's value for one from anywhere; None if it does not fit
 
 
 # --- Widgets -------------------------------------------------------------------------------------------------------
@@ -29,7 +29,7 @@ def choose(
     help: str | None = None,  # noqa: A002
     default: str | None = None,
 ) -> str:
-    """One of `options` (not empty); `default` is the first of them, unless another is named."""
+    """One of `options` (not empty); the first unless `default` names another."""
     first = default if default is not None and default in options else options[0]
     _prepare(key, _one_of(options), f"showing {plain(first)}")
     if len(options) == 1:
@@ -39,7 +39,7 @@ def choose(
 
 
 def switch(label: str, options: Sequence[str], key: str) -> str:
-    """One of a few short `options` that are Markdown of ours, side by side; the first is the default."""
+    """One of a few short `options`, trusted Markdown, side by side; the first is the default."""
     _prepare(key, _one_of(options), f"showing {plain(options[0])}")
     chosen = st.segmented_control(label, options, default=options[0], required=True, key=key, bind="query-params")
     return _kept(key, chosen if chosen in options else options[0])
@@ -54,15 +54,15 @@ def choose_many(
     at_most: int | None = None,
     default: Sequence[str] = (),
 ) -> list[str]:
-    """Any of `options`, in the order chosen; where it is a filter, none chosen means no filter."""
+    """Any of `options`, in the order chosen; for a filter, none chosen means no filter."""
 
     def fitting(value: Any) -> list[str] | None:
         named = [value] if isinstance(value, str) else list(value)
-        known = [one for one in named if one in options][:at_most]
+        known = [option for option in named if option in options][:at_most]
         return known if known or not named else None
 
-    _prepare(key, fitting, "choosing as usual")
-    given = [one for one in default if one in options]
+    _prepare(key, fitting, "using the default")
+    given = [option for option in default if option in options]
     chosen = st.multiselect(
         label, options, default=given, key=key, bind="query-params", help=help, max_selections=at_most
     )
@@ -79,7 +79,7 @@ def number(
     step: float = 1,
     help: str | None = None,  # noqa: A002
 ) -> Number:
-    """A slider from `low` to `high`, both of them possible; whole if `default` is."""
+    """A slider from `low` to `high`, both included; whole numbers if `default` is one."""
     if low == high:
         return low
     _prepare(key, _within(low, high, type(default)), f"showing {default}")
@@ -96,7 +96,7 @@ def whole(
     *,
     help: str | None = None,  # noqa: A002
 ) -> int:
-    """A whole number to be typed, from `low` to `high`."""
+    """A typed whole number from `low` to `high`, both included."""
     _prepare(key, _within(low, high, int), f"showing {default}")
     chosen = st.number_input(label, low, high, default, step=1, key=key, bind="query-params", help=help)
     return _kept(key, int(chosen))
@@ -112,11 +112,11 @@ def between(
     format: str | None = None,  # noqa: A002
     help: str | None = None,  # noqa: A002
 ) -> tuple[float, float]:
-    """Two ends of a range within `low` and `high`; the whole of it by default."""
-    one = _within(low, high, float)
+    """Both ends of a range within `low` and `high`; the whole range by default."""
+    end_of = _within(low, high, float)
 
     def fitting(value: Any) -> tuple[float, float] | None:
-        ends = [one(end) for end in value] if isinstance(value, list | tuple) else []
+        ends = [end_of(end) for end in value] if isinstance(value, list | tuple) else []
         return (ends[0], ends[1]) if len(ends) == 2 and None not in ends and ends[0] <= ends[1] else None
 
     _prepare(key, fitting, "showing the whole range")
@@ -127,7 +127,7 @@ def between(
 def toggle(label: str, key: str, *, default: bool = False) -> bool:
     """On or off; `true` or `false` in the URL."""
     names = {"true": True, "false": False, True: True, False: False}
-    _prepare(key, lambda value: names.get(value.lower() if isinstance(value, str) else value), "as usual")
+    _prepare(key, lambda value: names.get(value.lower() if isinstance(value, str) else value), "using the default")
     return _kept(key, bool(st.toggle(label, default, key=key, bind="query-params")))
 
 
@@ -135,12 +135,12 @@ def run_box(runs: Sequence[Run]) -> Run:
     """The run in the URL's `run`, else the first."""
     by_id = {run.id: run for run in runs}
     return by_id[
-        choose("Run", list(by_id), "run", help="Data set, n, norm power, attack, seed, digest of the settings.")
+        choose("Run", list(by_id), "run", help="Data set, n, norm power, attack, seed, and a digest of all settings.")
     ]
 
 
 def epoch_slider(run: Run) -> int:
-    """The epoch in the URL's `epoch`, else the last; beyond the run's end means the last."""
+    """The epoch that the URL's `epoch` names, if the run has it; else its last."""
     if run.epoch == 1:
         st.caption("This run has one epoch so far.")
         return 1
@@ -151,12 +151,12 @@ def epoch_slider(run: Run) -> int:
 
 
 def ask(key: str, value: Any) -> None:
-    """Give the choice `key` the value `value` when it is next drawn, whatever it holds now."""
+    """Preset the choice `key` to `value` for the next time it is drawn."""
     state.asked(key).set(value)
 
 
 def param(key: str) -> str | None:
-    """What the URL, else an earlier page, says of `key`; not checked."""
+    """The value of `key` in the URL, else on an earlier page; unchecked."""
     if (asked := state.asked(key).take()) is not None:
         set_param(key, str(asked))
     value: str | None = st.query_params.get(key, state.kept(key).get())
@@ -165,7 +165,7 @@ def param(key: str) -> str | None:
 
 
 def set_param(key: str, value: str | None) -> None:
-    """Write `key` to the URL and keep it for the pages to come; None removes it."""
+    """Write `key` to the URL and keep it for other pages; None removes it."""
     state.kept(key).set(value)
     if value is None:
         if key in st.query_params:
@@ -174,13 +174,13 @@ def set_param(key: str, value: str | None) -> None:
         st.query_params[key] = value
 
 
-# --- Between a widget, the URL and the page before -----------------------------------------------------------------
+# --- Between a widget, the URL and the previous page ---------------------------------------------------------------
 
 
 def _prepare(key: str, fitting: Fitting, instead: str) -> None:
-    """Give a widget what was chosen elsewhere: Streamlit forgets widgets, and their URL, from page to page.
+    """Give a widget what was chosen elsewhere: Streamlit forgets widgets, and their URL, on leaving a page.
 
-    In this order: what `ask` gave it, what the widget holds, the URL, the page before.
+    In this order: a value preset by `ask`, the widget's, the URL's, the previous page's.
     """
     state.BOUND.set(state.BOUND.get() | {key})
     widget, asked = state.widget(key), state.asked(key).take()
@@ -190,7 +190,7 @@ def _prepare(key: str, fitting: Fitting, instead: str) -> None:
         fits = fitting(value)
         if fits is None:
             st.caption(
-                f":material/link_off: The address says {plain(key)} = {plain(', '.join(linked)[:80])}, "
+                f":material/link_off: The link says {plain(key)} = {plain(', '.join(linked)[:80])}, "
                 f"which does not fit here; {instead}."
             )
         return
@@ -199,7 +199,7 @@ def _prepare(key: str, fitting: Fitting, instead: str) -> None:
         return
     fits = fitting(value)
     if fits is not None:
-        widget.set(fits)  # assigned even if it is there: else the next page's widget ignores it
+        widget.set(fits)  # even if it is there: else the next page's widget ignores it
     else:
         widget.clear()
 

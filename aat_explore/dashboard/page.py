@@ -1,6 +1,6 @@
-"""What every page is made of: the cache, frames computed once, the way to other pages, and messages.
+"""For every page: the cache, results computed once, links to other pages, and messages.
 
-Text that comes out of files (data sets, class names, reasons of damage) goes through `plain` before Streamlit sees it.
+Text from files (names of data sets and classes, reasons of damage) passes through `plain` before Streamlit sees it.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def command(words: str) -> str:
 
 
 def readable_runs() -> list[Run]:
-    """Every run whose settings, metrics and evaluations can be read; warns of the others; stops if there is none."""
+    """Every run whose settings, metrics and evaluations can be read; names the damaged ones; stops if there is none."""
     listing = Store(cache_dir()).list()
     damaged = dict(listing.damaged)
     runs = []
@@ -58,40 +58,43 @@ def readable_runs() -> list[Run]:
             for reason in damaged.values():
                 st.warning(plain(reason))
     if not runs:
-        st.info(f"There is no readable run in {plain(str(cache_dir()))} yet. This trains four on embedded images:")
+        st.info(f"There is no readable run in {plain(str(cache_dir()))} yet. To train four on the embedded images:")
         st.code(command("demo --no-app"), language="bash")
-        st.write("Or train one of your own, for example:")
+        st.write("Or train one with settings of your choice, for example:")
         st.code(command("train --preset mini --num-perturbed 1000"), language="bash")
-        st.write("Then reload this page: it shows a run from its first epoch on.")
+        st.write("Then reload this page: a run appears after its first epoch.")
         st.stop()
     return runs
 
 
 def picked_runs() -> list[Run]:
-    """The readable runs that were picked on the Runs page (`runs` in the URL), else all of them."""
+    """The readable runs ticked on the Runs page (`runs` in the URL), else all of them."""
     runs = readable_runs()
     wanted = (choices.param("runs") or "").split(",")
     picked = [run for run in runs if run.id in wanted]
     if not picked:
         if any(wanted):
-            st.caption(":material/link_off: None of the runs that the address picks is in this cache; offering all.")
+            st.caption(":material/link_off: None of the runs that the link selects is in this cache; showing all.")
         return runs
     with st.sidebar:
-        st.caption(f"{len(picked)} of {len(runs)} runs picked on the Runs page")
-        if st.button("Offer all runs", icon=":material/filter_alt_off:"):
+        st.caption(f"{len(picked)} of {len(runs)} runs selected on the Runs page")
+        if st.button("Show all runs", icon=":material/filter_alt_off:"):
             choices.set_param("runs", None)
             st.rerun()
     opened = st.query_params.get("run", state.kept("run").get())
     asked = state.asked("run").get()
-    linked = opened if asked is None else asked
-    return picked + [run for run in runs if run.id == linked and run not in picked]
+    current = opened if asked is None else asked
+    return picked + [run for run in runs if run.id == current and run not in picked]
 
 
 def choose_run(runs: Sequence[Run]) -> Run:
-    """`choices.run_box`, with a word of the checks that the run fails: its figures are to be read with that."""
+    """`choices.run_box`, with the checks that the run fails and a link to the page that explains them."""
     run = choices.run_box(sorted(runs, key=_rank))
     if failed := _summary(_key(run), run)["flag"]:
-        st.markdown(f"{FLAG} **This run fails: {plain(failed)}.** The Checks page says what that means.")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"{FLAG} **This run fails: {plain(failed)}.**", width="content")
+            if st.button("What this means", icon=":material/fact_check:", type="tertiary", key="open checks"):
+                open_page("checks", run=run.id)
     return run
 
 
@@ -105,14 +108,14 @@ def _rank(run: Run) -> tuple[bool, bool, bool, int, str]:
 
 
 def recorded_runs() -> list[Run]:
-    """Those of `picked_runs` whose epochs are here; says which are not, and stops if none is."""
+    """Those of `picked_runs` that hold what each epoch drew; counts the others, and stops if there is none."""
     runs = picked_runs()
     recorded = [run for run in runs if run.recorded]
     if light := len(runs) - len(recorded):
         word = "run is a light copy" if light == 1 else "runs are light copies"
-        st.caption(f"{light} {word}, without what each epoch drew, and not offered here.")
+        st.caption(f"{light} {word} without a record of what each epoch drew, and not listed here.")
     if not recorded:
-        st.info("Train one to see what it draws:")
+        st.info("To train a run and see what it draws:")
         st.code(command("train --preset mini --num-perturbed 1000"), language="bash")
         st.stop()
     return recorded
@@ -124,17 +127,17 @@ def dataset_of(run: Run) -> datasets.Dataset | None:
         return datasets.load(run.config.dataset, cache_dir=cache_dir(), prepare=False)
     except AATError as error:
         st.info(
-            f"Clean images and classes of {plain(run.config.dataset)} are not shown, for they are not on this machine: "
+            f"Clean images and classes of {plain(run.config.dataset)} are not shown: they are not on this machine. "
             f"{plain(str(error))}"
         )
         return None
 
 
-# --- Frames, charts and pictures, computed once --------------------------------------------------------------------
+# --- Frames, charts and images, computed once ----------------------------------------------------------------------
 
 
 def remembered(compute: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-    """`compute(*args)`, remembered until one of its runs commits something.
+    """`compute(*args)`, cached until one of its runs commits something.
 
     Runs are keyed by (id, revision) and data sets by name: Streamlit would hash only a sample of a large array.
     """
@@ -143,7 +146,7 @@ def remembered(compute: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) 
 
 
 def held(compute: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-    """Like `remembered`, for a few big results: not copied, so nobody may change them, and soon forgotten."""
+    """Like `remembered`, for a few large results: not copied, so they must not be changed, and soon evicted."""
     result: Result = _held(_call(compute, args, kwargs), lambda: compute(*args, **kwargs))
     return result
 
@@ -160,7 +163,7 @@ def _remembered(key: tuple[Any, ...], _compute: Callable[[], Any]) -> Any:
 
 @st.cache_data(max_entries=10_000, show_spinner=False)
 def _summary(key: tuple[Any, ...], _run: Run) -> Any:
-    """Of every run on every page: apart, so that pictures do not crowd them out, nor many runs each other."""
+    """A run's summary, in a cache of its own: every page needs all of them, and large results must not evict them."""
     return summary(_run)
 
 
@@ -177,16 +180,16 @@ def _key(value: Any) -> Any:
         return tuple(_key(part) for part in value)
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    raise TypeError(f"{type(value).__name__} is no key: pass the run or data set that it comes from")
+    raise TypeError(f"{type(value).__name__} cannot be a key; pass the run or data set it comes from")
 
 
 # --- Pages ---------------------------------------------------------------------------------------------------------
 
 
 def know_pages(pages: Sequence[Any]) -> None:
-    """Let `open_page` find the app's pages by the name in their address."""
+    """Let `open_page` find the app's pages by their name in the URL."""
     state.BOUND.clear()
-    state.PAGES.set({one.url_path or "runs": one for one in pages})
+    state.PAGES.set({entry.url_path or "runs": entry for entry in pages})
 
 
 def open_page(name: str, **params: str | int) -> NoReturn:
@@ -195,8 +198,8 @@ def open_page(name: str, **params: str | int) -> NoReturn:
         choices.ask(key, value)
     pages = state.PAGES.get()
     if name in pages:
-        # In the URL, too: a widget that is given its value on the way to another page does not write it there. What is
-        # bound to a widget of this page cannot be written, and need not be: it stays.
+        # In the URL, too: a widget preset on the way to another page does not write it there. A parameter bound to a
+        # widget of this page cannot be written and need not be: it stays.
         bound = state.BOUND.get()
         st.switch_page(pages[name], query_params={key: str(to) for key, to in params.items() if key not in bound})
     st.rerun()
@@ -211,7 +214,7 @@ def dark() -> bool:
 
 
 def heading(title: str, sentence: str, equation: str, explanation: str) -> None:
-    """Title, one sentence of what is to be seen, and the equation (LaTeX) with its explanation in an expander."""
+    """Title, one sentence on what the page shows, and an expander with the equation (LaTeX) and its explanation."""
     st.title(title)
     st.write(sentence)
     with st.expander("The equation", icon=":material/function:"):
@@ -221,7 +224,7 @@ def heading(title: str, sentence: str, equation: str, explanation: str) -> None:
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """Show an AATError as a message; draw the page again if a trainer committed an epoch while it was read."""
+    """Show an AATError as a message; redraw the page if a trainer committed an epoch while it was read."""
     try:
         yield
     except RunMovedOnError:

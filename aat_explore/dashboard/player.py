@@ -1,28 +1,28 @@
-"""One epoch slider, with buttons to step and to play; the same on every page that shows an epoch."""
+"""An epoch slider with buttons to step and play."""
 
 import streamlit as st
 
 from aat_explore.dashboard import choices, state
 from aat_explore.store import Run
 
-PACE = 0.8  # seconds an epoch when playing: longer than a page of 200 images takes
+PACE = 0.8  # seconds per epoch when playing: longer than a page of 200 images takes to draw
 
 
 def choose_epoch(run: Run) -> int:
-    """The epoch in the URL's `epoch`, else the last; beyond the run's end means the last."""
+    """The epoch that the URL's `epoch` names, if the run has it; else its last."""
     if run.epoch == 1:
         return choices.epoch_slider(run)
     buttons, slider = st.columns([3, 5], vertical_alignment="bottom")
     with slider:
         epoch = choices.epoch_slider(run)
     if epoch == run.epoch:
-        state.PLAYING.set(None)  # played to the end: a step back is no wish to play again
+        state.PLAYING.set(None)  # at the end: stepping back must not resume playing
     playing = state.PLAYING.get() == run.id
     with buttons, st.container(horizontal=True, gap="xxsmall"):
         _button("arrow_back", "Previous epoch (Shift+←)", "Shift+Left", epoch == 1, epoch - 1)
         st.button(
             "Pause" if playing else "Play",
-            help="Pause (P)" if playing else "Play the epochs (P); from the first, if this is the last",
+            help="Pause (P)" if playing else "Play the epochs (P), from the first if this is the last",
             shortcut="P",
             key="play",
             on_click=_play,
@@ -34,10 +34,10 @@ def choose_epoch(run: Run) -> int:
     return epoch
 
 
-def _button(icon: str, words: str, shortcut: str, disabled: bool, epoch: int) -> None:
+def _button(icon: str, help_text: str, shortcut: str, disabled: bool, epoch: int) -> None:
     st.button(
         f":material/{icon}:",
-        help=words,
+        help=help_text,
         shortcut=shortcut,
         key=icon,
         disabled=disabled,
@@ -54,7 +54,7 @@ def _play(run: Run, epoch: int, playing: bool) -> None:
 
 
 def _next(epoch: int) -> None:
-    """Ask for the next epoch after `PACE` seconds; a fragment runs at once, too, with the page that it is on."""
+    """Ask for the next epoch after `PACE` seconds, not at once: a fragment also runs with its page."""
 
     @st.fragment(run_every=PACE)
     def tick() -> None:

@@ -1,7 +1,7 @@
-"""A sheet of images to click on, in the browser: each tile is a button, reached by mouse, keyboard and screen reader.
+"""A sheet of clickable images: each tile is a button for mouse, keyboard and screen reader.
 
-Altair's `mark_image` was measured first: 200 tiles of three images took 0.36-0.9 s a step in headless Chromium, most of
-it Vega's; here the browser cuts one PNG by CSS. Text is set as text: what files say is never HTML.
+Altair's `mark_image` took 0.36-0.9 s per step for 200 tiles of three images in headless Chromium, most of it in Vega;
+here the browser cuts one PNG by CSS. Text is set as text, never as HTML: it comes from files.
 """
 
 import base64
@@ -73,10 +73,10 @@ _sheet = st.components.v2.component("aat_sheet", html='<div class="tiles" role="
 def show(
     images: Mapping[str, UInt8], captions: Sequence[str], titles: Sequence[str], key: str, *, scale: int = 2
 ) -> int | None:
-    """Show k tiles, each of the i-th images of all columns, and return the tile just clicked, else None.
+    """Show k tiles, the i-th made of each column's i-th image, and return the tile just clicked, else None.
 
-    `images`: heading → uint8 (k, C, H, W); `captions`: k short texts beneath, lines parted by a line feed, or none at
-    all; `titles`: k texts, said on hovering and by screen readers. Each pixel is `scale` wide on the screen.
+    `images`: heading → uint8 (k, C, H, W); `captions`: k short texts beneath, with line feeds between lines, or none;
+    `titles`: k texts for hovering and screen readers. Each pixel is `scale` wide on the screen.
     """
     cut = sprite(images)
     if len(captions) not in (0, len(titles)) or cut.per_row * cut.rows < len(titles):

@@ -1,18 +1,18 @@
-"""Everything that a browser session remembers: each entry with its type, its meaning and who clears it.
+"""Everything a browser session remembers: each entry with its type, its meaning and who clears it.
 
     entry            meaning                                      written by            cleared by
-    asked(name)      value asked for from elsewhere               choices.ask           the choice when it is drawn
-    kept(name)       last value of a choice, for the pages after  choices               never; None when removed
+    asked(name)      value preset from elsewhere                  choices.ask           the choice when it is drawn
+    kept(name)       last value of a choice, for other pages      choices               never; None when removed
     widget(key)      value of the widget `key`                    Streamlit, choices    Streamlit, on leaving the page
     BOUND            choices of this page, bound to the URL       choices               page.know_pages, at each run
-    PAGES            the app's pages by the name in their address page.know_pages       never; written at each run
-    PLAYING          id of the run whose epochs are played        player                player, at the end or on Pause
-    STEPPED_FROM     epoch that playing waits to leave            player                player, on Play and Pause
-    CELL_OPENED      table of runs and cells last clicked in it   runs                  never
-    TRAIN_PRESET     preset that the form was last filled from    train                 never
+    PAGES            the app's pages by their name in the URL     page.know_pages       never; written at each run
+    PLAYING          id of the run whose epochs are playing       player                player, at the end or on Pause
+    STEPPED_FROM     epoch at which the player waits              player                player, on Play and Pause
+    CELL_OPENED      table of runs, and the cell last clicked     runs                  never
+    TRAIN_PRESET     preset that last filled the form             train                 never
     TRAIN_REFUSED    why a button of a job did nothing            train                 train, once shown
 
-No other module of the dashboard touches `st.session_state`; widgets still have a `key` of their own.
+No other module of the dashboard touches `st.session_state`; only widgets have keys besides these.
 """
 
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Entry(Generic[Value]):
-    """One entry of the session: `key` in Streamlit's state, and its value while nothing is there."""
+    """One entry of the session: its `key` in Streamlit's state, and `empty`, its value while unset."""
 
     key: str
     empty: Value
 
     @property
     def there(self) -> bool:
-        """Whether it has been written, and not cleared since."""
+        """Whether it has been written and not cleared since."""
         return self.key in st.session_state
 
     def get(self) -> Value:
@@ -41,7 +41,7 @@ class Entry(Generic[Value]):
         return value
 
     def set(self, value: Value) -> None:
-        """Write it; of a widget, before the widget is drawn."""
+        """Write it; for a widget, before the widget is drawn."""
         st.session_state[self.key] = value
 
     def clear(self) -> None:
@@ -50,7 +50,7 @@ class Entry(Generic[Value]):
             del st.session_state[self.key]
 
     def take(self) -> Value:
-        """Its value, or `empty`; it is cleared."""
+        """Its value, or `empty`, which is then cleared."""
         value = self.get()
         self.clear()
         return value
@@ -66,12 +66,12 @@ TRAIN_REFUSED: Entry[str | None] = Entry("state train refused", None)
 
 
 def asked(name: str) -> Entry[Any]:
-    """The value that the next choice `name` is to have, or None."""
+    """The value preset for the choice `name`, or None."""
     return Entry(f"asked {name}", None)
 
 
 def kept(name: str) -> Entry[Any]:
-    """The last value of the choice `name`, or None; Streamlit forgets its widget from page to page."""
+    """The last value of the choice `name`, or None; Streamlit forgets its widget on leaving a page."""
     return Entry(f"kept {name}", None)
 
 
@@ -81,6 +81,6 @@ def widget(key: str) -> Entry[Any]:
 
 
 def selection(key: str) -> dict[str, Any]:
-    """What is selected in the chart `key`, by the name of the selection; for its `on_select` callback."""
+    """The selections in the chart `key`, by name; for its `on_select` callback."""
     chosen: dict[str, Any] = st.session_state[key]["selection"]
     return chosen

@@ -98,7 +98,7 @@ class Dataset:
 
 def names(cache_dir: Path | str | None = None) -> tuple[str, ...]:
     """Every name that `load` knows: the embedded and the published sets, and custom ones."""
-    return (FASHION_MINI.name, *SPECS, *custom.names(_data_dir(cache_dir)))
+    return (FASHION_MINI.name, *SPECS, *custom.custom_names(_data_dir(cache_dir)))
 
 
 def num_train(name: str, *, cache_dir: Path | str | None = None) -> int:

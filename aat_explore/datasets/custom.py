@@ -69,7 +69,7 @@ def add(
     return spec.name
 
 
-def names(data_dir: Path) -> tuple[str, ...]:
+def custom_names(data_dir: Path) -> tuple[str, ...]:
     """Every custom data set in $AAT_DATA and `data_dir`, sorted."""
     folders = {path.parent.name for root in roots(data_dir) for path in root.glob(f"*/{DESCRIPTION}")}
     return tuple(sorted(name for name in folders if NAME.fullmatch(name)))

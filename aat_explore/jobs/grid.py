@@ -111,7 +111,7 @@ def standings(
     configs: Sequence[RunConfig], work: Work, outcomes: Mapping[str, tuple[State, str]] | None = None
 ) -> list[Standing]:
     """How each run stands, by the cache, or by its worker's outcome if that was stopped or failed."""
-    by_cache = standing.standings([work.task(config) for config in configs], work.cache_dir)
+    by_cache = standing.standings_in_cache([work.task(config) for config in configs], work.cache_dir)
     return [_with_outcome(item, *(outcomes or {}).get(item.config.run_id, ("done", ""))) for item in by_cache]
 
 

@@ -16,7 +16,7 @@ def standing(task: Task, cache: Path) -> Standing:
     return _standing(task, _opened(task, cache), cache)
 
 
-def standings(tasks: Sequence[Task], cache: Path) -> list[Standing]:
+def standings_in_cache(tasks: Sequence[Task], cache: Path) -> list[Standing]:
     """Return how each run stands, with its remaining seconds by the epochs of these runs so far."""
     runs = [_opened(task, cache) for task in tasks]
     paces = [pace(run) for run in runs if run is not None]

@@ -205,13 +205,13 @@ def test_the_numbers_of_a_filtered_chart_are_of_the_drawn_and_of_those_shown(tab
 def test_pictures_of_a_chart_are_a_png_for_print_and_an_svg(tab, chosen):
     pytest.importorskip("vl_convert")
     tab.goto(f"/picks?run={chosen.id}&epoch=2")
-    name, path = _downloaded(tab, _class_chart(tab), "Picture, PNG")
+    name, path = _downloaded(tab, _class_chart(tab), "Image, PNG")
     assert name.endswith(".png")
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     with Image.open(path) as picture:
         assert picture.width > 1000
         assert len(picture.convert("RGB").getcolors(1 << 24)) > 2
-    name, path = _downloaded(tab, _class_chart(tab), "Picture, SVG")
+    name, path = _downloaded(tab, _class_chart(tab), "Image, SVG")
     assert name.endswith(".svg")
     root = ElementTree.parse(path).getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -219,7 +219,7 @@ def test_pictures_of_a_chart_are_a_png_for_print_and_an_svg(tab, chosen):
 
 
 def _class_chart(tab):
-    return tab.get_by_test_id("stColumn").filter(has_text="Classes of the drawn")
+    return tab.get_by_test_id("stColumn").filter(has_text="Classes of the images drawn")
 
 
 def _downloaded(tab, near, words: str) -> tuple[str, Path]:

@@ -74,7 +74,7 @@ def started(tab, config: RunConfig) -> None:
     """Start a run by the form: its seed typed, its other settings from the link; on one thread, not evaluated."""
     fields = config.model_dump_json(exclude={"seed"}, exclude_defaults=True)
     tab.goto(f"/train?fields={quote(fields)}")
-    tab.get_by_role("textbox", name="seeds").fill(str(config.seed))
+    tab.get_by_role("textbox", name="Seeds").fill(str(config.seed))
     tab.keyboard.press("Enter")
     tab.get_by_text("All other settings").click()
     tab.get_by_role("spinbutton", name="CPU threads").fill("1")
@@ -115,7 +115,7 @@ def test_a_training_goes_on_when_its_page_is_closed_and_is_then_among_the_runs(n
     second.goto("/train")
     in_queue(second, config, "done").wait_for()
     second.goto(f"/?run={config.run_id}")
-    table = second.get_by_role("region", name="Runs of the cache")
+    table = second.get_by_role("region", name="Runs in the cache")
     table.locator("td", has_text=config.run_id).wait_for(state="attached")  # the grid is a canvas with texts behind it
     second.get_by_text("5 of 5 epochs, complete").wait_for()
 
@@ -137,4 +137,4 @@ def test_a_stopped_training_keeps_its_finished_epochs_and_leaves_nothing_running
     run.verify()
     assert run.metrics()["epoch"].tolist() == list(range(1, run.epoch + 1))
     assert all(len(run.drawn(epoch)) == 20 for epoch in range(1, run.epoch + 1))
-    tab.get_by_text(f"{config.run_id}: was cut off: goes on from epoch {run.epoch + 1} of 9999").wait_for()
+    tab.get_by_text(f"{config.run_id}: was cut off: resumes at epoch {run.epoch + 1} of 9999").wait_for()

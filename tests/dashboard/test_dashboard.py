@@ -14,6 +14,7 @@ from synthetic import make_evaluation, make_run
 
 from aat_explore import datasets
 from aat_explore.dashboard import page
+from aat_explore.dashboard.text import label
 from aat_explore.presets import preset
 from aat_explore.store import Store
 
@@ -205,7 +206,7 @@ def test_without_the_data_set_adversarial_images_are_shown_and_the_way_to_get_it
     app = opened("picks", run=run.id)
     assert pictures(app)
     assert page.plain("AAT_DATA") in said(app)
-    assert "Each: adversarial." in said(app)
+    assert "Each tile: adversarial." in said(app)
     assert len(app.get("vega_lite_chart")) == 1  # p, but no classes
 
 
@@ -248,7 +249,7 @@ def test_figures_say_which_attack_was_used(grid):
         words = said(opened(name))
         assert page.plain("PGD-40, 2,000 test images") in words
         assert words.count("upper bound on robust accuracy") == 1
-        assert "n = all: by default x′ of all samples is made once an epoch by the epoch-start network" in words
+        assert "n = all: by default x′ of all samples is made once per epoch by the epoch-start network" in words
 
 
 def test_evaluations_by_different_attacks_are_not_mixed(store):
@@ -273,6 +274,16 @@ def test_figure_5_needs_a_run_trained_with_pgd_on_all_samples(store):
 # --- The whole -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["fashion-mini", "cifar10"])
+def test_a_label_of_letters_digits_and_hyphens_has_no_backslashes_to_be_read_aloud(name):
+    assert label(name) == name
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "_a_", "-a", "a\n\n# b", "1. a", "www.a.b", "a b"])
+def test_a_label_of_anything_else_is_escaped_as_text_is(text):
+    assert label(text) == page.plain(text)
+
+
 @pytest.mark.parametrize("text", [HOSTILE, "a\n\n# b", "C:\\d", "plain words"])
 def test_escaped_text_keeps_its_words_and_loses_its_marks(text):
     escaped = page.plain(text)
@@ -282,7 +293,7 @@ def test_escaped_text_keeps_its_words_and_loses_its_marks(text):
 
 def test_other_results_do_not_crowd_out_the_runs_summaries(store, monkeypatch):
     run, read = make_run(store, epochs=1), []
-    monkeypatch.setattr(page.frames.runs, "summary", lambda run: read.append(run.id))
+    monkeypatch.setattr(page, "summary", lambda run: read.append(run.id))
     page.readable_runs()
     for key in range(200):
         page._remembered(("other", key), lambda: None)
@@ -296,7 +307,7 @@ def test_plain_values_are_keys(value):
 
 
 def test_an_array_is_no_key(store):
-    with pytest.raises(TypeError, match="is no key"):
+    with pytest.raises(TypeError, match="cannot be a key"):
         page._key(datasets.load("fashion-mini").train.labels)
 
 

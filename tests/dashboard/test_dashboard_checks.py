@@ -52,11 +52,21 @@ def test_a_checked_run_is_offered_autoattack_and_told_of_the_library(failing, mo
     assert "pip install 'aat-explore[eval]'" in words
 
 
-@pytest.mark.parametrize("name", ["runs", "picks", "sample", "dynamics", "attack", "checks"])
+@pytest.mark.parametrize("name", ["runs", "picks", "sample", "dynamics", "attack"])
 def test_a_failing_run_is_marked_wherever_its_figures_stand(store, failing, name):
     assert "**This run fails: label leaking" in said(opened(name, run=failing.id))
     other = next(run for run in store.list().runs if run.id != failing.id)
     assert "This run fails" not in said(opened(name, run=other.id))
+
+
+def test_the_mark_of_a_failing_run_links_to_its_checks_and_is_not_shown_beside_them(failing, monkeypatch):
+    links = []
+    monkeypatch.setattr(page, "open_page", lambda name, **params: links.append((name, params)))
+    opened("picks", run=failing.id).button(key="open checks").click().run()
+    assert links == [("checks", {"run": failing.id})]
+    app = opened("checks", run=failing.id)
+    assert app.selectbox(key="run").value == failing.id
+    assert "This run fails" not in said(app)
 
 
 @pytest.mark.parametrize("name", ["accuracy", "robustness"])
@@ -89,13 +99,13 @@ def test_light_copies_are_not_offered_where_drawn_sets_are_shown(store, name):
     light_copy(make_run(Store(store.root / "other"), epochs=2, seed=1), store.root)
     app = opened(name)
     assert sorted(app.selectbox(key="run").options) == sorted(full)
-    assert "1 run is a light copy" in said(app)
+    assert "1 run is a light copy without a record of what each epoch drew" in said(app)
 
 
 def test_light_copies_are_compared_by_their_curves_alone(store):
     full = make_run(store, epochs=2)
     light = light_copy(make_run(Store(store.root / "other"), epochs=2, seed=1), store.root)
     app = opened("compare", compare=[full.id, light.id])
-    assert "Light copies are without what each epoch drew" in said(app)
+    assert "Light copies have no record of what each epoch drew" in said(app)
     assert app.get("vega_lite_chart")
     assert "light" not in said(opened("robustness"))

@@ -106,7 +106,7 @@ def test_runs_tested_in_different_ways_or_not_at_all_make_no_pair(store):
     assert "in epochs 1 to 2" in said(app)
     with store.writer(not_yet.config) as writer:
         writer.add_evaluation(make_evaluation(not_yet.config, 2, attack={"kind": "pgd", "steps": 5}))
-    assert "no test in common" in said(opened(compare=[run.id, not_yet.id]))
+    assert "no evaluation on test images in common" in said(opened(compare=[run.id, not_yet.id]))
 
 
 def test_runs_without_a_common_seed_make_no_pair(store):

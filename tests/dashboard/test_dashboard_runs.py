@@ -37,14 +37,14 @@ def test_runs_named_in_the_url_are_offered_alone_and_a_linked_run_besides(store)
 def test_picked_runs_that_are_gone_are_a_note_and_all_are_offered(store):
     run = make_run(store, epochs=1)
     app = picked(runs="gone")
-    assert "None of the runs that the address picks" in captions(app)
+    assert "None of the runs that the link selects" in captions(app)
     assert app.markdown[0].value == run.id
 
 
 def test_ticked_rows_come_from_the_url_and_are_counted(store):
     ids = [make_run(store, epochs=1, seed=seed).id for seed in range(3)]
-    assert "Showing 3 of 3 runs; 0 picked" in captions(opened("runs"))
-    assert "1 picked" in captions(opened("runs", runs=ids[1]))
+    assert "Showing 3 of 3 runs; 0 selected" in captions(opened("runs"))
+    assert "1 selected" in captions(opened("runs", runs=ids[1]))
 
 
 def test_filters_leave_the_rows_that_fit_and_keep_runs_picked_before(store):
@@ -53,7 +53,7 @@ def test_filters_leave_the_rows_that_fit_and_keep_runs_picked_before(store):
     app = opened("runs", by="n", runs=kept.id)
     app.multiselect(key="by-n").set_value(["100"]).run()
     assert list(app.dataframe[0].value["n"]) == ["100"]
-    assert "Showing 1 of 2 runs; 1 picked" in captions(app)
+    assert "Showing 1 of 2 runs; 1 selected" in captions(app)
     assert app.query_params["runs"] in (kept.id, [kept.id])
 
 
@@ -62,7 +62,7 @@ def test_a_choice_in_the_url_that_does_not_fit_is_said(store, query):
     for seed in (0, 1):
         make_run(store, epochs=1, seed=seed)
     name, value = next(iter(query.items()))
-    assert f"The address says {name} = {value}, which does not fit here" in captions(opened("runs", **query))
+    assert f"The link says {name} = {value}, which does not fit here" in captions(opened("runs", **query))
 
 
 def test_a_run_in_training_has_its_curves_and_the_minutes_left(store):

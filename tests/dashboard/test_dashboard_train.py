@@ -32,7 +32,7 @@ def test_the_preset_gives_its_run_id_command_and_cost_in_passes(store):
     app = opened()
     assert app.code[0].value == f"aat train --preset=mini --cache-dir {store.root}"
     assert "new, 10 epochs" in said(app)
-    assert "5 passes over T = 5,000 an epoch; no measurement yet" in said(app)
+    assert "5 passes over T = 5,000 per epoch; no measurement yet" in said(app)
 
 
 def test_every_field_of_a_run_has_a_widget(store):
@@ -66,7 +66,7 @@ def test_a_complete_run_has_nothing_to_do_and_one_cut_off_goes_on(store):
     make_run(store, epochs=10)
     assert "complete: nothing to do" in said(opened())
     make_run(store, epochs=10, committed=4, seed=1)
-    assert "goes on from epoch 5 of 10" in said(opened(fields='{"seeds": "1"}'))
+    assert "resumes at epoch 5 of 10" in said(opened(fields='{"seeds": "1"}'))
 
 
 def test_a_copied_link_opens_the_same_settings(store):
@@ -142,7 +142,7 @@ def test_a_stop_that_finds_no_trainer_is_a_message(store):
 def test_a_cache_that_can_only_be_read_offers_no_start(store):
     (store.root / "queue").write_text("")
     app = opened()
-    assert "can only be read" in said(app)
+    assert "is read-only" in said(app)
     assert "train start" not in [button.key for button in app.button]
 
 

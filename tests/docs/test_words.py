@@ -40,7 +40,7 @@ def public_functions(folder: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "room", ["algorithm", "engine", "robustness", "store", "datasets", "experiments", "jobs", "views", "views/frames"]
+    "room", ["algorithm", "engine", "robustness", "store", "datasets", "jobs", "views", "views/frames"]
 )
 def test_a_public_function_has_one_home_in_its_room(room):
     twins = {name: homes for name, homes in public_functions(PACKAGE / room).items() if len(homes) > 1}
@@ -48,7 +48,7 @@ def test_a_public_function_has_one_home_in_its_room(room):
 
 
 def test_a_subject_has_one_name_in_frames_charts_widgets_and_pages():
-    """What a page shows is named alike wherever it is made; runs, robustness, … that have no frames of their own aside."""
+    """What a page shows is named alike wherever it is made."""
     frames = {path.stem for path in (PACKAGE / "views" / "frames").glob("*.py")} - {"__init__"}
     charts = {path.stem for path in (PACKAGE / "views" / "charts").glob("*.py")} - {
         *("__init__", "style", "files", "quick_altair")

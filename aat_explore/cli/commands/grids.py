@@ -123,7 +123,7 @@ def report(name: str, out: Path | None, cache_dir: Path) -> int:
 
 def _table(standings: Sequence[Standing], jobs: int) -> Table:
     done = sum(run.state == "done" for run in standings)
-    table = Table(title=f"{done} of {len(standings)} done, {_remaining(grids.seconds_remaining(standings, jobs))}")
+    table = Table(title=f"{done} of {len(standings)} done, {_remaining(grids.seconds_left(standings, jobs))}")
     for name in ("run", "epoch", "state", "left"):
         table.add_column(name, justify="left" if name in ("run", "state") else "right")
     for run in standings:
@@ -136,7 +136,7 @@ def _table(standings: Sequence[Standing], jobs: int) -> Table:
 
 def _line(run: Standing, standings: Sequence[Standing], jobs: int) -> str:
     done = sum(standing.state == "done" for standing in standings)
-    remaining = _remaining(grids.seconds_remaining(standings, jobs))
+    remaining = _remaining(grids.seconds_left(standings, jobs))
     return f"{run.config.run_id} {run.state}; {done} of {len(standings)} done, {remaining}"
 
 

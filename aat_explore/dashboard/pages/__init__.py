@@ -1,17 +1,17 @@
-"""The pages of the dashboard, one file each.
+"""The pages of the dashboard, one file per page.
 
-    runs.py          all runs, to filter and to pick from, and one of them live
-    compare.py       two or more runs beside each other
-    train.py         start, queue, follow and stop trainings: the only page that writes
+    runs.py          all runs, to filter and select, and one of them live
+    compare.py       two or more runs side by side
+    train.py         start, queue, follow and stop training: the only page that writes
     picks.py         what one epoch picked: images, p, classes
     sample.py        one training image over all epochs
     dynamics.py      the sampler over all epochs
-    accuracy.py      accuracy against n or training time (Fig. 4), the claim checked
+    accuracy.py      accuracy against n or training time (Fig. 4), and the claim about it
     robustness.py    accuracy against ε (Fig. 1-3 and 5)
-    claims.py        the paper's five claims, and what n is enough
+    claims.py        the paper's five claims, and how small n may be
     checks.py        whether a run's robustness is real
     attack.py        one sample attacked live: the only page that loads torch
     guide.py         the documentation that comes with the package
 
-Each has a function `show` that chooses, loads and shows.
+Each has a function `show`: choose, load, show.
 """

@@ -1,6 +1,6 @@
-"""One sample attacked live: what changes, what the network then says, and whether the attack can be trusted.
+"""One sample attacked live: what changes, what the network then predicts, and whether the attack can be trusted.
 
-The only page that needs torch, which is loaded when it is first shown.
+The only page that needs torch, which is loaded when the page is first shown.
 """
 
 import hashlib
@@ -16,24 +16,24 @@ from aat_explore.views import charts, frames
 from aat_explore.views.protocols import UInt8
 
 TRAINING, TEST, UPLOAD = SAMPLES = ("training image", "test image", "upload")
-USUAL_STEPS = {"StdCNN": 20}  # 75 ms on one core of an AMD EPYC
-STEPS = 10  # of other networks: ResNet18 takes 4 s for them
-USUAL_FACTOR = 2.5
+DEFAULT_STEPS = {"StdCNN": 20}  # 75 ms on one core of an AMD EPYC
+STEPS = 10  # for other networks: 4 s with ResNet18
+DEFAULT_FACTOR = 2.5
 
-Sample = tuple[UInt8, int | None, str]  # pixels (C, H, W), true label if there is one, and a key
+Sample = tuple[UInt8, int | None, str]  # pixels (C, H, W), the true label if known, and a key
 
 
 def show() -> None:
     """Choose a network, a sample and an attack; see what it does, and the signs of gradient masking."""
     page.heading(
         "Attack lab",
-        "One image under an attack of your choosing: what is added to it, what the network then says, and how its "
+        "One image under an attack of your choice: what is added to it, what the network then predicts, and how its "
         "loss J rises with ε and with each step.",
         r"x' = \mathrm{clip}\left(x + \varepsilon\,\mathrm{sign}\,\nabla_x J(\theta, x, y)\right),\qquad "
         r"x' \leftarrow \Pi_\varepsilon\left(x' + \alpha\,\mathrm{sign}\,\nabla_{x} J(\theta, x', y)\right)",
-        "Left FGSM, right a step of PGD: Π goes back to the nearest image within ε of x and within [0, 1], the range "
-        "of a pixel. J is the cross-entropy of the true class, in nats; of the predicted class for an image of yours. "
-        "FGSM is one step of PGD of size ε from the image itself.",
+        "Left FGSM, right a step of PGD: Π projects onto the images within ε of x and within [0, 1], the range of a "
+        "pixel. J is the cross-entropy of the true class, in nats, or of the predicted class for an image that you "
+        "upload. FGSM is one step of PGD of size ε from the image itself.",
     )
     runs = page.picked_runs()
     left, right = st.columns([3, 1])
@@ -41,14 +41,16 @@ def show() -> None:
         run = page.choose_run(runs)
     dataset = page.dataset_of(run)
     if dataset is None:
-        st.info("The lab needs them, for the shape of the network and for something to attack. Choose another run.")
+        st.info("The lab needs them to build the network and for images to attack. Choose another run.")
         return
-    kept = [str(epoch) for epoch in reversed(run.checkpoints())]
-    if not kept:
-        st.info("This run has kept no weights yet, so there is no network to attack. Choose another run.")
+    checkpoints = [str(epoch) for epoch in reversed(run.checkpoints())]
+    if not checkpoints:
+        st.info("This run has saved no weights yet, so there is no network to attack. Choose another run.")
         return
     with right:
-        epoch = int(choices.choose("Weights after epoch", kept, "checkpoint", help="Checkpoints that the run keeps."))
+        epoch = int(
+            choices.choose("Weights after epoch", checkpoints, "checkpoint", help="Epochs whose weights are saved.")
+        )
     sample = _choose_sample(run, dataset)
     attempt = _choose_attack(run)
     if sample is None:
@@ -85,42 +87,50 @@ def _row_of(split: Split, row: int) -> UInt8:
 
 def _upload(dataset: Dataset) -> Sample | None:
     file = st.file_uploader(
-        "An image of yours",
+        "Upload an image",
         type=["png", "jpg", "jpeg"],
         max_upload_size=frames.attack.UPLOAD_BYTES // 1_000_000,
-        help="PNG or JPEG. It stays in this browser tab's session: it is not written to the cache, nor in the link.",
+        help="PNG or JPEG. It stays in this browser tab's session: neither the cache nor the link contains it.",
     )
     invert = choices.toggle("Invert: dark strokes on white paper become light on black", "invert")
     if file is None:
-        st.info("Choose a PNG or JPEG; its middle square becomes an image of the data set's size.")
+        st.info("Choose a PNG or JPEG; its central square is resized to the data set's image size.")
         return None
     content = file.getvalue()
     image, done = frames.attack.uploaded(content, dataset.image_shape, invert=invert)
-    st.caption(f"What was done to it: {done}. It has no true class here, so the loss of the predicted one is raised.")
+    st.caption(
+        f"What was done to it: {done}. Its true class is unknown, so the attack raises the loss of the predicted one."
+    )
     return image, None, f"upload {hashlib.sha256(content).hexdigest()} {invert}"
 
 
 def _choose_attack(run: Run) -> frames.attack.Attempt:
     left, right = st.columns(2)
-    low, high, usual, step = frames.attack.epsilon_range(run.config)
+    low, high, default, step = frames.attack.epsilon_range(run.config)
     trained = run.config.resolved_attack
     with left:
         offered = frames.attack.attacks_offered(run.config)
         kind = offered[choices.switch("Attack", tuple(offered), "attack")]
         epsilon = choices.number(
-            "ε", low, high, usual, "eps", step=step, help=f"The largest change of a pixel; trained with {usual:g}."
+            "ε", low, high, default, "eps", step=step, help=f"The largest change of a pixel; {default:g} in training."
         )
-        start = choices.toggle("PGD starts at random within ε", "random", default=True)
+        start = choices.toggle("PGD: start at a random point within ε", "random", default=True)
     with right:
         steps = choices.number(
             "Steps of PGD and MI-FGSM",
             1,
             frames.attack.MAX_STEPS,
-            trained.steps if trained.spec.steps is not None else USUAL_STEPS.get(run.config.model, STEPS),
+            trained.steps if trained.spec.steps is not None else DEFAULT_STEPS.get(run.config.model, STEPS),
             "steps",
         )
         factor = choices.number(
-            "PGD's step size α, times ε/steps", 0.5, 10.0, USUAL_FACTOR, "alpha", step=0.5, help="Usual: 2.5 ε/steps"
+            "PGD's step size α, times ε/steps",
+            0.5,
+            10.0,
+            DEFAULT_FACTOR,
+            "alpha",
+            step=0.5,
+            help="Default: 2.5 ε/steps",
         )
         seed = choices.whole("Seed of the random start", 0, 2**31 - 1, 0, "attack_seed") if start else 0
     options = trained.options if kind == trained.kind else ()
@@ -155,17 +165,17 @@ def _attacked(
     return attack_lab.attack(_network, _image, _label, attempt)
 
 
-# --- What came of it -----------------------------------------------------------------------------------------------
+# --- The outcome ---------------------------------------------------------------------------------------------------
 
 
 def _say_outcome(result: frames.attack.Attacked, dataset: Dataset) -> None:
-    said = frames.attack.predictions(result, dataset.class_names)
+    predictions = frames.attack.predictions(result, dataset.class_names)
     attempt = result.attempt
     columns = st.columns(4)
     columns[0].metric("Class attacked", page.plain(dataset.class_names[result.label]))
     for column, image in zip(columns[1:], ("clean", "adversarial"), strict=False):
-        name, confidence = said[image]
-        column.metric(f"Predicted, {image}", page.plain(name), f"{confidence:.1%} sure", "off", delta_arrow="off")
+        name, confidence = predictions[image]
+        column.metric(f"Predicted, {image}", page.plain(name), f"{100 * confidence:.1f} %", "off", delta_arrow="off")
     columns[3].metric(
         "Loss, adversarial",
         f"{result.loss:.3g}",
@@ -176,8 +186,8 @@ def _say_outcome(result: frames.attack.Attacked, dataset: Dataset) -> None:
     )
     steps = f", {attempt.steps} steps" if attempt.iterates else ""
     size = f" of α = {attempt.step_size:.3g}" if attempt.kind == "pgd" else ""
-    how = f"{page.plain(attempt.title)}{steps}{size}"
-    st.caption(f"{how}, ε = {attempt.epsilon:g}; the largest change of a pixel is {result.largest_change:.4g}.")
+    attack = f"{page.plain(attempt.title)}{steps}{size}"
+    st.caption(f"{attack}, ε = {attempt.epsilon:g}; the largest change of a pixel is {result.largest_change:.4g}.")
 
 
 def _pictures(result: frames.attack.Attacked) -> None:
@@ -214,7 +224,7 @@ def _curves(result: frames.attack.Attacked, dataset: Dataset, run: Run) -> None:
             partial(charts.attack.loss_along_epsilon, along),
             along,
             f"{run.id}-loss-along-epsilon",
-            alt="Loss of each attack against ε, from 0 to twice the chosen one",
+            alt="Loss of each attack against ε, from 0 to twice the chosen ε",
         )
     with right:
         st.subheader("Loss along PGD's steps")
@@ -232,8 +242,8 @@ def _signs(result: frames.attack.Attacked) -> None:
     seen = sum(sign.seen for sign in signs)
     st.subheader("Signs of gradient masking")
     st.write(
-        f"{seen} of {len(signs)} seen on this sample. They are signs, not proof: the network may be less robust than "
-        "these attacks make it look. None seen is no proof either."
+        f"{seen} of {len(signs)} seen on this sample. They are signs, not proof, that the network is less robust than "
+        "these attacks make it look. Seeing none is no proof of robustness either."
     )
     for sign in signs:
         icon = ":orange[:material/flag:]" if sign.seen else ":material/remove:"
@@ -243,12 +253,11 @@ def _signs(result: frames.attack.Attacked) -> None:
     with st.expander("Where these signs come from", icon=":material/menu_book:"):
         st.write(
             "Athalye, Carlini, Wagner 2018, *Obfuscated Gradients Give a False Sense of Security*: one step does "
-            "better than many, and a larger ε helps no more. Carlini et al. 2019, *On Evaluating Adversarial "
+            "better than many, and a larger ε does not help. Carlini et al. 2019, *On Evaluating Adversarial "
             "Robustness*: gradients that are zero. Tramèr et al. 2018, *Ensemble Adversarial Training*: a loss that "
-            "is flat or bent right at the image, past which a random start steps. The limits are ours: "
-            f"a difference counts if it exceeds {margin:g} nats and {margin:.0%} of the loss's rise, the "
-            "fall is looked for up to the chosen ε, a random start is needed if PGD from the image itself gets less "
-            f"than half of the rise, and a gradient is near zero if ε‖∇ₓJ‖₁ < {frames.attack.FLAT:g} nats. A network "
-            "that is simply very sure of a clean image has near-zero gradients too; the sign of them is still good for "
-            "FGSM."
+            "is flat or bent close to the image, which a random start steps over. The thresholds are ours: "
+            f"a difference counts if it exceeds {margin:g} nats and {margin:.0%} of the loss's rise; a "
+            "fall counts up to the chosen ε; a random start is needed if PGD from the image itself reaches less "
+            f"than half of the rise; and a gradient is near zero if ε‖∇ₓJ‖₁ < {frames.attack.FLAT:g} nats. A network "
+            "that is very confident about a clean image has near-zero gradients too; their sign still serves FGSM."
         )

@@ -1,4 +1,4 @@
-"""The sampler at work over all epochs of a run."""
+"""The sampler over all epochs of a run."""
 
 from functools import partial
 
@@ -10,21 +10,21 @@ from aat_explore.store import Run
 from aat_explore.views import charts, frames
 from aat_explore.views.protocols import Array
 
-SIZE = 48  # images a gallery
+SIZE = 48  # images per gallery
 MOST, NEVER = LISTS = ("most often drawn", "never drawn")
 
 
 def show() -> None:
-    """How uneven p is, how far K moves, the classes it prefers, whom it draws often and never, and the data map."""
+    """How uneven p is, how K changes, the classes it prefers, samples drawn often or never, and the data map."""
     page.heading(
         "Sampler dynamics",
-        "The sampler at work over all epochs: how uneven its p is, whether it draws the same samples again, which "
-        "classes it prefers, and whom it never finds.",
+        "The sampler over all epochs: how uneven p is, whether it repeats samples, which classes it prefers, and which "
+        "samples it never draws.",
         r"\mathrm{ESS}=\frac{1}{\sum_i p_i^2},\quad H=-\sum_i p_i\ln p_i,\quad "
         r"\mathrm{Jaccard}(K,K')=\frac{|K\cap K'|}{|K\cup K'|},\quad "
         r"v_i=\frac{\mathrm{sd}_e\,p_i}{\mathrm{mean}_e\,p_i}",
-        "Dashed rules are what uniform p would give. The data map (after Swayamdipta et al. 2020, with p in place of "
-        "confidence) sets each sample's mean of p over the epochs against its variability v.",
+        "Dashed lines are what uniform p would give. The data map (after Swayamdipta et al. 2020, with p in place of "
+        "confidence) plots each sample's mean of p over the epochs against its variability v.",
     )
     runs = page.recorded_runs()
     run = page.choose_run(runs)
@@ -42,12 +42,16 @@ def show() -> None:
 
 def _unevenness(run: Run, runs: list[Run]) -> None:
     st.subheader("How uneven p is")
-    others = {frames.dynamics.run_name(one): one for one in runs if one.config.samples and one.id != run.id}
-    named = choices.choose_many(
-        "Against", list(others), "against", at_most=3, help="For instance Norm against Squared Norm and uniform control"
+    others = {frames.dynamics.run_name(other): other for other in runs if other.config.samples and other.id != run.id}
+    compared = choices.choose_many(
+        "Compare with",
+        list(others),
+        "against",
+        at_most=3,
+        help="For instance Norm with Squared Norm and uniform control",
     )
     data = frames.sample.together(
-        [page.remembered(frames.dynamics.unevenness, one) for one in (run, *(others[name] for name in named))]
+        [page.remembered(frames.dynamics.unevenness, shown) for shown in (run, *(others[name] for name in compared))]
     )
     if data.empty:
         st.info("This run drew from no distribution (n = all), so there is no p.")
@@ -65,8 +69,8 @@ def _overlaps(run: Run, drawn: Array) -> None:
     data, chance = frames.dynamics.overlaps(drawn), frames.dynamics.chance_overlap(drawn)
     shown, drew = data["epoch"].nunique(), int(drawn.any(axis=1).sum())
     st.caption(
-        f"Jaccard overlap of the drawn sets of each two epochs; two uniform draws would share {chance:.2%}. "
-        f"Showing {shown} of {drew} epochs that drew{', evenly spread' if shown < drew else ''}."
+        f"Jaccard overlap of the drawn sets of every two epochs; two uniform draws would share {chance:.2%}. "
+        f"Showing {shown} of {drew} epochs that drew samples{', evenly spread' if shown < drew else ''}."
     )
     downloads.chart(
         partial(charts.dynamics.overlaps, data),
@@ -92,7 +96,9 @@ def _classes(run: Run, drawn: Array, dataset: Dataset | None) -> None:
 def _counts(run: Run, drawn: Array, times: Array, dataset: Dataset | None) -> None:
     st.subheader("How often each sample was drawn")
     data = frames.dynamics.times_drawn_histogram(drawn)
-    st.caption("Bars: samples drawn so many times. Diamonds: what uniform draws of the same sizes would give.")
+    st.caption(
+        "Bars: how many samples were drawn that often. Diamonds: what uniform draws of the same sizes would give."
+    )
     downloads.chart(
         partial(charts.dynamics.times_drawn_histogram, data, dark=page.dark()),
         data,
@@ -105,12 +111,12 @@ def _counts(run: Run, drawn: Array, times: Array, dataset: Dataset | None) -> No
 
 
 def _map(run: Run, times: Array, dataset: Dataset | None) -> None:
-    found = page.held(frames.sample.sample_map, run)
-    if found is None:
+    sample_map = page.held(frames.sample.sample_map, run)
+    if sample_map is None:
         return
     st.subheader("The data map")
-    st.caption("Drag a rectangle over the map to see its images; the link keeps it.")
-    data = frames.dynamics.map_cells(found, times)
+    st.caption("Drag a rectangle over the map to see the images in it; the link keeps it.")
+    data = frames.dynamics.map_cells(sample_map, times)
     downloads.chart(
         partial(charts.dynamics.data_map, data),
         data,
@@ -126,38 +132,38 @@ def _map(run: Run, times: Array, dataset: Dataset | None) -> None:
     if st.button("Clear the rectangle", icon=":material/close:"):
         choices.set_param("region", None)
         st.rerun()
-    rows = frames.dynamics.inside(found, ends[:2], ends[2:])
-    said = f"mean p {ends[0]:.2g} to {ends[1]:.2g}, variability {ends[2]:.2f} to {ends[3]:.2f}"
-    _gallery(run, times, dataset, rows, said, "region")
+    rows = frames.dynamics.inside(sample_map, ends[:2], ends[2:])
+    extent = f"mean p {ends[0]:.2g} to {ends[1]:.2g}, variability {ends[2]:.2f} to {ends[3]:.2f}"
+    _gallery(run, times, dataset, rows, extent, "region")
 
 
 def _brushed() -> None:
     """Keep the rectangle dragged over the map in the URL."""
-    found = state.selection("map").get(charts.dynamics.MAP_BRUSH, {})
-    mean, variability = found.get("mean_low"), found.get("variability_low")
+    brushed = state.selection("map").get(charts.dynamics.MAP_BRUSH, {})
+    mean, variability = brushed.get("mean_low"), brushed.get("variability_low")
     if mean and variability:
         choices.set_param("region", "_".join(f"{end:.4g}" for end in (*sorted(mean), *sorted(variability))))
 
 
 def _ends(region: str | None) -> list[float] | None:
-    """Four numbers out of the URL; None, with a note, if it says something else."""
+    """Four numbers from the URL; None if there are none, with a note if they do not fit."""
     if region is None:
         return None
     try:
         ends = [float(part) for part in region.split("_")]
     except ValueError:
         ends = []
-    if len(ends) == 4 and ends[0] <= ends[1] and ends[2] <= ends[3]:  # of NaN neither is true
+    if len(ends) == 4 and ends[0] <= ends[1] and ends[2] <= ends[3]:  # both false for NaN
         return ends
-    st.caption(f":material/link_off: The address says region = {page.plain(region[:80])}, which is no rectangle.")
+    st.caption(f":material/link_off: The link says region = {page.plain(region[:80])}, which is no rectangle.")
     return None
 
 
-def _gallery(run: Run, times: Array, dataset: Dataset | None, rows: Array, said: str, key: str) -> None:
+def _gallery(run: Run, times: Array, dataset: Dataset | None, rows: Array, name: str, key: str) -> None:
     here = rows[:SIZE]
-    st.caption(f"Showing {len(here)} of {len(rows):,} samples ({said}).")
+    st.caption(f"Showing {len(here)} of {len(rows):,} samples ({name}).")
     if not len(here):
-        st.info("There is none.")
+        st.info("There are none.")
     elif dataset is not None:
         images = {"clean": frames.sample.clean_images(run, dataset, here)}
         captions = frames.dynamics.times_captions(times, here)

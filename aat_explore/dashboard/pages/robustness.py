@@ -1,4 +1,4 @@
-"""How long accuracy holds as the attack grows: the paper's Fig. 1-3 and 5."""
+"""How accuracy falls as the attack grows: the paper's Fig. 1-3 and 5."""
 
 from functools import partial
 
@@ -14,11 +14,11 @@ def show() -> None:
     """Accuracy under attack against ε for one data set, or for networks trained with PGD on all samples."""
     page.heading(
         "Robustness vs ε",
-        "Test accuracy under an attack of growing budget ε, for networks trained with n perturbed samples an epoch "
+        "Test accuracy under an attack of growing budget ε, for networks trained with n perturbed samples per epoch "
         "(the paper's Fig. 1–3 and 5).",
         r"\mathrm{accuracy}(\varepsilon) = \frac{1}{N}\sum_{i=1}^{N} "
         r"\mathbb{1}\left[\hat y(x_i') = y_i\right],\qquad \lVert x_i' - x_i\rVert_\infty \le \varepsilon",
-        "x′ is what the attack found within ε of the test image; with several restarts an image counts only if all of "
+        "x′ is the attack's result within ε of the test image; with several restarts an image counts only if all of "
         "them fail. Lines are means over seeds, bands one standard deviation, points single runs.",
     )
     measured, test = figures.measured(page.picked_runs())
@@ -31,7 +31,7 @@ def show() -> None:
     else:
         runs = frames.figures.pgd_on_all(measured, test)
         if runs.empty:
-            st.info("No evaluated run was trained with PGD on all samples. This trains one and tests it:")
+            st.info("No evaluated run was trained with PGD on all samples. To train and test one:")
             st.code(page.command("train --num-perturbed all --attack.kind pgd"), language="bash")
             st.stop()
         means = frames.figures.over_seeds(runs, ["panel", "recipe", "epsilon"])

@@ -1,4 +1,4 @@
-"""All runs of the cache, and one of them live."""
+"""All runs in the cache, and one of them live."""
 
 from functools import partial
 
@@ -13,26 +13,26 @@ from aat_explore.views.protocols import Frame
 
 COLUMNS = {
     "run": st.column_config.TextColumn(pinned=True, width=270),
-    "n": st.column_config.TextColumn(width=50, help="Samples perturbed an epoch"),
+    "n": st.column_config.TextColumn(width=50, help="Samples perturbed per epoch"),
     "norm power": st.column_config.TextColumn(
-        help="1: Norm, 2: Squared Norm, 0: uniform control; of which score, if not gradient-norm"
+        help="1: Norm, 2: Squared Norm, 0: uniform control; with the score, if it is not gradient-norm"
     ),
-    "epochs": st.column_config.TextColumn(help="Committed, of those the run is to have"),
+    "epochs": st.column_config.TextColumn(help="Finished, out of those planned"),
     "clean accuracy": st.column_config.NumberColumn(
-        format="percent", help="At ε = 0, of the latest epoch evaluated on test images"
+        format="percent", help="At ε = 0, at the latest epoch evaluated on test images"
     ),
     "robust accuracy": st.column_config.NumberColumn(
         format="percent",
-        help="At the training ε, of the same epoch, under the attack beside it, the hardest of those tried",
+        help="At the training ε, at the same epoch, under the attack in 'tested with', the strongest tried",
     ),
     "seconds an epoch": st.column_config.NumberColumn(
-        format="%.1f", help="Scoring, draw, perturbing and training; median over epochs"
+        format="%.1f", help="Scoring, drawing, perturbing and training; median over epochs"
     ),
-    "total seconds": st.column_config.NumberColumn(format="%.0f", help="With validation and recording"),
+    "total seconds": st.column_config.NumberColumn(format="%.0f", help="Including validation and recording"),
     "flag": st.column_config.TextColumn(
         width=170,
-        help="Checks that the run fails, by its validation accuracies, its evaluations and what `aat check` found; the "
-        "Checks page says which and why",
+        help="Checks that the run fails, judged by its validation accuracies, its evaluations and `aat check`; the "
+        "Checks page explains why",
     ),
 }
 
@@ -50,13 +50,13 @@ PROGRESS = {
 
 
 def show() -> None:
-    """Table of all runs to filter and pick from; what is in training; one run's losses and validation accuracies."""
+    """Table of all runs to filter and select; runs in training; one run's losses and validation accuracies."""
     page.heading(
         "Runs",
-        "Every run in the cache, with what it cost and how it stood the test; below, how one of them learnt.",
+        "Every run in the cache: its cost and its test accuracies; below, the learning curves of one of them.",
         r"p_i = \frac{\lVert\nabla_{x_i} J\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J\rVert_2^{k}}",
-        "Each epoch, n samples are drawn from p (k is the norm power: 1 Norm, 2 Squared Norm; another score may stand "
-        "in the norm's place) and perturbed by the attack; the network is trained on all T samples, of which those n "
+        "Each epoch, n samples are drawn from p (k is the norm power: 1 Norm, 2 Squared Norm; another score may take "
+        "the norm's place) and perturbed by the attack; the network is trained on all T samples, of which those n "
         "are perturbed. n = 0 is standard training, n = all perturbs every sample.",
     )
     runs = page.readable_runs()
@@ -68,33 +68,35 @@ def show() -> None:
         choices.ask("run", opened)
     run = page.choose_run(runs)
     _one_run(run, training)
-    followed = {followed.id: followed.revision for followed in runs if followed.id in training or followed is run}
+    followed = {other.id: other.revision for other in runs if other.id in training or other is run}
     _follow(followed, training, Store(page.cache_dir()).run_ids())
 
 
 def _filtered(table: Frame) -> Frame:
-    """The table's rows that pass the filters of those columns that the user asks to filter by."""
+    """The table's rows that pass the filters on the columns chosen."""
     columns = choices.choose_many("Filter by", [*TEXTS, *NUMBERS], "by")
     texts = {
-        one: choices.choose_many(one, frames.runs.values(table, one), f"by-{one}") for one in columns if one in TEXTS
+        column: choices.choose_many(column, frames.runs.values(table, column), f"by-{column}")
+        for column in columns
+        if column in TEXTS
     }
     ranges = {}
-    for one in columns:
-        if one in NUMBERS and (ends := frames.runs.extent(table, one)) is not None:
-            # Rounded outwards by the slider's own steps, or the extreme runs would fall out of the whole range.
-            ranges[one] = choices.between(one, ends[0], ends[1], f"by-{one}", step=(ends[1] - ends[0]) / 200)
+    for column in columns:
+        if column in NUMBERS and (ends := frames.runs.extent(table, column)) is not None:
+            # Rounded outwards by the slider's own steps, or the full range would exclude the extreme runs.
+            ranges[column] = choices.between(column, ends[0], ends[1], f"by-{column}", step=(ends[1] - ends[0]) / 200)
     return frames.runs.filtered(table, texts, ranges)
 
 
 def _table(table: Frame, total: int) -> str | None:
-    """Show the table; rows ticked are picked for all pages; the run whose cell was clicked is returned."""
+    """Show the table and keep the ticked runs for all pages; returns the id of a run whose cell was just clicked."""
     shown = list(table["run"])
     picked = (choices.param("runs") or "").split(",")
     ticked = [at for at, run_id in enumerate(shown) if run_id in picked]
-    key = f"table {','.join(shown)}"  # another choice of rows is another table: ticks are row numbers
-    answer = downloads.table(
+    key = f"table {','.join(shown)}"  # other rows make another table: ticks are row numbers
+    selection = downloads.table(
         table,
-        alt="Runs of the cache",
+        alt="Runs in the cache",
         column_config=COLUMNS,
         key=key,
         on_select="rerun",
@@ -102,13 +104,13 @@ def _table(table: Frame, total: int) -> str | None:
         selection_default={"selection": {"rows": ticked}},
     )["selection"]
     hidden = [run_id for run_id in picked if run_id and run_id not in shown]
-    chosen = [*hidden, *(shown[at] for at in answer["rows"] if at < len(shown))]
+    chosen = [*hidden, *(shown[at] for at in selection["rows"] if at < len(shown))]
     choices.set_param("runs", ",".join(chosen) or None)
-    word = "the other pages offer these" if chosen else "tick rows to offer only those on the other pages"
+    effect = "the other pages show only these" if chosen else "tick rows to see only those on the other pages"
     st.caption(
-        f"Showing {len(shown)} of {total} runs; {len(chosen)} picked: {word}. Click a cell to open its run below."
+        f"Showing {len(shown)} of {total} runs; {len(chosen)} selected: {effect}. Click a cell to open its run below."
     )
-    cells = [tuple(cell) for cell in answer["cells"]]
+    cells = [tuple(cell) for cell in selection["cells"]]
     before = state.CELL_OPENED.get()
     state.CELL_OPENED.set((key, cells))
     if not cells or before == (key, cells):
@@ -126,32 +128,32 @@ def _in_training(runs: list[Run]) -> None:
 def _one_run(run: Run, training: list[str]) -> None:
     status = standing(run.config, run, busy=run.id in training).status
     losses = ", ".join(f"{name} {loss:.3f}" for name, loss in page.remembered(frames.runs.last_losses, run).items())
-    done = f"{run.epoch} of {run.config.epochs} epochs, {status}; last training loss in nats: {losses}"
-    st.progress(run.epoch / run.config.epochs, done)
+    progress = f"{run.epoch} of {run.config.epochs} epochs, {status}; last training loss in nats: {losses}"
+    st.progress(run.epoch / run.config.epochs, progress)
     if status == "cut off":
-        st.info(f"Training stopped after epoch {run.epoch}; the same `aat train` command goes on from there.")
+        st.info(f"Training stopped after epoch {run.epoch}; the same `aat train` command resumes it.")
     if not run.evaluations() and status != "training":
-        st.info("Not evaluated yet: no test accuracy. This measures it:")
+        st.info("Not evaluated yet, so there is no test accuracy. To measure it:")
         st.code(page.command(f"evaluate {run.id}"), language="bash")
     metrics = page.remembered(frames.runs.epoch_metrics, run)
     left, right = st.columns(2)
-    for kind, where, words in (("loss", left, "Training loss"), ("accuracy", right, "Validation accuracies")):
-        with where:
+    for kind, column, name in (("loss", left, "Training loss"), ("accuracy", right, "Validation accuracies")):
+        with column:
             draw = partial(charts.runs.epoch_metrics, metrics, kind)
-            downloads.chart(draw, metrics, f"{run.id}-{kind}", alt=f"{words} of {run.id} by epoch")
+            downloads.chart(draw, metrics, f"{run.id}-{kind}", alt=f"{name} of {run.id} by epoch")
     st.caption(
-        "Validation accuracies at the training ε, on validation images. FGSM accuracy alone proves nothing: a network "
-        "can learn to hide from FGSM, which PGD then shows."
+        "Accuracies on validation images, robust ones at the training ε. FGSM accuracy alone proves nothing: a network "
+        "can learn to resist FGSM alone, which PGD reveals."
     )
     if run.evaluations():
         _over_epochs(run)
 
 
 def _over_epochs(run: Run) -> None:
-    """Test accuracies of the epochs evaluated; where it is of one epoch only, how to measure more."""
+    """Test accuracies of the epochs evaluated; if that is only one, how to evaluate more."""
     tested = page.remembered(frames.runs.robustness_over_epochs, run)
     if tested.empty:
-        st.caption("Robust accuracy on test images over the epochs, from the checkpoints that are kept:")
+        st.caption("To measure robust accuracy on test images over the epochs, from the saved checkpoints:")
         st.code(page.command(f"evaluate {run.id} --every 5 --images 500"), language="bash")
         return
     draw = partial(charts.runs.robustness_over_epochs, tested)
@@ -161,7 +163,7 @@ def _over_epochs(run: Run) -> None:
 
 @st.fragment(run_every=2)
 def _follow(revisions: dict[str, str], training: list[str], run_ids: list[str]) -> None:
-    """Draw the page again if a followed run has committed, a training one ended, or runs came or went; else nothing."""
+    """Redraw the page if a followed run committed an epoch, a training ended, or runs came or went."""
     store = Store(page.cache_dir())
     try:
         now = {run_id: store.open(run_id) for run_id in revisions}

@@ -1,4 +1,4 @@
-"""One training image over all epochs of a run, and beside it a pinned one."""
+"""One training image over all epochs of a run, next to a pinned one if there is one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ NEIGHBOURS = 24
 
 @dataclass(frozen=True)
 class Sample:
-    """Row `image` of a run's training split, with the run's records of all samples."""
+    """Row `image` of a run's training split, with p and draws of all samples in the run."""
 
     run: Run
     dataset: Dataset | None
@@ -29,7 +29,7 @@ class Sample:
 
     @property
     def address(self) -> str:
-        """What the URL's `pin` says."""
+        """The value of `pin` in the URL."""
         return f"{self.run.id}:{self.image}"
 
     @property
@@ -39,18 +39,18 @@ class Sample:
 
 
 def show() -> None:
-    """One image: p and rank over the epochs, its recorded versions, its neighbours in p, its place in the data map."""
+    """One image: p and rank over the epochs, recorded adversarial versions, neighbours in p, place in the data map."""
     page.heading(
         "Sample",
-        "One training image over all epochs: how likely it was to be picked, when it was, and what the attack made of "
-        "it. Pin it to compare it with another.",
+        "One training image over all epochs: how likely it was to be picked, when it was picked, and what the attack "
+        "did to it. Pin one to compare two.",
         r"p_i^{(e)} = \frac{\lVert\nabla_{x_i} J_e\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J_e\rVert_2^{k}},\qquad "
         r"\mathrm{rank}_i = 1 + \#\{j : p_j > p_i\},\qquad \bar p_i = \frac1E\sum_e p_i^{(e)},\qquad "
         r"v_i = \frac{\mathrm{sd}_e\, p_i^{(e)}}{\bar p_i}",
-        "Image i keeps its row number in every epoch and run of a data set. The data map sets the mean of p over the "
-        "epochs against its variability v (sd divided by mean): 0 where the image is always as likely, √(E − 1) where "
-        "only one of E epochs finds it likely. The sd of log p would be ruled by epochs with p near 0, where nothing "
-        "is drawn.",
+        "Image i keeps its row number in every epoch and run of a data set. The data map plots the mean of p over the "
+        "epochs against its variability v (sd divided by mean): 0 if the image is always equally likely, √(E − 1) if "
+        "it is likely in only one of E epochs. The sd of log p would be dominated by epochs with p near 0, in which "
+        "the image is not drawn.",
     )
     run = page.choose_run(page.recorded_runs())
     dataset = page.dataset_of(run)
@@ -63,7 +63,12 @@ def show() -> None:
     with left:
         first = frames.sample.most_drawn(drawn)
         image = choices.whole(
-            "Training image", 0, T - 1, first, "image", help="Its row, from 0; at first, the most drawn."
+            "Training image",
+            0,
+            T - 1,
+            first,
+            "image",
+            help="Its row, counted from 0; by default, the image drawn most often.",
         )
     this = Sample(run, dataset, matrix, drawn, image)
     with middle:
@@ -83,13 +88,13 @@ def show() -> None:
 
 
 def _pinned(this: Sample) -> Sample | None:
-    """The pinned sample; what the address pins and is not there is forgotten, with a note."""
+    """The pinned sample; a pin in the URL that does not exist is dropped, with a note."""
     text = choices.param("pin")
     if text is None:
         return None
     run_id, _, row = text.rpartition(":")
     try:
-        return _found(this, run_id, row)
+        return _sample_at(this, run_id, row)
     except RunMovedOnError:
         raise
     except AATError as error:
@@ -98,8 +103,8 @@ def _pinned(this: Sample) -> Sample | None:
         return None
 
 
-def _found(this: Sample, run_id: str, row: str) -> Sample:
-    """Row `row` of a run; "" means the run of `this`; AATError if there is no such."""
+def _sample_at(this: Sample, run_id: str, row: str) -> Sample:
+    """Row `row` of a run ("" means the run of `this`); AATError if there is none."""
     run = this.run if run_id in ("", this.run.id) else Store(page.cache_dir()).open(run_id)
     same = run.config.dataset == this.run.config.dataset
     dataset = this.dataset if same else page.dataset_of(run)
@@ -112,17 +117,17 @@ def _found(this: Sample, run_id: str, row: str) -> Sample:
 
 def _steps(this: Sample, name: str, epoch: int) -> None:
     rows = frames.sample.listed(name, this.matrix, this.drawn, this.dataset, epoch, this.image)
-    found = frames.sample.place_in_list(rows, this.image)
+    place = frames.sample.place_in_list(rows, this.image)
     with st.container(horizontal=True, vertical_alignment="center"):
-        _step("Previous", found.before, "Shift+Left", "arrow_back")
-        _step("Next", found.after, "Shift+Right", "arrow_forward")
-        where = f"{name}, epoch {epoch}" if name in frames.sample.LISTS_OF_EPOCH else name
-        if not found.total:
-            st.caption(f"No image in this list ({where}): the epoch drew nothing, or has no p.")
-        elif found.position is None:
-            st.caption(f"Image {this.image} is not among the {found.total:,} of this list ({where}).")
+        _step("Previous", place.before, "Shift+Left", "arrow_back")
+        _step("Next", place.after, "Shift+Right", "arrow_forward")
+        title = f"{name}, epoch {epoch}" if name in frames.sample.LISTS_OF_EPOCH else name
+        if not place.total:
+            st.caption(f"This list is empty ({title}): the epoch drew nothing, or has no p.")
+        elif place.position is None:
+            st.caption(f"Image {this.image} is not among the {place.total:,} in this list ({title}).")
         else:
-            st.caption(f"Showing {found.position:,} of {found.total:,} ({where}).")
+            st.caption(f"Showing {place.position:,} of {place.total:,} ({title}).")
 
 
 def _step(label: str, to: int | None, keys: str, icon: str) -> None:
@@ -155,7 +160,7 @@ def _swap(this: Sample, pinned: Sample) -> None:
 
 
 def _compared(this: Sample, pinned: Sample | None) -> dict[str, Sample]:
-    """The samples to show, by a name that tells them apart."""
+    """The samples to show, by names that distinguish them."""
     if pinned is None or pinned.address == this.address:
         return {f"#{this.image}": this}
     if pinned.run.id == this.run.id:
@@ -163,14 +168,14 @@ def _compared(this: Sample, pinned: Sample | None) -> dict[str, Sample]:
     return {f"#{this.image}, {this.run.id}": this, f"#{pinned.image}, {pinned.run.id}, pinned": pinned}
 
 
-# --- What is known of it ---------------------------------------------------------------------------------------------
+# --- What is known about it ------------------------------------------------------------------------------------------
 
 
 def _portraits(this: Sample, pinned: Sample | None) -> None:
     shown = _compared(this, pinned)
     columns = st.columns([3] * len(shown) + [2])
-    for where, (name, sample) in zip(columns, shown.items(), strict=False):
-        with where:
+    for column, (name, sample) in zip(columns, shown.items(), strict=False):
+        with column:
             _portrait(name, sample)
     with columns[-1]:
         _buttons(this, pinned)
@@ -183,7 +188,7 @@ def _portrait(name: str, sample: Sample) -> None:
         st.image(
             pixels,
             output_format="PNG",
-            width=pixels.shape[1],  # as it is: by itself Streamlit widens, and blurs, an image to its caption
+            width=pixels.shape[1],  # its own: by default Streamlit enlarges, and blurs, an image to its caption's width
             caption=page.plain(f"{name}, clean: {class_name}"),
             alt=f"Training image {sample.image}, clean, of class {class_name}",
         )
@@ -196,7 +201,7 @@ def _facts(facts: frames.sample.SampleFacts) -> str:
     words = f"Drawn in {len(facts.drawn_in)} of {facts.epochs} epochs"
     if facts.mean_p is None:
         return f"{words}."
-    return f"{words}; mean p {facts.mean_p:.2e}, {facts.times_uniform:.3g} times the uniform 1/T."
+    return f"{words}; mean p {facts.mean_p:.2e}, {facts.times_uniform:.3g}× the uniform 1/T."
 
 
 def _trajectories(this: Sample, pinned: Sample | None) -> None:
@@ -217,51 +222,54 @@ def _trajectories(this: Sample, pinned: Sample | None) -> None:
         alt=f"p and rank of training image {this.image} over the epochs, on log axes",
     )
     st.caption(
-        f"Showing {len(this.matrix.epochs)} of {this.run.epoch} epochs, those with p. A mark is an epoch that drew the "
-        "image. p = 0 has no place on a log axis."
+        f"Showing {len(this.matrix.epochs)} of {this.run.epoch} epochs, those with p. Marks are epochs that drew the "
+        "image. p = 0 cannot be shown on a log axis."
     )
 
 
 def _versions(this: Sample) -> None:
-    st.subheader("Adversarial versions, as recorded")
+    st.subheader("Recorded adversarial versions")
     drawn_in = this.facts.drawn_in
     if not drawn_in:
         st.info("No epoch drew this image, so there is no adversarial version of it.")
         return
-    of_all = "1 epoch that drew it" if len(drawn_in) == 1 else f"{len(drawn_in)} epochs that drew it"
-    found = page.remembered(frames.recorded.sample_versions, this.run, this.image, drawn_in, this.dataset)
-    if found is None:
+    total = "1 epoch that drew it" if len(drawn_in) == 1 else f"{len(drawn_in)} epochs that drew it"
+    versions = page.remembered(frames.recorded.sample_versions, this.run, this.image, drawn_in, this.dataset)
+    if versions is None:
         st.info(
-            f"Showing 0 of the {of_all}: an epoch records its first "
+            f"Showing 0 of the {total}: an epoch records its first "
             f"{this.run.config.num_recorded} picks (num_recorded), and this image was not among them."
         )
         return
-    images, said = {"adversarial": found.x_adv}, "x′"
+    images, parts = {"adversarial": versions.x_adv}, "x′"
     if this.dataset is not None:
-        clean = frames.sample.clean_images(this.run, this.dataset, [this.image] * len(found.epochs))
+        clean = frames.sample.clean_images(this.run, this.dataset, [this.image] * len(versions.epochs))
         factor = pixels.amplification(this.run.config.epsilon)
-        images = {"clean": clean, **images, "difference": gallery.difference(clean, found.x_adv, factor)}
-        largest = gallery.largest_difference(clean, found.x_adv)
-        said = (
+        images = {"clean": clean, **images, "difference": gallery.difference(clean, versions.x_adv, factor)}
+        largest = gallery.largest_difference(clean, versions.x_adv)
+        parts = (
             f"clean, x′, |x′ − x| amplified {factor} times (the largest is {largest:.3g}, "
             f"ε is {this.run.config.epsilon:g})"
         )
     clicked = sheet.show(
-        images, frames.recorded.version_captions(found), frames.recorded.version_titles(found, this.image), "versions"
+        images,
+        frames.recorded.version_captions(versions),
+        frames.recorded.version_titles(versions, this.image),
+        "versions",
     )
     st.caption(
-        f"Showing {len(found.epochs)} of the {of_all}: {said}. {_predictions(found, this.run)} Click one to open the "
-        "picks of its epoch."
+        f"Showing {len(versions.epochs)} of the {total}: {parts}. {_predictions(versions, this.run)} Click one to open "
+        "the picks of its epoch."
     )
     if clicked is not None:
-        page.open_page("picks", run=this.run.id, epoch=found.epochs[clicked])
+        page.open_page("picks", run=this.run.id, epoch=versions.epochs[clicked])
 
 
-def _predictions(found: frames.recorded.SampleVersions, run: Run) -> str:
-    if found.predictions["before"].isna().all():
-        return "They were recorded by an older aat-explore, which kept no predictions."
+def _predictions(versions: frames.recorded.SampleVersions, run: Run) -> str:
+    if versions.predictions["before"].isna().all():
+        return "They were recorded by an older aat-explore without predictions."
     counts = ", ".join(
-        f"{count} × {name}" for name, count in frames.recorded.outcome_counts(found.predictions).items() if count
+        f"{count} × {name}" for name, count in frames.recorded.outcome_counts(versions.predictions).items() if count
     )
     return "Beneath: the class predicted before → after the attack, by the network that made x′" + (
         f"{recipes.as_seen(run.config)} ({counts})." if counts else f"{recipes.as_seen(run.config)}."
@@ -270,22 +278,22 @@ def _predictions(found: frames.recorded.SampleVersions, run: Run) -> str:
 
 def _neighbours(this: Sample, epoch: int) -> None:
     st.subheader(f"Neighbours in p, epoch {epoch}")
-    found = frames.sample.neighbours(this.matrix, this.drawn, epoch, this.image, NEIGHBOURS)
-    if found is None:
+    neighbours = frames.sample.neighbours(this.matrix, this.drawn, epoch, this.image, NEIGHBOURS)
+    if neighbours is None:
         st.info(f"Epoch {epoch} has no p (n = 0, n = all, or warm-up), so no neighbours in p.")
         return
     T = this.matrix.p.shape[1]
     st.caption(
-        f"Showing {len(found)} of {T:,}: next by rank of p, the likelier first; this image has rank "
-        f"{frames.sample.rank_in(this.matrix, epoch, this.image):,}. Click one to move to it."
+        f"Showing {len(neighbours)} of {T:,}: the nearest by rank of p, most likely first; this image has rank "
+        f"{frames.sample.rank_in(this.matrix, epoch, this.image):,}. Click one to open it."
     )
     if this.dataset is None:
-        downloads.table(found, alt=f"Images next to image {this.image} by rank of p in epoch {epoch}")
+        downloads.table(neighbours, alt=f"Images nearest to image {this.image} by rank of p in epoch {epoch}")
         return
-    rows = [int(row) for row in found["image"]]
+    rows = [int(row) for row in neighbours["image"]]
     captions, titles = (
-        frames.sample.neighbour_captions(found),
-        frames.sample.neighbour_titles(found, this.run, this.dataset),
+        frames.sample.neighbour_captions(neighbours),
+        frames.sample.neighbour_titles(neighbours, this.run, this.dataset),
     )
     clean = frames.sample.clean_images(this.run, this.dataset, rows)
     clicked = sheet.show({"clean": clean}, captions, titles, "neighbours", scale=3)
@@ -296,20 +304,20 @@ def _neighbours(this: Sample, epoch: int) -> None:
 
 def _place(this: Sample, pinned: Sample | None) -> None:
     st.subheader("Its place in the data map")
-    found = page.held(frames.sample.sample_map, this.run)
-    if found is None:
+    sample_map = page.held(frames.sample.sample_map, this.run)
+    if sample_map is None:
         st.info("No epoch of this run has p, so there is no data map.")
         return
-    shown = {name: one.image for name, one in _compared(this, pinned).items() if one.run.id == this.run.id}
-    places = frames.sample.sample_places(found, list(shown.values()), list(shown))
+    shown = {name: sample.image for name, sample in _compared(this, pinned).items() if sample.run.id == this.run.id}
+    places = frames.sample.sample_places(sample_map, list(shown.values()), list(shown))
     downloads.chart(
-        partial(charts.sample.sample_map, found.grid, places, dark=page.dark()),
-        found.grid,
+        partial(charts.sample.sample_map, sample_map.grid, places, dark=page.dark()),
+        sample_map.grid,
         f"{this.run.id}-data-map",
         alt=f"Mean of p against its variability for all samples, with the place of training image {this.image}",
     )
-    said = f"Showing {found.shown:,} of {len(found.mean):,} samples"
-    said += f"; {found.zeros:,} have p = 0 in every epoch and no place on a log axis." if found.zeros else "."
+    note = f"Showing {sample_map.shown:,} of {len(sample_map.mean):,} samples"
+    note += f"; {sample_map.zeros:,} have p = 0 in every epoch and no place on a log axis." if sample_map.zeros else "."
     if pinned is not None and pinned.run.id != this.run.id:
-        said += " The pinned image is of another run, which has its own map."
-    st.caption(said)
+        note += " The pinned image belongs to another run, which has its own map."
+    st.caption(note)

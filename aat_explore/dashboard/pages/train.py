@@ -1,4 +1,4 @@
-"""Train: a form made from `RunConfig`, what it will cost, and the queue of trainings; the only page that writes."""
+"""Train: a form made from `RunConfig`, the estimated cost, and the training queue; the only page that writes."""
 
 import json
 import math
@@ -13,6 +13,7 @@ from aat_explore import command_lines, datasets
 from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, check_num_perturbed, checked_config
 from aat_explore.dashboard import choices, page, state
+from aat_explore.dashboard.labels import LABELS
 from aat_explore.errors import AATError
 from aat_explore.jobs import queue
 from aat_explore.jobs.cost import cost, pace
@@ -24,11 +25,11 @@ from aat_explore.store import RunNotFoundError, Store
 from aat_explore.views import frames
 
 IN_FRONT = ("dataset", "num_perturbed", "norm_power", "epsilon", "attack.kind", "epochs", "seed")
-WIDTHS = (5, 4, 4, 3, 3, 3, 3)
-DEVICES = ("the best there is", "cuda", "mps", "cpu")
+WIDTHS = (5, 7, 4, 3, 4, 3, 3)
+DEVICES = ("auto", "cuda", "mps", "cpu")
 OFFERED: dict[str, tuple[str, ...]] = {"model": NETWORKS, "score": tuple(SCORES), "attack.kind": tuple(ATTACKS)}
-USUAL = {"as usual": None, "yes": True, "no": False}
-ENDED = 10  # jobs no longer in the queue that are listed
+DEFAULT_OR = {"default": None, "yes": True, "no": False}
+ENDED = 10  # finished jobs to list
 ICONS = {
     "waiting": ":material/hourglass_empty:",
     "running": ":material/directions_run:",
@@ -39,17 +40,17 @@ ICONS = {
 
 
 def show() -> None:
-    """Form, run ids and commands, cost estimate, start button; the queue with progress, logs and stop buttons."""
+    """Form, run ids and commands, cost estimate, start button; queue with progress, logs and stop buttons."""
     page.heading(
         "Train",
-        "Choose a run's settings, see what it will cost, and start it: it trains as a process of its own, which goes "
-        "on when this page or the dashboard is closed.",
+        "Choose a run's settings, see what it will cost, and start it: it trains in a separate process, which outlives "
+        "this page and the dashboard.",
         r"c = 3 + \frac{2}{s} + 2k\,\frac{n}{T}",
-        "The cost c of an epoch in passes over all T samples, where forward, backward to the input and backward to the "
-        "weights count one each: 3 for training, 2 for scoring by gradient norm (1 by loss or margin; in every s-th "
+        "The cost c of an epoch in passes over all T samples; forward, backward to the input and backward to the "
+        "weights count as one each: 3 for training, 2 for scoring by gradient norm (1 by loss or margin; every s-th "
         "epoch; none for n = 0 and n = all), and k gradients for each of the n perturbed samples: k = 0 for FGSM that "
-        "reuses the gradients of scoring, else the attack's steps. Custom networks, scores and attacks are trained by "
-        "`aat train` only: an address must not name code to run.",
+        "reuses the gradients of scoring, else the attack's steps. Custom networks, scores and attacks can only be "
+        "trained with `aat train`: a link must not name code to run.",
     )
     chosen = _form()
     if chosen is not None:
@@ -61,8 +62,8 @@ def show() -> None:
 
 
 def _form() -> tuple[list[RunConfig], Job] | None:
-    """The settings chosen, one config a seed, and how to compute; None and a message if they do not fit."""
-    preset = choices.choose("Preset", list(PRESETS), "preset", help="Where every field below starts from.")
+    """One config per seed, and how to compute them; None, with a message, if the settings are invalid."""
+    preset = choices.choose("Preset", list(PRESETS), "preset", help="The values that all fields below start from.")
     start = _asked(preset)
     fields: dict[str, Any] = {"attack": {}}
     columns = st.columns(WIDTHS)
@@ -80,7 +81,7 @@ def _form() -> tuple[list[RunConfig], Job] | None:
     try:
         configs = [checked_config({**fields, "seed": seed}) for seed in dict.fromkeys(seeds)]
         if not configs:
-            raise AATError("seed is empty; use 0, or several with commas between them")
+            raise AATError("seed is empty; use 0, or several separated by commas")
     except AATError as error:
         st.error(page.plain(str(error)))
         return None
@@ -89,60 +90,63 @@ def _form() -> tuple[list[RunConfig], Job] | None:
 
 
 def _ask(fields: dict[str, Any], preset: str, start: Mapping[str, Any], name: str) -> None:
-    """Ask for one field by a widget that fits its type, and put the answer where it belongs."""
+    """Ask for one field with a widget of its type, and put the answer into `fields`."""
     model: type[BaseModel] = AttackConfig if name.startswith("attack.") else RunConfig
     part = name.removeprefix("attack.")
     info = model.model_fields[part]
     key = f"train {preset} {name}"
-    answer = _widget(name, info.annotation, start[name], key, page.plain(info.description or ""))
+    description = f"`{name}`: {page.plain(info.description or '')}"
+    answer = _widget(name, info.annotation, start[name], key, description)
     (fields["attack"] if model is AttackConfig else fields)[part] = answer
 
 
-def _widget(name: str, kind: Any, value: Any, key: str, words: str) -> Any:
-    label = name.replace("_", " ").replace("attack.", "attack: ")
-    members = [one for one in get_args(kind) if one is not type(None)]
+def _widget(name: str, kind: Any, value: Any, key: str, description: str) -> Any:
+    label = LABELS.get(name, name.replace("_", " ").capitalize())
+    members = [member for member in get_args(kind) if member is not type(None)]
     if name in OFFERED or name == "dataset":
         options = OFFERED.get(name) or datasets.names(page.cache_dir())
-        return st.selectbox(label, options, options.index(value), key=key, help=words)
+        return st.selectbox(label, options, options.index(value), key=key, help=description)
     if name in ("num_perturbed", "seed"):
-        return st.text_input("seeds" if name == "seed" else label, str(value), key=key, help=words)
+        return st.text_input(label, str(value), key=key, help=description)
     if name == "attack.options":
-        text = st.text_input(label, ", ".join(f"{option} {number:g}" for option, number in value), key=key, help=words)
+        text = st.text_input(
+            label, ", ".join(f"{option} {number:g}" for option, number in value), key=key, help=description
+        )
         return [part.split() for part in text.split(",") if part.strip()]
     if get_origin(kind) is tuple:
-        text = st.text_input(label, ", ".join(map(str, value)), key=key, help=words)
+        text = st.text_input(label, ", ".join(map(str, value)), key=key, help=description)
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if get_origin(kind) is Literal:
-        return st.selectbox(label, members, members.index(value), key=key, help=words)
+        return st.selectbox(label, members, members.index(value), key=key, help=description)
     if kind is bool:
-        return st.toggle(label, value, key=key, help=words)
+        return st.toggle(label, value, key=key, help=description)
     if bool in members:
-        names = list(USUAL)
-        return USUAL[st.selectbox(label, names, list(USUAL.values()).index(value), key=key, help=words)]
+        names = list(DEFAULT_OR)
+        return DEFAULT_OR[st.selectbox(label, names, list(DEFAULT_OR.values()).index(value), key=key, help=description)]
     if float in (kind, *members):
         return st.number_input(
-            label, value=value, step=_step(value), format="%g", key=key, help=words, placeholder="as usual"
+            label, value=value, step=_step(value), format="%g", key=key, help=description, placeholder="default"
         )
-    return st.number_input(label, value=value, step=1, key=key, help=words, placeholder="as usual")
+    return st.number_input(label, value=value, step=1, key=key, help=description, placeholder="default")
 
 
 def _step(value: float | None) -> float:
-    """A tenth of a number's size: what its - and + change."""
+    """The step of a number's - and + buttons: a tenth of its order of magnitude."""
     return float(10.0 ** (math.floor(math.log10(value)) - 1)) if value else 1e-4
 
 
 def _how_to_compute() -> Any:
-    """Ask for what does not change the result; returns what makes a job of a config."""
+    """Ask how to compute, which does not change the result; returns a function from config to job."""
     left, middle, right = st.columns(3)
     with left:
         device = st.selectbox("Device", DEVICES, key="train device")
     with middle:
         threads = st.number_input(
             "CPU threads", 1, 4096, None, key="train threads", placeholder="all cores",
-            help="Part of what repeats bit for bit.",
+            help="A run repeats bit for bit only with the same number.",
         )  # fmt: skip
     with right:
-        evaluate = st.toggle("Evaluate at the end", True, key="train evaluate", help="PGD-40 over a grid of ε.")
+        evaluate = st.toggle("Evaluate at the end", True, key="train evaluate", help="By PGD-40 over a grid of ε.")
     return lambda config: Job(
         config=config, evaluate=evaluate, device=None if device == DEVICES[0] else device, threads=threads
     )
@@ -152,42 +156,42 @@ def _how_to_compute() -> Any:
 
 
 def _asked(preset: str) -> dict[str, Any]:
-    """Values the form starts from, by name: the preset's, and what the URL's `fields` says differs from it."""
+    """The form's initial values by name: the preset's, with the differences that the URL's `fields` lists."""
     if state.TRAIN_PRESET.get() not in (None, preset):
         choices.set_param("fields", None)
     state.TRAIN_PRESET.set(preset)
-    usual = PRESETS[preset]
-    said = choices.param("fields")
-    if not said:
-        return flat(usual)
+    base = PRESETS[preset]
+    text = choices.param("fields")
+    if not text:
+        return flat(base)
     try:
-        differing = json.loads(said)
-        seeds = differing.pop("seeds", str(usual.seed))
+        differing = json.loads(text)
+        seeds = differing.pop("seeds", str(base.seed))
         for seed in str(seeds).split(","):
             checked_config({"seed": seed})
-        attack = usual.attack.model_dump() | differing.pop("attack", {})
-        config = checked_config(usual.model_dump() | differing | {"attack": attack})
+        attack = base.attack.model_dump() | differing.pop("attack", {})
+        config = checked_config(base.model_dump() | differing | {"attack": attack})
         if config.dataset not in datasets.names(page.cache_dir()):
             raise AATError(f"dataset={config.dataset} is unknown")
         if any(flat(config)[name] not in offered for name, offered in OFFERED.items()):
-            raise AATError("an address must not name code to run")
+            raise AATError("a link must not name code to run")
         return flat(config) | {"seed": str(seeds)}
     except (AATError, ValueError, TypeError, AttributeError, RecursionError):
         choices.set_param("fields", None)
-        st.caption(":material/link_off: The address names settings that do not fit here; starting from the preset.")
-        return flat(usual)
+        st.caption(":material/link_off: The link names settings that do not fit here; starting from the preset.")
+        return flat(base)
 
 
 def _keep(preset: str, configs: list[RunConfig]) -> None:
-    """Write to the URL what differs from the preset."""
-    usual, config = flat(PRESETS[preset]), flat(configs[0])
+    """Write the differences from the preset to the URL."""
+    base, config = flat(PRESETS[preset]), flat(configs[0])
     fields: dict[str, Any] = {}
     for name, value in config.items():
-        if name != "seed" and value != usual[name]:
+        if name != "seed" and value != base[name]:
             place = fields.setdefault("attack", {}) if name.startswith("attack.") else fields
             place[name.removeprefix("attack.")] = value
-    seeds = ",".join(str(one.seed) for one in configs)
-    if seeds != str(usual["seed"]):
+    seeds = ",".join(str(config.seed) for config in configs)
+    if seeds != str(base["seed"]):
         fields["seeds"] = seeds
     choices.set_param("fields", json.dumps(fields) if fields else None)
 
@@ -210,34 +214,34 @@ def _offer(configs: list[RunConfig], how: Job) -> None:
     st.code("\n".join(_command(job) for job in jobs), language="bash", wrap_lines=True)
     _cost(configs, t)
     if not queue.writable(cache):
-        st.info(f"{page.plain(str(cache))} can only be read: nothing can be trained into it. Use another --cache-dir.")
+        st.info(f"{page.plain(str(cache))} is read-only, so no run can be trained into it. Use another --cache-dir.")
         return
-    words = "Start" if len(jobs) == 1 else f"Start {len(jobs)} trainings"
-    if st.button(words, type="primary", icon=":material/play_arrow:", key="train start"):
+    label = "Start" if len(jobs) == 1 else f"Start {len(jobs)} runs"
+    if st.button(label, type="primary", icon=":material/play_arrow:", key="train start"):
         _start(jobs)
 
 
 def _command(job: Job) -> str:
-    words = command_lines.train(job.config, device=job.device, threads=job.threads, evaluate=job.evaluate)
-    return page.command(words)
+    arguments = command_lines.train(job.config, device=job.device, threads=job.threads, evaluate=job.evaluate)
+    return page.command(arguments)
 
 
 def _standing(job: Job) -> str:
-    """What training this would do, given what the cache holds."""
+    """What starting this job would do, given the runs in the cache."""
     try:
         present, epochs = standing(job.task, page.cache_dir()), job.config.epochs
     except AATError as error:
         return page.plain(str(error))
     if present.busy:
-        return f"is being trained, {present.epoch} of {epochs} epochs done"
+        return f"in training, {present.epoch} of {epochs} epochs done"
     if present.settled:
         return "complete: nothing to do"
     if present.showcase:
-        return f"the showcase has {present.epoch} of its {epochs} epochs; it would be trained anew"
+        return f"the showcase has {present.epoch} of its {epochs} epochs; it would be trained from scratch"
     if present.trained:
-        return "is trained already; only its evaluation is missing"
+        return "already trained; only its evaluation is missing"
     return (
-        f"was cut off: goes on from epoch {present.epoch + 1} of {epochs}" if present.epoch else f"new, {epochs} epochs"
+        f"was cut off: resumes at epoch {present.epoch + 1} of {epochs}" if present.epoch else f"new, {epochs} epochs"
     )
 
 
@@ -246,20 +250,21 @@ def _cost(configs: list[RunConfig], num_train: int) -> None:
     for run in Store(page.cache_dir()).list().runs:
         try:
             paces.append(page.remembered(pace, run))
-        except AATError:  # damaged, or just growing: the Runs page says so
+        except AATError:  # damaged, or being written: the Runs page says so
             continue
     estimate = cost(configs[0], num_train, paces)
     if estimate.seconds is None or estimate.total_seconds is None:
-        st.markdown(f"Cost: {estimate.passes:.3g} passes over T = {num_train:,} an epoch; {estimate.source}.")
+        st.markdown(f"Cost: {estimate.passes:.3g} passes over T = {num_train:,} per epoch; {estimate.source}.")
         return
     runs = (
         ""
         if len(configs) == 1
-        else f" a run, {_duration(estimate.total_seconds * len(configs))} for all {len(configs)}"
+        else f" per run, {_duration(estimate.total_seconds * len(configs))} for all {len(configs)}"
     )
     st.markdown(
-        f"Cost: {estimate.passes:.3g} passes over T = {num_train:,} an epoch, about **{_duration(estimate.seconds)}**; "
-        f"{configs[0].epochs} epochs about **{_duration(estimate.total_seconds)}**{runs}, before the final evaluation."
+        f"Cost: {estimate.passes:.3g} passes over T = {num_train:,} per epoch, "
+        f"about **{_duration(estimate.seconds)}**; {configs[0].epochs} epochs: "
+        f"about **{_duration(estimate.total_seconds)}**{runs}, plus the final evaluation."
     )
     st.caption(f"Estimated from {page.plain(estimate.source)}.")
 
@@ -271,7 +276,7 @@ def _duration(seconds: float) -> str:
 
 
 def _start(jobs: list[Job]) -> None:
-    """Queue every job that has something to do, and see to it that a worker is alive."""
+    """Queue every job that has something to do, and make sure a worker runs."""
     cache, queued = page.cache_dir(), 0
     for job in jobs:
         try:
@@ -288,75 +293,75 @@ def _start(jobs: list[Job]) -> None:
 
 
 def _queue() -> None:
-    """Every job with its progress, log and button; the page is drawn again when something of this changes."""
+    """Every job with its progress, log and button; the page is redrawn when any of this changes."""
     cache = page.cache_dir()
-    found = queue.listing(cache)
+    listing = queue.listing(cache)
     st.subheader("Queue")
     if refused := state.TRAIN_REFUSED.take():
         st.error(page.plain(refused))
-    for reason in found.damaged.values():
+    for reason in listing.damaged.values():
         st.warning(page.plain(reason))
-    active = [entry for entry in found.entries if entry.active]
-    ended = [entry for entry in reversed(found.entries) if not entry.active]
+    active = [entry for entry in listing.entries if entry.active]
+    ended = [entry for entry in reversed(listing.entries) if not entry.active]
     shown = [*active, *ended[:ENDED]]
-    st.caption(f"Showing {len(shown)} of {len(found.entries)} trainings started here; one runs at a time.")
+    st.caption(f"Showing {len(shown)} of {len(listing.entries)} runs started here; they train one at a time.")
     if active and not queue.working(cache):
-        st.info("Nobody works at this queue now: its worker was ended, or is just starting.")
-        if st.button("Go on with the queue", key="train go on"):
+        st.info("The queue is paused: its worker has ended, or is just starting.")
+        if st.button("Resume the queue", key="train go on"):
             queue.start_worker(cache)
     for entry in shown:
         _entry(entry)
-    _follow(_state(), found.damaged)
+    _follow(_state(), listing.damaged)
 
 
 def _entry(entry: Entry) -> None:
     job, cache = entry.job, page.cache_dir()
     with st.container(border=True):
-        words, button = st.columns([5, 1])
-        words.markdown(f"{ICONS[job.state]} **{page.plain(job.config.run_id)}**: {job.state}")
+        status, button = st.columns([5, 1])
+        status.markdown(f"{ICONS[job.state]} **{page.plain(job.config.run_id)}**: {job.state}")
         if job.reason:
-            words.caption(page.plain(job.reason))
+            status.caption(page.plain(job.reason))
         if job.state == "running":
             _progress(job)
             button.button(
                 "Stop", icon=":material/stop:", key=f"train stop {entry.name}", on_click=_act,
-                args=(queue.stop, cache, entry.name), help="The epochs finished so far are kept.",
+                args=(queue.stop, cache, entry.name), help="Keeps the epochs finished so far.",
             )  # fmt: skip
         else:
             button.button(
-                "Remove", key=f"train remove {entry.name}", on_click=_act,
-                args=(queue.remove, cache, entry.name), help="From this list; the run stays.",
+                "Remove from list", key=f"train remove {entry.name}", on_click=_act,
+                args=(queue.remove, cache, entry.name), help="The run is kept.",
             )  # fmt: skip
         lines = entry.log_lines()
         if lines and job.state in ("running", "failed"):
             st.code("\n".join(lines), language=None)
 
 
-def _act(what: Callable[[Path, str], None], cache: Path, name: str) -> None:
-    """What a button of a job does, as a callback, which runs before anything that could draw the page again."""
+def _act(action: Callable[[Path, str], None], cache: Path, name: str) -> None:
+    """Act on a job from a button's callback, which runs before anything can redraw the page."""
     try:
-        what(cache, name)
+        action(cache, name)
     except AATError as error:
         state.TRAIN_REFUSED.set(str(error))
 
 
 def _progress(job: Job) -> None:
-    """Epochs done and time left, read through the store alone."""
+    """Epochs done and time left, read from the store alone."""
     try:
         run = Store(page.cache_dir()).open(job.config.run_id)
         [row] = page.remembered(frames.runs.progress, [run]).to_dict("records")
     except RunNotFoundError:
-        st.progress(0.0, f"0 of {job.config.epochs} epochs; the first is being trained")
+        st.progress(0.0, f"0 of {job.config.epochs} epochs; the first is in training")
         return
     except AATError as error:
         st.caption(page.plain(str(error)))
         return
-    left = "evaluating" if run.complete else f"about {_duration(60 * row['minutes left'])} left"
-    st.progress(row["done"], f"{run.epoch} of {run.config.epochs} epochs; {left}")
+    remaining = "evaluating" if run.complete else f"about {_duration(60 * row['minutes left'])} left"
+    st.progress(row["done"], f"{run.epoch} of {run.config.epochs} epochs; {remaining}")
 
 
 def _state() -> tuple[object, ...]:
-    """All that the queue shows, to tell whether it changed."""
+    """Everything the queue shows, to tell whether it changed."""
     cache = page.cache_dir()
     state: list[object] = [queue.working(cache)]
     for entry in queue.listing(cache).entries:
@@ -372,6 +377,6 @@ def _state() -> tuple[object, ...]:
 
 @st.fragment(run_every=2)
 def _follow(state: tuple[object, ...], damaged: dict[str, str]) -> None:
-    """Draw the page again if what the queue shows has changed; else nothing."""
+    """Redraw the page if anything the queue shows has changed."""
     if _state() != state or queue.listing(page.cache_dir()).damaged != damaged:
         st.rerun()

@@ -1,7 +1,7 @@
 """Import Altair without a grammar that its JSON-schema checker loads: 3.8 of the app's 5.3 seconds of imports.
 
 jsonschema imports rfc3987_syntax, installed with JupyterLab, to check the format of IRIs, and does without if it is
-missing; charts have no IRIs. If it was imported before, it stays; afterwards it can be imported as usual.
+missing; charts have no IRIs. If it was imported before, it stays; afterwards it can be imported normally.
 """
 
 import sys
