@@ -1,6 +1,6 @@
 """The attacks A of Algorithm 1 as values: what is known of each without running it, and their registry.
 
-An attack is added in three places: its function in `algorithm/attacks/`, an `AttackSpec` in `REGISTRY`, and a test.
+An attack is added by its function in `algorithm/attacks/`, an `AttackSpec` in `REGISTRY`, and a test.
 The command line, names, costs, evaluations, the attack lab and the notebooks read it here. A custom attack, named as
 `package.module:name`, needs none of the three.
 """

@@ -100,8 +100,7 @@ class AttackConfig(Values):
 
     def resolve(self, epsilon: float) -> ResolvedAttack:
         """Return the attack at budget `epsilon` with every default filled in."""
-        fields = {name: getattr(self, name) for name in AttackConfig.model_fields}
-        return resolved(epsilon=epsilon, **fields)
+        return resolved(epsilon=epsilon, **{name: getattr(self, name) for name in AttackConfig.model_fields})
 
 
 class RunConfig(Values):

@@ -87,9 +87,12 @@ def picked_runs() -> list[Run]:
     return picked + [run for run in runs if run.id == current and run not in picked]
 
 
-def choose_run(runs: Sequence[Run]) -> Run:
-    """`choices.run_box`, with the checks that the run fails and a link to the page that explains them."""
-    run = choices.run_box(sorted(runs, key=_rank))
+def choose_run(runs: Sequence[Run], *, prefer: Callable[[Run], bool] = lambda run: True) -> Run:
+    """`choices.run_box`, with the checks that the run fails and a link to the page that explains them.
+
+    Runs that `prefer` is true of are offered first.
+    """
+    run = choices.run_box(sorted(runs, key=lambda run: (not prefer(run), _rank(run))))
     if failed := _summary(_key(run), run)["flag"]:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{FLAG} **This run fails: {plain(failed)}.**", width="content")
@@ -119,6 +122,15 @@ def recorded_runs() -> list[Run]:
         st.code(command("train --preset mini --num-perturbed 1000"), language="bash")
         st.stop()
     return recorded
+
+
+def can_be_attacked(run: Run) -> bool:
+    """Whether a run has weights, and its images are on this machine."""
+    try:
+        datasets.load(run.config.dataset, cache_dir=cache_dir(), prepare=False)
+    except AATError:
+        return False
+    return bool(run.checkpoints())
 
 
 def dataset_of(run: Run) -> datasets.Dataset | None:

@@ -38,7 +38,7 @@ def show() -> None:
     runs = page.picked_runs()
     left, right = st.columns([3, 1])
     with left:
-        run = page.choose_run(runs)
+        run = page.choose_run(runs, prefer=page.can_be_attacked)
     dataset = page.dataset_of(run)
     if dataset is None:
         st.info("The lab needs them to build the network and for images to attack. Choose another run.")
