@@ -243,7 +243,7 @@ def test_fidelity_prints_a_table_and_writes_json(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["bench", "--quick", "--plot", "speed.pdf"], "end its name in .svg, .png, .html"),
+        (["bench", "--quick", "--plot", "speed.pdf"], "its name must end in .svg, .png, .html"),
         (["bench", "--dataset", "fashion-mini", "--rounds", "0"], "rounds=0 is less than 1"),
         (["bench", "--dataset", "fashion-mini", "--samples", "0"], "samples=0 is less than 1"),
         (["bench", "--dataset", "nothing"], "nothing"),

@@ -132,7 +132,7 @@ def test_a_device_that_is_not_there_is_bad_input(tmp_path, capsys):
     assert missing, "no machine has both"
     for name in missing:
         assert aat(*TINY_RUN, "--device", name, "--cache-dir", tmp_path / "cache") == 2
-        assert f"device={name} is not available here; leave it out" in complaint(capsys)
+        assert f"device={name} is not available here; omit it to choose one automatically" in complaint(capsys)
     assert not (tmp_path / "cache").exists()
 
 

@@ -138,7 +138,7 @@ def test_the_train_page_offers_own_images_and_queues_them(store, monkeypatch):
     assert app.selectbox(key="train mini dataset").value == name
     assert "num_perturbed=1000 exceeds num_train=33" in said(app).replace("\\", "")
     app.text_input(key="train mini num_perturbed").set_value("10").run()
-    assert "passes over T = 33 an epoch" in said(app)
+    assert "passes over T = 33 per epoch" in said(app)
     app.button(key="train start").click().run()
     assert [entry.job.config.dataset for entry in training_queue.listing(store.root).entries] == [name]
 

@@ -270,7 +270,7 @@ def test_the_middle_square_is_cut_out():
     wide[:, 10:38] = 200
     image, done = frames.attack.uploaded(file_of(Image.fromarray(wide)), (1, 28, 28))
     assert (image == 200).all()
-    assert "the middle 28 × 28 cut out" in done
+    assert "cropped to the central 28 × 28" in done
 
 
 def test_colours_are_kept_or_turned_to_grey_as_the_data_set_wants():
@@ -280,7 +280,7 @@ def test_colours_are_kept_or_turned_to_grey_as_the_data_set_wants():
     assert "grey" not in done
     grey, done = frames.attack.uploaded(red, (1, 32, 32))
     assert set(grey.ravel()) == {76}  # 0.299 · 255
-    assert "turned to grey" in done
+    assert "converted to grey" in done
     colours, _ = frames.attack.uploaded(file_of(Image.new("L", (32, 32), 9)), (3, 32, 32))
     assert colours.shape == (3, 32, 32)
     assert set(colours.ravel()) == {9}
@@ -290,7 +290,7 @@ def test_transparency_becomes_black_and_inverting_turns_it_white():
     clear = file_of(Image.new("RGBA", (28, 28), (255, 255, 255, 0)))
     image, done = frames.attack.uploaded(clear, (1, 28, 28))
     assert not image.any()
-    assert "transparency laid on black" in done
+    assert "transparency filled with black" in done
     image, done = frames.attack.uploaded(clear, (1, 28, 28), invert=True)
     assert (image == 255).all()
     assert "inverted" in done
@@ -316,7 +316,7 @@ GOOD = file_of(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64
     [b"", b"junk", GOOD[:200], GOOD[:-40], GOOD[:40] + b"\0" * 60 + GOOD[100:], file_of(Image.new("L", (9, 9)), "GIF")],
 )
 def test_a_bad_file_is_a_message(content):
-    with pytest.raises(AATError, match="not a PNG or JPEG that can be read"):
+    with pytest.raises(AATError, match="the file is not a readable PNG or JPEG; choose another"):
         frames.attack.uploaded(content, (1, 28, 28))
 
 

@@ -22,7 +22,10 @@ from aat_explore.jobs.job import Job
 from aat_explore.presets import preset
 from aat_explore.store import Store
 
-SLEEPER = "import time; print('at work', flush=True); time.sleep(60)"
+SLEEPER = (  # hears SIGINT, as a worker does, even where whoever runs the tests ignores it
+    "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "print('at work', flush=True); time.sleep(60)"
+)
 
 
 def job(seed: int = 0, **fields: object) -> Job:
