@@ -141,7 +141,7 @@ def test_an_uploaded_image_is_attacked_and_what_was_done_is_said(store):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(buffer, "PNG")
     app.file_uploader[0].upload("a.png", buffer.getvalue(), "image/png").run()
     assert not app.exception
-    assert "60 × 40 pixels, the middle 40 × 40 cut out, resized to 28 × 28, turned to grey" in said(app)
+    assert "60 × 40 pixels, cropped to the central 40 × 40, resized to 28 × 28, converted to grey" in said(app)
     assert len(pictures(app)) == 3
     before = pictures(app)[0]
     app.toggle(key="invert").set_value(True).run()
@@ -153,7 +153,7 @@ def test_a_bad_upload_is_a_message(store):
     app = opened(sample="upload")
     app.file_uploader[0].upload("a.png", b"junk", "image/png").run()
     assert not app.exception
-    assert "is not a PNG or JPEG that can be read" in app.error[0].value.replace("\\", "")
+    assert "the file is not a readable PNG or JPEG" in app.error[0].value.replace("\\", "")
     assert not pictures(app)
 
 
