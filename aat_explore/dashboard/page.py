@@ -126,11 +126,13 @@ def recorded_runs() -> list[Run]:
 
 def can_be_attacked(run: Run) -> bool:
     """Whether a run has weights, and its images are on this machine."""
+    if not run.checkpoints():
+        return False
     try:
         datasets.load(run.config.dataset, cache_dir=cache_dir(), prepare=False)
     except AATError:
         return False
-    return bool(run.checkpoints())
+    return True
 
 
 def dataset_of(run: Run) -> datasets.Dataset | None:

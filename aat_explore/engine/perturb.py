@@ -69,12 +69,18 @@ def arguments_of(attack: ResolvedAttack, generator: torch.Generator) -> dict[str
     if not attack.spec.custom:
         available |= {"steps": attack.steps, "step_size": attack.step_size, "random_start": attack.random_start}
     with blamed(name, "has no signature that can be read"):
-        parameters = inspect.signature(attack_function(attack)).parameters.values()
-    by_keyword = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        by_keyword, takes_all = _keywords(attack_function(attack))
     if not takes_all and (unknown := [option for option in options if option not in by_keyword]):
         raise AATError(f"{name} takes no argument {unknown[0]!r}; correct attack.options or the function")
     return options | {argument: value for argument, value in available.items() if argument in by_keyword}
+
+
+@cache
+def _keywords(function: Callable[..., Any]) -> tuple[frozenset[str], bool]:
+    """Return a function's keyword arguments, and whether it takes any; once, not in every batch."""
+    parameters = inspect.signature(function).parameters.values()
+    named = frozenset(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    return named, any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def checked_x_adv(x_adv: object, images: Tensor, attack: ResolvedAttack, name: str) -> Tensor:
