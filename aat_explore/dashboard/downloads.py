@@ -13,6 +13,7 @@ from aat_explore.optional import installed, remedy
 from aat_explore.views import charts
 from aat_explore.views.protocols import Frame
 
+Look = tuple[int | None, bool]  # height in pixels, whether the theme is dark
 PRINT_SCALE = 3  # file pixels per screen pixel: a figure 860 wide prints 22 cm wide at 300 dpi
 
 
@@ -22,22 +23,26 @@ def chart(
     name: str,
     *,
     alt: str,
+    height: int | None = None,
     key: str | None = None,
     on_select: Any = "ignore",
     selection_mode: str | Sequence[str] | None = None,
 ) -> Any:
-    """Draw a chart of `frame`, with a button to download its numbers and images under `name`.
+    """Draw a chart of `frame` as wide as its place, with a button to download its numbers and images under `name`.
 
     `draw` is a function of `views.charts` with its arguments; for the same function and data the chart is reused.
-    Returns `st.altair_chart`'s result with `on_select`, else None. Files are made on demand.
+    `height` in pixels replaces the chart's. Returns `st.altair_chart`'s result with `on_select`, else None. Files are
+    made on demand.
     """
+    look = (height, st.context.theme.type == "dark")
     fingerprint = _fingerprint(draw)
     if on_select == "ignore":
-        result = _replayed(fingerprint, alt, draw)
+        result = _replayed(fingerprint, look, alt, draw)
     else:  # a widget, which Streamlit does not replay
         result = st.altair_chart(
-            _built(fingerprint, draw),
-            width="content",
+            _built(fingerprint, look, draw),
+            width="stretch",
+            theme=None,
             alt=alt,
             key=key,
             on_select=on_select,
@@ -59,14 +64,21 @@ def table(frame: Frame, *, alt: str, column_config: dict[str, Any] | None = None
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _replayed(key: str, alt: str, _draw: partial[charts.style.Chart]) -> None:
+def _replayed(key: str, look: Look, alt: str, _draw: partial[charts.style.Chart]) -> None:
     """Show a chart; Streamlit replays it from the second time on. Altair takes 20 to 200 ms (Zen 5 core)."""
-    st.altair_chart(_draw(), width="content", alt=alt)
+    st.altair_chart(_fitted(_draw(), look), width="stretch", theme=None, alt=alt)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _built(key: str, _draw: partial[charts.style.Chart]) -> charts.style.Chart:
-    return _draw()
+def _built(key: str, look: Look, _draw: partial[charts.style.Chart]) -> charts.style.Chart:
+    return _fitted(_draw(), look)
+
+
+def _fitted(chart: charts.style.Chart, look: Look) -> charts.style.Chart:
+    """The chart in the page's theme, without the width that it has in notebooks and files."""
+    height, dark = look
+    fitted = charts.style.themed(chart, dark=dark)
+    return charts.style.stretched(fitted, height)
 
 
 def _fingerprint(draw: partial[charts.style.Chart]) -> str:

@@ -9,7 +9,7 @@ SCRIPT = """
 from aat_explore.dashboard import page
 from aat_explore.dashboard.pages import {name}
 
-with page.messages():
+with page.drawing():
     {name}.show()
 """
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, downloads, page, player, sheet, state
+from aat_explore.dashboard import choices, context, downloads, page, sheet, state
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames, gallery
@@ -32,13 +32,13 @@ def show() -> None:
         "Squared Norm), or of another score that the run names; n images are drawn from p and perturbed by the run's "
         "attack A: FGSM takes one step x + ε sign(∇ₓJ), PGD several smaller ones. The effective sample size is 1/Σp².",
     )
-    run = page.choose_run(page.recorded_runs())
+    run = context.picking_run(page.readable_runs())
     if run.config.num_perturbed == 0:
         st.info("n = 0 is standard training: this run picked and perturbed nothing. Choose another run.")
         return
     attack = run.config.resolved_attack.name
     st.caption(f"Here x′ is made by {attack} at ε = {run.config.epsilon:g}, {when_perturbed(run.config)}{_score(run)}.")
-    epoch = player.choose_epoch(run)
+    epoch = context.choose_epoch(run)
     dataset = page.dataset_of(run)
     badges = st.container()
     every = page.remembered(frames.picks.all_picks, run, epoch, dataset)

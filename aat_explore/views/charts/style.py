@@ -34,6 +34,34 @@ LINES = alt.Legend(
 WIDTH = 820  # pixels of a whole figure: the space beside Streamlit's sidebar in a 1280-pixel window
 
 
+INK = {  # text, axes and grid on either theme; text has a contrast of at least 4.5 : 1 to the page
+    False: {"text": "#3c4048", "axis": "#9aa0ad", "grid": "#e6e8ec"},
+    True: {"text": "#d3d7df", "axis": "#7d8494", "grid": "#31363f"},
+}
+
+
+def themed(chart: Chart, *, dark: bool = False) -> Chart:
+    """A copy of the chart in the page's colours and type, for where no theme of Streamlit or JupyterLab is applied."""
+    ink = INK[dark]
+    words = {"labelColor": ink["text"], "titleColor": ink["text"], "labelFontSize": 11, "titleFontSize": 12}
+    config = {
+        "background": "transparent",
+        "font": "Source Sans, sans-serif",
+        "axis": words | {
+            "titleFontWeight": "normal", "gridColor": ink["grid"], "domainColor": ink["axis"], "tickColor": ink["axis"],
+            "tickSize": 4, "labelPadding": 3, "titlePadding": 6,
+        },
+        "legend": words | {"titleFontWeight": "normal", "labelLimit": 0},
+        "header": words | {"titleFontWeight": "normal"},
+        "title": {"color": ink["text"], "fontSize": 12, "fontWeight": 600},
+        "text": {"fontSize": 11},
+        "view": {"stroke": "transparent"},
+    }  # fmt: skip
+    copy = chart.copy(deep=False)
+    copy.config = alt.Config.from_dict(config)
+    return copy
+
+
 def order_of_n(names: Sequence[str]) -> list[str]:
     """Values of n in ascending order, `all` last."""
     return sorted(set(names), key=lambda name: float("inf") if name == "all" else float(name))
@@ -85,3 +113,11 @@ def panel_width(panels: int) -> int:
 def sized(chart: Chart, width: int, height: int) -> Chart:
     """The chart with this width and height of its plot in pixels."""
     return chart.properties(width=width, height=height)
+
+
+def stretched(chart: Chart, height: int | None = None) -> Chart:
+    """The chart as wide as the page's place for it; charts of several panels keep their width."""
+    if not isinstance(chart, alt.Chart | alt.LayerChart):
+        return chart
+    size = {"width": "container"} if height is None else {"width": "container", "height": height}
+    return chart.properties(**size)
