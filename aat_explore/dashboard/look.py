@@ -1,16 +1,24 @@
 """How the dashboard looks around its widgets: spacing, and one entry in the browser's history per page."""
 
+import html
+from collections.abc import Mapping
+
 import streamlit as st
 
 CSS = """
 <style>
 .stMainBlockContainer { padding: 3.9rem 1.5rem 2rem 1.5rem; max-width: none; }
-[data-testid="stSidebarHeader"] { height: 3rem; padding-bottom: 0; margin-bottom: 0; }
-[data-testid="stSidebarUserContent"] { padding: 0 1rem 2rem 1rem; }
-[data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.6rem; }
-[data-testid="stMain"] [data-testid="stVerticalBlock"] { gap: 0.6rem; }
+[data-testid="stSidebarHeader"] { height: 2.6rem; padding-bottom: 0; margin-bottom: 0; }
+[data-testid="stSidebarUserContent"] { padding: 0 0.9rem 2rem 0.9rem !important; }
+[data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.5rem; }
+[data-testid="stMain"] [data-testid="stVerticalBlock"] { gap: 0.5rem; }
+[data-testid="stMain"] [data-testid="stHorizontalBlock"] { gap: 0.9rem; }
+.stElementContainer:has(> .stHtml > style), .st-key-history, .stElementContainer:has(h1.unseen) { position: absolute; }
 h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 [data-testid="stSidebar"] kbd { display: none; }  /* buttons of the player say their keys on hovering */
+[class*="st-key-choose"] button { justify-content: flex-start; text-align: left; padding: 0.3rem 0.6rem; }
+[class*="st-key-choose"] button p { font-size: 0.85rem; line-height: 1.25; }
+[data-testid="stPopoverButton"][kind="tertiary"] { min-height: 1.5rem; }
 .stVegaLiteChart { user-select: none; }
 </style>
 """
@@ -38,3 +46,13 @@ def apply() -> None:
     """Set the page's spacing, and keep the history short."""
     st.html(CSS)
     _history(key="history", height="content")
+
+
+def legend(colours: Mapping[str, str]) -> None:
+    """One line that says what each colour stands for; charts too narrow for a legend of their own share it."""
+    entries = "".join(
+        f'<span style="white-space:nowrap"><span style="color:{colour}" aria-hidden="true">■</span> '
+        f"{html.escape(label)}</span>"
+        for label, colour in colours.items()
+    )
+    st.html(f'<div style="display:flex;flex-wrap:wrap;gap:2px 12px;font-size:12px">{entries}</div>')
