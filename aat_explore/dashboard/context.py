@@ -94,7 +94,12 @@ def offered(runs: Sequence[Run]) -> list[Run]:
 
 def in_order(runs: Sequence[Run]) -> list[Run]:
     """Local runs, newest first; then the showcase: runs that sample, fail no check and have a large T first."""
-    return sorted(runs, key=_rank)
+    by_id = {run.id: run for run in runs}
+    return [by_id[run_id] for run_id in page.remembered(_order, list(runs))]
+
+
+def _order(runs: Sequence[Run]) -> list[str]:
+    return [run.id for run in sorted(runs, key=_rank)]
 
 
 def _rank(run: Run) -> tuple[bool, float, bool, bool, int, str]:

@@ -39,7 +39,7 @@ def chart(
     if on_select == "ignore":
         result = _replayed(fingerprint, look, alt, draw)
     else:  # a widget, which Streamlit does not replay
-        result = st.altair_chart(
+        result = st.vega_lite_chart(
             _built(fingerprint, look, draw),
             width="stretch",
             theme=None,
@@ -65,20 +65,16 @@ def table(frame: Frame, *, alt: str, column_config: dict[str, Any] | None = None
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _replayed(key: str, look: Look, alt: str, _draw: partial[charts.style.Chart]) -> None:
-    """Show a chart; Streamlit replays it from the second time on. Altair takes 20 to 200 ms (Zen 5 core)."""
-    st.altair_chart(_fitted(_draw(), look), width="stretch", theme=None, alt=alt)
+    """Show a chart; Streamlit replays it from the second time on."""
+    height, dark = look
+    spec = charts.style.page_spec(_draw, height=height, dark=dark)
+    st.vega_lite_chart(spec, width="stretch", theme=None, alt=alt)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _built(key: str, look: Look, _draw: partial[charts.style.Chart]) -> charts.style.Chart:
-    return _fitted(_draw(), look)
-
-
-def _fitted(chart: charts.style.Chart, look: Look) -> charts.style.Chart:
-    """The chart in the page's theme, without the width that it has in notebooks and files."""
+def _built(key: str, look: Look, _draw: partial[charts.style.Chart]) -> dict[str, Any]:
     height, dark = look
-    fitted = charts.style.themed(chart, dark=dark)
-    return charts.style.stretched(fitted, height)
+    return charts.style.page_spec(_draw, height=height, dark=dark)
 
 
 def _fingerprint(draw: partial[charts.style.Chart]) -> str:
