@@ -205,12 +205,14 @@ def dark() -> bool:
 # --- Text ----------------------------------------------------------------------------------------------------------
 
 
-def heading(title: str, sentence: str, equation: str, explanation: str) -> None:
-    """One line on what the page shows, with the equation (LaTeX) and its explanation behind a help button.
-
-    `title` is for screen readers: sighted people see it on the page's tab.
-    """
+def name(title: str) -> None:
+    """The page's heading for screen readers; sighted people see it on the page's tab."""
     st.html(f'<h1 class="unseen">{html.escape(title)}</h1>')
+
+
+def heading(title: str, sentence: str, equation: str, explanation: str) -> None:
+    """One line on what the page shows, with the equation (LaTeX) and its explanation behind a help button."""
+    name(title)
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.markdown(sentence, width="stretch")
         with st.popover("Help", icon=":material/function:", type="tertiary"):

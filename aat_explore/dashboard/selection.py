@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import streamlit as st
 
 from aat_explore.dashboard import choices, page, state
+from aat_explore.dashboard.text import label
 from aat_explore.store.tags import LONGEST, Tag, Tags
 from aat_explore.views import names
 
@@ -82,7 +83,7 @@ def show(dataset: str) -> tuple[int, ...]:
     with st.sidebar:
         if not selected and not known:
             return selected
-        st.caption(f"Selection: {len(selected):,} of {page.plain(names.dataset_name(dataset))}")
+        st.caption(f"Selection: {len(selected):,} of {label(names.dataset_name(dataset))}")
         with st.container(horizontal=True, gap="xxsmall"):
             st.button(
                 ":material/close:", key="selection clear", help="Clear the selection", disabled=not selected,
