@@ -14,7 +14,15 @@ from aat_explore.views.recipes import norm_name
 
 SEPARATOR = " · "
 DATASETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "fashion-mini": "Fashion-mini", "cifar10": "CIFAR10"}
-IN_PARTS = {"dataset", "num_perturbed", "norm_power", "score", "attack", "epsilon", "seed"}  # fields that `name_parts` words
+IN_PARTS = {
+    "dataset",
+    "num_perturbed",
+    "norm_power",
+    "score",
+    "attack",
+    "epsilon",
+    "seed",
+}  # see `name_parts`
 
 
 def dataset_name(name: str) -> str:

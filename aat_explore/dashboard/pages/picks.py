@@ -5,15 +5,26 @@ from functools import partial
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, context, downloads, filmstrip, look, page, picks_sheet, selection, state
+from aat_explore.dashboard import (
+    choices,
+    chosen,
+    context,
+    downloads,
+    filmstrip,
+    look,
+    page,
+    picks_sheet,
+    selection,
+    state,
+)
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames
 from aat_explore.views.protocols import Frame
 from aat_explore.views.recipes import PAPERS_SCORE, norm_name, when_perturbed
 
-SHEET, FILMSTRIP = "Sheet", "Filmstrip"
-VIEWS = (SHEET, FILMSTRIP)
+SHEET, FILMSTRIP, SELECTION = "Sheet", "Filmstrip", "Selection"
+VIEWS = (SHEET, FILMSTRIP, SELECTION)
 OUTCOME = (
     "Of the recorded images, by the network that made x′: fooled (right before, wrong after), resists (right, right), "
     "wrong already (wrong, wrong), corrected (wrong, right: label leaking, if the attack knew the true label)"
@@ -31,7 +42,7 @@ def show() -> None:
     with st.sidebar:
         view = choices.switch("View", VIEWS, "view", label_visibility="collapsed")
         classes = [] if dataset is None else choices.choose_many("Classes", dataset.class_names, "class")
-        shown = _filtered(every, classes)
+        shown = _filtered(every, classes, view)
     selected = selection.show(run.config.dataset)
     page.heading(
         "Picks",
@@ -44,8 +55,10 @@ def show() -> None:
     with images:  # sent first: images matter most, and browsers take longest to draw charts
         if view == SHEET:
             clicked = picks_sheet.show(run, epoch, dataset, shown, selected)
-        else:
+        elif view == FILMSTRIP:
             clicked = filmstrip.show(run, dataset, classes, selected)
+        else:
+            clicked = chosen.show(run, dataset, selected)
     if clicked is not None:
         page.open_page("sample", run=run.id, epoch=epoch, image=clicked)
     with rail:
@@ -86,8 +99,10 @@ def _explanation(run: Run) -> str:
 # --- Filters ---------------------------------------------------------------------------------------------------------
 
 
-def _filtered(every: Frame, classes: Sequence[str]) -> Frame:
-    """What passes the filters; for n = all and warm-up there is no p to filter by."""
+def _filtered(every: Frame, classes: Sequence[str], view: str) -> Frame:
+    """What passes the filters of this view; for n = all and warm-up there is no p to filter by."""
+    if view in (FILMSTRIP, SELECTION):
+        return frames.picks.selected(every, classes=classes)
     outcomes = []
     if counts := frames.recorded.outcome_counts(every):
         outcomes = choices.choose_many("Outcome", list(counts), "outcome", help=OUTCOME)

@@ -4,6 +4,7 @@
     claims.py    the paper's claims, with intervals and verdicts
     compare.py   runs side by side: settings, curves, what each drew, pairs by seed
     dynamics.py  one run over all epochs: how uneven p is, how the picks change
+    fates.py     what became of a set of samples in a run
     filmstrip.py which samples some epochs picked, a row an epoch
     figures.py   many runs: the test accuracies in the paper's figures
     picks.py     one epoch: which samples were picked, their p and their classes
@@ -19,6 +20,7 @@ from aat_explore.views.frames import (
     claims,
     compare,
     dynamics,
+    fates,
     figures,
     filmstrip,
     picks,
@@ -27,4 +29,6 @@ from aat_explore.views.frames import (
     sample,
 )
 
-__all__ = ["attack", "claims", "compare", "dynamics", "figures", "filmstrip", "picks", "recorded", "runs", "sample"]
+__all__ = [
+    "attack", "claims", "compare", "dynamics", "fates", "figures", "filmstrip", "picks", "recorded", "runs", "sample",
+]  # fmt: skip
