@@ -18,6 +18,7 @@ from aat_explore.algorithm.models import StdCNN
 from aat_explore.attacks import ResolvedAttack
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import clean_correct, correct_after, num_outputs, robust_correct
+from aat_explore.engine.first_layer import with_fast_first_layer
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
 from aat_explore.records import NOTABLE, SERIOUS, Check, Status, by_accuracy, by_excess
@@ -90,7 +91,8 @@ class Trial:
             raise AATError(f"images of {height}×{width} are too small or not square for the network to transfer from")
         device = self.data.images.device
         with global_stream(self.seed, "init"):
-            network = StdCNN(in_channels=channels, image_size=height, num_classes=self.num_classes).to(device)
+            plain = StdCNN(in_channels=channels, image_size=height, num_classes=self.num_classes)
+            network = with_fast_first_layer(plain).to(device)
             optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
             for _ in range(SURROGATE_EPOCHS):
                 for rows in torch.split(torch.randperm(len(self.data)), 64):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from aat_explore import datasets
 from aat_explore.algorithm import ResNet18, StdCNN
 from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.first_layer import with_fast_first_layer
 
 
 @cache
@@ -28,7 +29,7 @@ def mini_set(start: int, stop: int) -> ImageSet:
 def fresh(name: str) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return StdCNN() if name == "StdCNN" else ResNet18(in_channels=1, mean=[0.5], sd=[0.25])
+        return with_fast_first_layer(StdCNN()) if name == "StdCNN" else ResNet18(in_channels=1, mean=[0.5], sd=[0.25])
 
 
 def confident(name: str) -> nn.Module:
