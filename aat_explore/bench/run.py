@@ -1,6 +1,5 @@
 """`aat bench` and `aat fidelity` on a data set: the cost of an epoch, and how close the cheap ways of scoring are."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from aat_explore.errors import AATError
 from aat_explore.experiments.run import image_set
 from aat_explore.places import cache_folder
 from aat_explore.presets import PRESETS, preset_of
+from aat_explore.progress import Progress, silent
 from aat_explore.records import Benchmark, ScoringReport, Timing
 from aat_explore.store import Store
 
@@ -34,7 +34,7 @@ def bench(
     cache_dir: Path | str | None = None,
     device: str | None = None,
     threads: int | None = None,
-    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    progress: Progress = silent,
 ) -> Benchmark:
     """Time epochs, robustness curves and the writing of records on a data set; see `contenders.measure`."""
     for name, value in (("samples", num_samples), ("images", num_images)):
@@ -83,7 +83,7 @@ def fidelity(
     cache_dir: Path | str | None = None,
     device: str | None = None,
     threads: int | None = None,
-    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    progress: Progress = silent,
 ) -> ScoringReport:
     """Compare cheap ways of scoring with the paper's on a data set; see `fidelity.compare_scoring`."""
     if num_perturbed < 1:
@@ -106,7 +106,7 @@ def fidelity(
         data = datasets.load(dataset, cache_dir=cache_dir)
         training, test = image_set(data.train, place), image_set(data.test, place)
         for done, (name, config) in enumerate(configs):
-            progress(f"{name}, {config.attack.kind}, seed {config.seed}", done, len(configs))
+            progress(done, len(configs), f"{name}, {config.attack.kind}, seed {config.seed}")
             runs.append(compare_scoring(name, config, training, test, num_classes=data.num_classes))
         return ScoringReport(
             dataset=dataset,

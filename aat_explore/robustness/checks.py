@@ -21,6 +21,7 @@ from aat_explore.engine.counting import clean_correct, correct_after, num_output
 from aat_explore.engine.first_layer import with_fast_first_layer
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
+from aat_explore.progress import Progress, silent
 from aat_explore.records import NOTABLE, SERIOUS, Check, Status, by_accuracy, by_excess
 from aat_explore.robustness.autoattack import AutoAttack
 
@@ -112,14 +113,14 @@ def check_robustness(
     epsilon: float,
     seed: int = 0,
     surrogate: nn.Module | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> list[Check]:
     """Look for signs that a network's accuracy under PGD at ε overstates its robustness.
 
     `network`: any network from pixels in [0, 1] to logits; its state is restored. `images`: (N, C, H, W), float in
     [0, 1] or uint8, about a thousand; `labels`: (N,) int64; both on the network's device. `epsilon`: in (0, 1], ℓ∞.
     `surrogate`: a network to transfer attacks from; by default one is fitted to these images, which takes seconds.
-    `progress` receives how many of all checks are done. Raises AATError for invalid images, labels or ε.
+    `progress` counts checks. Raises AATError for invalid images, labels or ε.
     """
     _check_arguments(images, labels, epsilon)
     trial = Trial(network, ImageSet(images, labels), epsilon, seed, surrogate)

@@ -141,11 +141,11 @@ class _Steps:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def __call__(self, name: str, done: int, total: int) -> None:
-        self._progress.update(self._task, description=name, completed=done, total=total)
+    def __call__(self, done: float, total: float, part: str = "") -> None:
+        self._progress.update(self._task, description=part, completed=done, total=total)
         if not self._console.is_terminal and time.monotonic() - self._last_line_at > 60:
             self._last_line_at = time.monotonic()
-            self._console.print(f"{done} of {total}: {name}", highlight=False, soft_wrap=True)
+            self._console.print(f"{done:g} of {total:g}: {part}", highlight=False, soft_wrap=True)
 
 
 def _place(cache_dir: Path, what: str) -> Path:
