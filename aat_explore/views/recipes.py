@@ -8,7 +8,7 @@ draw uses no score, and is the control of every score.
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.config import RunConfig
@@ -78,9 +78,13 @@ def norm_name(power: float, score: str | None = None) -> str:
 
 def when_perturbed(config: RunConfig) -> str:
     """When a run's x′ are made and by which network, as the continuation of `x′ is made`."""
-    if config.perturbing_network == "epoch-start":
-        return "once per epoch by the epoch-start network"
-    return "in each batch by the current network"
+    match config.perturbing_network:
+        case "epoch-start":
+            return "once per epoch by the epoch-start network"
+        case "on-the-fly":
+            return "in each batch by the current network"
+        case _:
+            assert_never(config.perturbing_network)
 
 
 def as_seen(config: RunConfig) -> str:

@@ -469,6 +469,8 @@ def test_picked_sheet_shows_the_recorded_and_the_clean_images(store, dataset):
     run = make_run(store)
     shown = frames.picks.recorded_picks(run, 2, dataset).head(6)
     found = gallery.picked_images(run, 2, shown, dataset)
+    with pytest.raises(AATError, match="column=blurred is unknown; choose one of clean, adversarial, difference"):
+        gallery.picked_images(run, 2, shown, dataset, "blurred")
     clean, x_adv = dataset.train.images(run.drawn(2)[:6]), run.x_adv(2)[:6]
     assert found.factor == 3
     assert found.largest == gallery.largest_difference(clean, x_adv)
