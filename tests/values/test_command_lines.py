@@ -119,8 +119,8 @@ def test_the_command_of_any_config_means_it_and_says_where_and_how(data, device,
     words = command_lines.train(config, device=device, threads=threads, evaluate=evaluate)
     command = means(command_lines.aat(words, Path(cache)))
     assert config_of(command) == config
-    assert (command.device, command.threads, command.evaluate) == (device, threads, evaluate)
-    assert command.cache_dir == Path(cache)
+    assert (command.place.device, command.place.threads, command.evaluate) == (device, threads, evaluate)
+    assert command.place.cache_dir == Path(cache)
 
 
 @settings(max_examples=10)
