@@ -281,6 +281,16 @@ def test_a_download_is_converted_and_leaves_no_raw_files(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mnist"]
 
 
+@pytest.mark.usefixtures("small")
+def test_a_set_that_is_not_published_is_read_like_any_other_and_says_why_it_is_not_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setitem(SPECS, "mnist", dataclasses.replace(SPECS["mnist"], torchvision_class=None))
+    with pytest.raises(DatasetNotFound, match="torchvision_class=None, so there is nothing to download it by; set AAT"):
+        datasets.load("mnist", cache_dir=tmp_path)
+    arrays = make_arrays("mnist")
+    write_idx(tmp_path / "data" / "MNIST" / "raw", arrays)
+    assert_same_pixels(datasets.load("mnist", cache_dir=tmp_path), arrays)
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_no_data_and_no_network_names_the_folders_and_the_remedy(tmp_path, monkeypatch, name):
     import torchvision
