@@ -6,8 +6,9 @@ from typing import assert_never
 
 import numpy as np
 
-from aat_explore.config import SCORES, RunConfig
+from aat_explore.config import RunConfig
 from aat_explore.records import COST_PHASES
+from aat_explore.scores import SCORES
 from aat_explore.store import Run
 
 TRAINING = 3  # forward, backward to the input, backward to the weights
@@ -41,9 +42,9 @@ class Pace:
 def passes(config: RunConfig, num_train: int) -> float:
     """Passes over T that an epoch after the warm-up takes; forward, input-backward, weight-backward count one each.
 
-    3 + 2/score_every (scoring at the epoch's start; by loss or margin 1) + 2 k |K|/T (k gradients for each picked
-    sample), where FGSM from the clean image with fresh gradient norms reuses their gradient (k = 0); a kept clean copy
-    is another 3 |K|/T.
+    3 + s/score_every (scoring at the epoch's start by a score of s passes, see `SCORES`: 2 for gradient norms) +
+    2 k |K|/T (k gradients for each picked sample), where FGSM from the clean image with fresh gradient norms reuses
+    their gradient (k = 0); a kept clean copy is another 3 |K|/T.
     """
     if config.num_perturbed == 0:
         return TRAINING
@@ -56,7 +57,8 @@ def _scoring(config: RunConfig) -> float:
     """Passes that the scores of an epoch take, on average over epochs."""
     match config.scoring:
         case "epoch-start":  # a custom score is assumed to need a gradient
-            return SCORES.get(config.canonical().score, GRADIENT) / config.score_every
+            score = SCORES.get(config.canonical().score)
+            return (score.passes if score else GRADIENT) / config.score_every
         case "carry-over":
             return 0.0
         case _:

@@ -18,6 +18,7 @@ from aat_explore.readings import BOOKKEEPING
 from aat_explore.records import Evaluation
 from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
 from aat_explore.robustness_tests import WORST_CASE, robustness_test
+from aat_explore.scores import PAPERS_SCORE as PAPERS_SCORE
 
 AXES = {"dataset", "num_perturbed", "norm_power", "seed"}
 SAMPLING = ("scoring", "score_every", "replacement")
@@ -25,7 +26,6 @@ PERTURBATION = ("perturbing_network", "drawn_samples", "warmup_epochs")
 NAMED = {"epsilon", "attack", "epochs", "model"}  # always part of the name, in a wording of their own
 DEFAULT_TEST = {"norm": "linf", "loss": "cross-entropy", "counts": "worst iterate"}  # named only where it differs
 NORM_NAMES = {1.0: "Norm", 2.0: "Squared Norm"}
-PAPERS_SCORE = "gradient-norm"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import nn
 from aat_explore import examples
 from aat_explore.algorithm import fgsm, gradient_norms
 from aat_explore.algorithm.scores import BUILT_IN, ScoreError, gradient_norm, loss, margin, score_all
-from aat_explore.config import SCORES, RunConfig
+from aat_explore.config import RunConfig
 from aat_explore.engine.admission import admit
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch
@@ -21,6 +21,7 @@ from aat_explore.engine.trainer import Resume, Trainer, train
 from aat_explore.errors import AATError
 from aat_explore.jobs import cost
 from aat_explore.presets import preset
+from aat_explore.scores import SCORES
 from aat_explore.views.recipes import norm_name, recipe
 
 T = 300
@@ -60,8 +61,10 @@ def blank(*labels: int) -> tuple[torch.Tensor, torch.Tensor]:
 # --- What each score is ----------------------------------------------------------------------------------------------
 
 
-def test_the_config_names_every_built_in_score():
+def test_every_built_in_score_has_its_facts_and_stands_in_the_help():
     assert tuple(BUILT_IN) == tuple(SCORES)
+    for name, spec in SCORES.items():
+        assert f"{name}, {spec.equation}" in RunConfig.model_fields["score"].description
 
 
 def test_loss_is_the_cross_entropy():

@@ -33,8 +33,12 @@ def fresh(name: str) -> nn.Module:
 
 
 def confident(name: str) -> nn.Module:
-    """Trained on few samples until most are fitted so well that float32 softmax rounds to one."""
-    return fitted(name, 400, 80) if name == "StdCNN" else fitted(name, 100, 25)
+    """Trained on few samples until it is certain of them.
+
+    ResNet18 takes 45 epochs: up to the 31st the median certainty of the eval mode, whose batch norm lags behind, jumps
+    between 0.997 and 0.9997. From the 42nd on it stays above 0.99975, with one thread and with two.
+    """
+    return fitted(name, 400, 80) if name == "StdCNN" else fitted(name, 100, 45)
 
 
 @cache
