@@ -55,8 +55,8 @@ class PickExplorer(Explorer):
         if here.empty:
             return State([*words, "Choose another class or epoch, or the clean images."])
         picture = gallery.picked_images(run, epoch, here, self._dataset, None if mode == SIDE_BY_SIDE else mode)
-        if picture.factor is not None:
-            words[1] += f" |Difference| is amplified {picture.factor} times; the largest here is {picture.largest:.3g}."
+        if picture.colours is not None:
+            words[1] += f" {picture.colours}; the largest |x′ − x| here is {picture.largest:.3g}."
         if here["before"].notna().any():
             words[1] += f" Predicted before → after by the network that made x′{as_seen(run.config)}."
         return State(
