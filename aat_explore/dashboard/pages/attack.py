@@ -12,7 +12,7 @@ import streamlit as st
 from aat_explore.dashboard import choices, context, downloads, page
 from aat_explore.datasets import Dataset, Split
 from aat_explore.store import Run
-from aat_explore.views import charts, frames
+from aat_explore.views import charts, frames, pixels
 from aat_explore.views.protocols import UInt8
 
 TRAINING, TEST, UPLOAD = SAMPLES = ("training image", "test image", "upload")
@@ -191,19 +191,12 @@ def _say_outcome(result: frames.attack.Attacked, dataset: Dataset) -> None:
 
 
 def _pictures(result: frames.attack.Attacked) -> None:
-    difference, factor = frames.attack.amplified_difference(result)
-    columns = st.columns(3)
-    for column, image, caption in zip(
-        columns,
-        (result.clean, result.x_adv, difference),
-        ("clean", "adversarial", f"|difference| × {factor}"),
-        strict=True,
-    ):
+    for column, (name, image) in zip(st.columns(3), frames.attack.pictures(result).items(), strict=True):
         column.image(
-            frames.attack.enlarged(image),
-            caption=caption,
+            pixels.enlarged(image[0], max(1, 250 // image.shape[-1])),
+            caption=pixels.meaning(len(result.clean)) if name == "difference" else name,
             output_format="PNG",
-            alt=f"The {caption} image" if caption in ("clean", "adversarial") else f"The difference, times {factor}",
+            alt=f"The {name} image",
         )
 
 

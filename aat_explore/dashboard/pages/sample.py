@@ -52,7 +52,7 @@ def show() -> None:
         "it is likely in only one of E epochs. The sd of log p would be dominated by epochs with p near 0, in which "
         "the image is not drawn.",
     )
-    run = context.picking_run(page.readable_runs())
+    run = context.recorded_run(page.readable_runs())
     dataset = page.dataset_of(run)
     matrix, drawn = page.held(frames.sample.p_matrix, run), page.held(frames.sample.draw_matrix, run)
     T = frames.sample.num_train(matrix, drawn, dataset)
@@ -244,11 +244,11 @@ def _versions(this: Sample) -> None:
     images, parts = {"adversarial": versions.x_adv}, "x′"
     if this.dataset is not None:
         clean = frames.sample.clean_images(this.run, this.dataset, [this.image] * len(versions.epochs))
-        factor = pixels.amplification(this.run.config.epsilon)
-        images = {"clean": clean, **images, "difference": gallery.difference(clean, versions.x_adv, factor)}
+        signs = gallery.difference(clean, versions.x_adv, this.run.config.epsilon)
+        images = {"clean": clean, **images, "difference": signs}
         largest = gallery.largest_difference(clean, versions.x_adv)
         parts = (
-            f"clean, x′, |x′ − x| amplified {factor} times (the largest is {largest:.3g}, "
+            f"clean, x′, {pixels.meaning(clean.shape[1])} (the largest |x′ − x| is {largest:.3g}, "
             f"ε is {this.run.config.epsilon:g})"
         )
     clicked = sheet.show(
