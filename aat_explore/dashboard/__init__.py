@@ -10,6 +10,8 @@
     downloads.py    charts and tables with a download
     player.py       an epoch slider with buttons to step and play
     sheet.py        a sheet of clickable images
+    pictures.py     a row of a few images
+    sample_panel.py one training image in one epoch
     picks_sheet.py  the picks of one epoch as a sheet
     filmstrip.py    the picks of several epochs, one row each
     chosen.py       the selection's images, and what became of them

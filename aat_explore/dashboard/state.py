@@ -11,6 +11,7 @@
     PLAYING          id of the run whose epochs are playing       player                player, at the end or on Pause
     STEPPED_FROM     epoch at which the player waits              player                player, on Play and Pause
     SELECTED         data set, and its selected rows              selection             selection
+    LIST             data set, name and rows to step through      steps                 steps, at the next list
     CELL_OPENED      table of runs, and the cell last clicked     runs                  never
     TRAIN_PRESET     preset that last filled the form             train                 never
     TRAIN_REFUSED    why a button of a job did nothing            train                 train, once shown
@@ -67,6 +68,7 @@ PAGES: Entry[dict[str, Any]] = Entry("state pages", {})  # of st.Page, which has
 PLAYING: Entry[str | None] = Entry("state playing", None)
 STEPPED_FROM: Entry[int | None] = Entry("state stepped from", None)
 SELECTED: Entry[tuple[str, tuple[int, ...]] | None] = Entry("state selected", None)
+LIST: Entry[tuple[str, str, tuple[int, ...]] | None] = Entry("state list", None)
 CELL_OPENED: Entry[tuple[str, list[tuple[Any, ...]]] | None] = Entry("state cell opened", None)
 TRAIN_PRESET: Entry[str | None] = Entry("state train preset", None)
 TRAIN_REFUSED: Entry[str | None] = Entry("state train refused", None)

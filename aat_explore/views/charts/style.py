@@ -1,6 +1,7 @@
 """Shared style of all charts: the paper's colours for n, dash patterns, axes, sizes."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -72,6 +73,21 @@ def page_spec(draw: Callable[[], Chart], *, height: int | None = None, dark: boo
         if height is not None:
             spec["height"] = height
     return spec
+
+
+def log_ticks(low: float, high: float, at_most: int = 6) -> list[float]:
+    """Ticks of a log axis for values from `low` > 0 to `high`, the outermost at or beyond both ends.
+
+    1, 2, 5, 10, … if these are at most `at_most`, else 1, 10, 100, …, else every second power of ten, and so on.
+    """
+    bottom, top = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+    fine = [digit * 10.0**power for power in range(bottom, max(top, bottom + 1) + 1) for digit in (1, 2, 5)]
+    first = max(at for at, tick in enumerate(fine) if tick <= low * (1 + 1e-9))
+    last = max(first + 1, min(at for at, tick in enumerate(fine) if tick >= high * (1 - 1e-9)))
+    if last - first < at_most:
+        return fine[first : last + 1]
+    step = -(-(top - bottom) // (at_most - 1))
+    return [10.0**power for power in range(bottom, top + step, step)]
 
 
 def order_of_n(names: Sequence[str]) -> list[str]:

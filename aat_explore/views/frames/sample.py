@@ -111,6 +111,26 @@ def sample_facts(matrix: PMatrix, is_drawn: Array, image: int) -> SampleFacts:
     )
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A sample in one epoch: whether the epoch drew it, and its p, p·T, and rank among T; None without p."""
+
+    epoch: int
+    is_drawn: bool
+    p: float | None = None
+    times_uniform: float | None = None
+    rank: int | None = None
+
+
+def moment(matrix: PMatrix, is_drawn: Array, epoch: int, image: int) -> Moment:
+    """The facts on record about row `image` in one epoch."""
+    drew = bool(is_drawn.shape[1] and is_drawn[epoch - 1, image])
+    p = p_of(matrix, epoch)
+    if p is None:
+        return Moment(epoch, drew)
+    return Moment(epoch, drew, float(p[image]), float(p[image]) * len(p), int(rank_history(p[None], image)[0]))
+
+
 def rank_history(p: Array, image: int) -> NDArray[np.int64]:
     """Rank of one sample in each row of p (E, T): 1 is the most likely, ties go by row, as in `diagnostics.ranks`.
 
@@ -123,13 +143,14 @@ def rank_history(p: Array, image: int) -> NDArray[np.int64]:
 
 
 def sample_history(matrix: PMatrix, is_drawn: Array, image: int, name: str) -> pd.DataFrame:
-    """One row per epoch with p: sample (`name`), image, epoch, p, rank, drawn, uniform (1/T), T."""
+    """A row per epoch with p: sample (`name`), image, epoch, p, times uniform (p·T), rank, drawn, uniform (1/T), T."""
     return pd.DataFrame(
         {
             "sample": name,
             "image": image,
             "epoch": matrix.epochs,
             "p": matrix.p[:, image].astype(np.float64),
+            "times uniform": matrix.p[:, image].astype(np.float64) * matrix.p.shape[1],
             "rank": rank_history(matrix.p, image),
             "drawn": is_drawn[matrix.epochs - 1, image],
             "uniform": 1 / matrix.p.shape[1],
