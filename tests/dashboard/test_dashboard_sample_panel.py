@@ -31,7 +31,7 @@ def panel(run: Run, epoch: int, image: int) -> AppTest:
 
 
 def pixels_shown(app: AppTest) -> list[np.ndarray]:
-    found = re.findall(r"base64,([^\"]+)", "".join(element.proto.body for element in app.get("html")))
+    found = re.findall(r"base64,([^\"]+)", pages.markup(app))
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(png)))) for png in found]
 
 
@@ -57,7 +57,7 @@ def test_an_image_that_the_epoch_did_not_pick_says_so_in_place_of_x_adv(store):
     image = next(row for row in range(5000) if row not in run.drawn(2))
     app = panel(run, 2, image)
     assert len(pixels_shown(app)) == 1
-    assert "".join(element.proto.body for element in app.get("html")).count("not picked in epoch 2") == 2
+    assert pages.markup(app).count("not picked in epoch 2") == 2
     assert "**not picked**" in pages.said(app)
 
 
@@ -65,7 +65,7 @@ def test_a_pick_whose_image_was_not_recorded_says_so(store):
     run = make_run(store, num_recorded=3)
     app = panel(run, 2, int(run.drawn(2)[3]))
     assert len(pixels_shown(app)) == 1
-    assert "x′ was not recorded" in "".join(element.proto.body for element in app.get("html"))
+    assert "x′ was not recorded" in pages.markup(app)
 
 
 @pytest.mark.parametrize("fields", [{"num_perturbed": 0}, {"num_perturbed": "all"}, {"dataset": "mnist"}])

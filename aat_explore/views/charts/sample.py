@@ -5,9 +5,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import LINES, RULE, SERIES, WIDTH, Chart, log_ticks, sized
+from aat_explore.views.charts.style import LINES, RULE, SERIES, WIDTH, Chart, in_multiples, log_ticks, sized, times_axis
 
 MARKS = ["circle", "diamond"]
+Y_LABELS = 40  # pixels for the labels of y, so that charts below one another share their axis of epochs
 POWERS = [10**k for k in range(8)]
 DASHES = [[1, 0], [6, 3]]
 
@@ -29,7 +30,7 @@ def p_history(frame: pd.DataFrame, *, epoch: int | None = None, legend: bool = T
         "times uniform:Q",
         title="p, × uniform",
         scale=alt.Scale(type="log", nice=False, domain=[ticks[0], ticks[-1]]),
-        axis=alt.Axis(values=ticks, format=".4~g"),
+        axis=alt.Axis(values=ticks, format=".4~g", minExtent=Y_LABELS),
     )
     uniform = pd.DataFrame({"times uniform": [1.0], "what": ["uniform p = 1/T"]})
     rule = (
@@ -47,7 +48,7 @@ def rank_history(frame: pd.DataFrame, *, epoch: int | None = None, legend: bool 
         "rank:Q",
         title="rank of p",
         scale=alt.Scale(type="log", reverse=True, domain=[1, T], nice=False),
-        axis=alt.Axis(format=",", values=[power for power in POWERS if power <= T]),
+        axis=alt.Axis(format=",", values=[power for power in POWERS if power <= T], minExtent=Y_LABELS),
     )
     return alt.layer(*_lines(frame, frame, y, epoch, legend))
 
@@ -86,13 +87,15 @@ def _lines(frame: pd.DataFrame, shown: pd.DataFrame, y: alt.Y, epoch: int | None
     return [*here, lines, hovered, *marks]
 
 
-def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.sample.SampleMap.grid` as a heat map of mean p against sd / mean, with marks at the `sample_places`."""
+def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False, legend: bool = True) -> Chart:
+    """`frames.sample.SampleMap.grid` as a heat map of mean p against sd / mean, with marks at the `sample_places`.
+
+    Without `legend`, several places are still named.
+    """
     scale = alt.Scale(type="log", nice=False)
-    axis = alt.Axis(format=".1~e", tickCount=6)
-    x = alt.X("mean_low:Q", title="mean of p over the epochs (log scale)", scale=scale, axis=axis)
+    x = alt.X("mean_low:Q", title="mean of p over the epochs, × uniform", scale=scale, axis=times_axis(grid))
     cells = (
-        alt.Chart(grid)
+        alt.Chart(in_multiples(grid))
         .mark_rect()
         .encode(
             x=x,
@@ -103,12 +106,12 @@ def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False) 
                 "count:Q",
                 title="samples",
                 scale=alt.Scale(type="log", scheme="greys", reverse=dark, domainMin=0.5),
-                legend=alt.Legend(format=",d"),
+                legend=alt.Legend(format=",d") if legend else None,
             ),
             tooltip=[
                 alt.Tooltip("count:Q", format=",", title="samples"),
-                alt.Tooltip("mean_low:Q", format=".2e", title="mean of p from"),
-                alt.Tooltip("mean_high:Q", format=".2e", title="to"),
+                alt.Tooltip("times_low:Q", format=".2~g", title="mean of p from, × uniform"),
+                alt.Tooltip("times_high:Q", format=".2~g", title="to, × uniform"),
                 alt.Tooltip("variability_low:Q", format=".2f", title="variability from"),
                 alt.Tooltip("variability_high:Q", format=".2f", title="to"),
             ],
@@ -126,12 +129,14 @@ def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False) 
                 title=None,
                 sort=None,
                 scale=alt.Scale(domain=names, range=SERIES[:2]),
-                legend=alt.Legend(orient="top", labelLimit=0, symbolSize=150, symbolStrokeWidth=1),
+                legend=alt.Legend(orient="top", labelLimit=0, symbolSize=150, symbolStrokeWidth=1)
+                if legend or len(names) > 1
+                else None,
             ),
             shape=alt.Shape("sample:N", title=None, sort=None, scale=alt.Scale(domain=names, range=MARKS)),
             tooltip=[
                 "sample",
-                alt.Tooltip("mean:Q", format=".3e", title="mean of p"),
+                alt.Tooltip("times_uniform:Q", format=".3~g", title="mean of p, × uniform"),
                 alt.Tooltip("variability:Q", format=".2f"),
             ],
         )

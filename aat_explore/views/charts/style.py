@@ -90,6 +90,21 @@ def log_ticks(low: float, high: float, at_most: int = 6) -> list[float]:
     return [10.0**power for power in range(bottom, top + step, step)]
 
 
+def in_multiples(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells of a data map with the edges of their mean p as multiples of uniform: times_low and times_high."""
+    return cells.assign(
+        times_low=cells["mean_low"] / cells["uniform"], times_high=cells["mean_high"] / cells["uniform"]
+    )
+
+
+def times_axis(cells: pd.DataFrame) -> alt.Axis:
+    """The axis of mean p of a data map's cells, labelled in multiples of uniform, with ticks inside the data."""
+    T = round(1 / cells["uniform"].iloc[0])
+    low, high = cells["mean_low"].min() * T, cells["mean_high"].max() * T
+    ticks = [tick / T for tick in log_ticks(low, high, 8) if low <= tick <= high]
+    return alt.Axis(values=ticks, labelExpr=f"format(datum.value * {T}, '.3~g')", grid=False)
+
+
 def order_of_n(names: Sequence[str]) -> list[str]:
     """Values of n in ascending order, `all` last."""
     return sorted(set(names), key=lambda name: float("inf") if name == "all" else float(name))
