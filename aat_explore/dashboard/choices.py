@@ -57,13 +57,16 @@ def choose(
     return _kept(key, chosen if chosen in options else first, first, always)
 
 
-def switch(label: str, options: Sequence[str], key: str, *, label_visibility: Any = "visible") -> str:
-    """One of a few short `options`, trusted Markdown, side by side; the first is the default."""
-    _prepare(key, _one_of(options), f"showing {plain(options[0])}")
+def switch(
+    label: str, options: Sequence[str], key: str, *, default: str | None = None, label_visibility: Any = "visible"
+) -> str:
+    """One of a few short `options`, trusted Markdown, side by side; the first unless `default` names another."""
+    first = options[0] if default is None else default
+    _prepare(key, _one_of(options), f"showing {plain(first)}")
     chosen = st.segmented_control(
-        label, options, default=options[0], required=True, key=key, label_visibility=label_visibility
+        label, options, default=first, required=True, key=key, label_visibility=label_visibility
     )
-    return _kept(key, chosen if chosen in options else options[0], options[0])
+    return _kept(key, chosen if chosen in options else first, first)
 
 
 def choose_many(

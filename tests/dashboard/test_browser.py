@@ -120,6 +120,20 @@ def test_a_click_on_an_image_opens_it_and_the_link_says_which(tab, chosen):
     assert tab.get_by_role("spinbutton", name="Training image").input_value() == image
 
 
+@pytest.mark.parametrize("page", ["picks", "sample", "dynamics", "compare", "runs"])
+def test_no_chart_is_wider_than_its_place(tab, chosen, page):
+    tab.set_viewport_size({"width": 1440, "height": 900})
+    tab.goto(f"/{page}?run={chosen.id}&epoch=2&image=3")
+    tab.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").last.wait_for()
+    tab.wait_for_function("!document.querySelector('[data-testid=stApp][data-test-script-state=running]')")
+    widths = tab.get_by_test_id("stVegaLiteChart").evaluate_all(
+        "charts => charts.map(it => [it.querySelector('svg, canvas').getBoundingClientRect().right, "
+        "document.querySelector('[data-testid=stMainBlockContainer]').getBoundingClientRect().right])"
+    )
+    assert widths
+    assert all(chart <= place for chart, place in widths), widths
+
+
 # --- Guide -----------------------------------------------------------------------------------------------------------
 
 
