@@ -54,6 +54,9 @@ class Listing:
     damaged: dict[str, str]
 
 
+NAMED = 8  # runs in a complaint, of those whose name begins with what was asked for
+
+
 class Store:
     """A cache folder (None: `default_cache`): its `runs/`, and the committed `showcase/`, which is read-only."""
 
@@ -66,10 +69,15 @@ class Store:
 
     def open(self, run_id: str) -> Run:
         """Open a run; RunNotFoundError or RunDamagedError says what is wrong."""
-        path = self._paths().get(checked_run_id(run_id))
+        paths = self._paths()
+        path = paths.get(checked_run_id(run_id))
         if path is None:
+            begins = sorted(name for name in paths if name.startswith(run_id))
+            more = f" and {len(begins) - NAMED} more" if len(begins) > NAMED else ""
             raise RunNotFoundError(
-                f"run={run_id} is not in {self.root}; `aat list --cache-dir {self.root}` shows what is"
+                f"run={run_id} is not in {self.root}; "
+                + (f"so begin {', '.join(begins[:NAMED])}{more}; " if begins else "")
+                + f"`aat list --cache-dir {self.root}` shows what is"
             )
         return self._at(path)
 
