@@ -21,7 +21,8 @@ from aat_explore import open_run, showcase
 from aat_explore.bench import tables as speed
 from aat_explore.cli import main
 from aat_explore.cli.arguments import entries, parse
-from aat_explore.cli.commands.training import Demo, Train
+from aat_explore.cli.commands.demo import Demo
+from aat_explore.cli.commands.training import Train
 from aat_explore.config import checked_config
 from aat_explore.presets import PRESETS
 from aat_explore.records import EpochMetrics, Evaluation
