@@ -41,7 +41,7 @@ class Display(Log):
     def __init__(self, console: Console) -> None:
         super().__init__(lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
         self._live = console.is_terminal
-        self._progress = _Bar(*self._columns(), console=console, disable=not self._live)
+        self._progress = _Bar(*self._columns(), console=console, expand=True, disable=not self._live)
         self._task = self._progress.add_task("starting", total=None, count="", note="")
 
     def __enter__(self) -> Self:
@@ -81,7 +81,7 @@ class Display(Log):
             BarColumn(bar_width=16),
             _text("{task.fields[count]}"),
             TimeRemainingColumn(),
-            _text("{task.fields[note]}"),
+            _rest("{task.fields[note]}"),
         ]
 
     def _show(self, description: str, done: int, epochs: int, note: str = "") -> None:
@@ -132,7 +132,7 @@ class SeriesDisplay(Display):
             _text("{task.description}"),
             BarColumn(bar_width=16),
             _text("{task.fields[count]}"),
-            _text("{task.fields[note]}"),
+            _rest("{task.fields[note]}"),
         ]
 
     def _show(self, description: str, done: int, epochs: int, note: str = "") -> None:
@@ -193,5 +193,9 @@ class Work:
 
 
 def _text(format_: str) -> TextColumn:
-    """A column that is cut rather than broken: a bar of two lines is left behind when it moves."""
-    return TextColumn(format_, table_column=Column(no_wrap=True, overflow="ellipsis"))
+    return TextColumn(format_, table_column=Column(no_wrap=True))
+
+
+def _rest(format_: str) -> TextColumn:
+    """A column for the rest of the line, cut to it: a bar of two lines is left behind when it moves."""
+    return TextColumn(format_, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))

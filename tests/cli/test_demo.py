@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import pty
 import re
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
+from waiting import wait_for
 
 from aat_explore import datasets
 from aat_explore.cli import main, progress, server
@@ -226,3 +230,55 @@ def test_what_an_earlier_session_did_is_neither_left_nor_counted_in_the_pace():
     assert work.seconds_left() is None
     work.trained(4)  # one of the five left, in 10 s
     assert work.seconds_left() == 4 * 10
+
+
+# --- On a terminal -------------------------------------------------------------------------------------------------
+
+INTERRUPTED = """
+import sys, time
+import torch
+from rich.console import Console
+from aat_explore.cli import main
+from aat_explore.cli.commands import training
+from aat_explore.cli.progress import Display
+from aat_explore.config import RunConfig
+
+def train(*_, **__):
+    with Display(Console()) as display:
+        display.began(RunConfig(epochs=8), 3, torch.device("cpu"))
+        display._show("training", 3, 8, "a note that is longer than what is left of the line on this terminal")
+        time.sleep(600)
+
+training.train = train
+sys.exit(main(["train"]))
+"""
+
+
+def test_ctrl_c_leaves_the_progress_line_once():
+    """The terminal writes ^C behind the line; if that wraps, the bar is left behind and drawn again below."""
+    columns = 80
+    pid, descriptor = pty.fork()
+    if pid == 0:
+        os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, sys.path)), TERM="xterm", COLUMNS=str(columns))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+        os.execv(sys.executable, [sys.executable, "-c", INTERRUPTED])
+    seen = b""
+
+    def heard() -> bytes:
+        nonlocal seen
+        try:
+            seen += os.read(descriptor, 65536)
+        except OSError:  # the other end is closed
+            return b""
+        return seen
+
+    wait_for(lambda: b"3/8" in heard())
+    os.write(descriptor, b"\x03")
+    while heard():
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    before, after = seen.rsplit(b"^C", 1)
+    line = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", before.replace(b"\n", b"\r").rsplit(b"\r", 1)[-1]).decode()
+    assert line.split()[1:4:2] == ["training", "3/8"]
+    assert cell_len(line) + len("^C") < columns
+    assert after.startswith(b"\r\x1b[2K")  # drawn again in place

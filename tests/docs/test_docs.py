@@ -118,6 +118,14 @@ def test_every_aat_command_named_in_a_sentence_is_one_that_aat_takes(code):
         parse(words)
 
 
+def test_the_command_for_tab_completion_prints_a_script(capsys):
+    (shell,) = re.findall(r"^aat --tyro-print-completion (\w+) >", PAGES["training.md"], flags=re.MULTILINE)
+    with pytest.raises(SystemExit) as ended:
+        main(["--tyro-print-completion", shell])
+    assert ended.value.code in (0, None)
+    assert "--num-perturbed" in capsys.readouterr().out
+
+
 def test_every_other_command_is_one_of_an_installed_program_on_files_that_exist():
     assert {words[0] for words in STEPS} <= {"aat", "pip", "pytest"}
     extras = set(

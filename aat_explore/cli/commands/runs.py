@@ -31,10 +31,11 @@ class List(Command):
         from aat_explore.store import Store
 
         listing = Store(self.cache_dir).list()
-        rows, damaged = [], dict(listing.damaged)
+        rows, newest, damaged = [], [], dict(listing.damaged)
         for run in listing.runs:
             try:
-                rows.append(_summary(run))
+                rows.append(row := _summary(run))
+                newest.append(((run.showcase, 0 if run.showcase else -run.modified, run.id), row))
             except AATError as error:
                 damaged[run.id] = str(error)
         if self.json:
@@ -48,8 +49,7 @@ class List(Command):
         else:
             from aat_explore.cli.listing import print_list
 
-            newest = {run.id: (run.showcase, 0 if run.showcase else -run.modified, run.id) for run in listing.runs}
-            print_list(sorted(rows, key=lambda row: newest[row["run_id"]]), wide=self.wide)
+            print_list([row for _, row in sorted(newest, key=lambda item: item[0])], wide=self.wide)
         return 0
 
 
