@@ -71,7 +71,7 @@ def test_the_numbers_shown_are_those_of_the_lab(store):
     run, data = make_network_run(store), datasets.load("fashion-mini")
     app = opened(sample="test image", test_image="5", attack="PGD", eps="0.2", steps="3", checkpoint="1", alpha="2.0")
     attempt = frames.attack.Attempt("pgd", 0.2, 3, 2.0)
-    network = attack_lab.load_network(run, data, 1)
+    network = attack_lab.frozen_network(run, data, 1)
     found = attack_lab.attack(network, data.test.images(slice(5, 6))[0], int(data.test.labels[5]), attempt)
     shown = numbers(app)
     assert shown["Loss, adversarial"] == f"{found.pgd_losses[8]:.3g} {found.fgsm_losses[0]:.3g} clean"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from rich.console import Console
 
-from aat_explore.cli.flags import CacheDir, Command, Device, Threads, default_cache, place_of
+from aat_explore.cli.flags import Command, PlaceFlags, Where
 from aat_explore.cli.server import Server, address, free_port, serving
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.presets import preset
@@ -28,20 +28,18 @@ NUM_PERTURBED = (SHOWN, 0, 100, "all")
 class Demo(Command):
     """Train n = 0, 100, 1000 and all on the embedded data set, and serve the dashboard beside them."""
 
-    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
-    device: Device = None
-    threads: Threads = None
+    place: Where = dataclasses.field(default_factory=PlaceFlags)
     app: Annotated[bool, tyro.conf.arg(help="Serve the dashboard, until Ctrl-C.")] = True
     port: Annotated[int, tyro.conf.arg(help="The dashboard's port; if it is taken, the next free one.")] = 8501
 
     def run(self) -> int:
         """Train the demo's runs, serving them meanwhile and afterwards."""
-        make_folder(self.cache_dir / "runs")  # before anything is said or served
+        make_folder(self.place.cache_dir / "runs")  # before anything is said or served
         console = Console()
         if not self.app:
             self._train(console, None)
             return 0
-        with serving(self.cache_dir, free_port(self.port)) as server:
+        with serving(self.place.cache_dir, free_port(self.port)) as server:
             self._train(console, server)
             _say(console, f"The dashboard goes on at {address(server.port, _picks())}; Ctrl-C stops it.")
             try:
@@ -69,7 +67,9 @@ class Demo(Command):
         runs = []
         with SeriesDisplay(console, configs, announce) as display:
             for config in configs:
-                run = experiment.train(config, **place_of(self), evaluate_with=EvaluationConfig(), listener=display)
+                run = experiment.train(
+                    config, **self.place.arguments(), evaluate_with=EvaluationConfig(), listener=display
+                )
                 runs.append(run)
         _sum_up(console, runs)
 
