@@ -1,4 +1,4 @@
-"""The table of `aat list`: one line a run, whose columns are left out by the terminal's width."""
+"""The table of `aat list`: one line a run, with as many columns as the terminal holds."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from aat_explore.cli import printable
 from aat_explore.cli.output import cell
 
-# In order of importance: the last that do not fit are left out.
+# In order of importance: those that do not fit are left out from the end.
 COLUMNS = {
     "run_id": "run",
     "clean_accuracy": "clean",

@@ -17,7 +17,7 @@ from aat_explore.records import EpochMetrics
 
 
 class _Bar(Progress):
-    """A progress bar that leaves room for ^C, which would else wrap and leave the line behind twice."""
+    """A progress bar that leaves room for ^C, which would otherwise wrap, so that the line stays behind twice."""
 
     def get_renderables(self) -> Iterator[RenderableType]:
         """The line, short of the terminal's right edge."""

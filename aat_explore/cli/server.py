@@ -66,11 +66,12 @@ def serve(cache_dir: Path, port: int) -> NoReturn:
 @contextmanager
 def serving(cache_dir: Path, port: int) -> Iterator[Server]:
     """Serve in a child process, which ends with the block, also when this process is told to end; `port` is free."""
+    command = _command(port)
     kept = {}
     for sign in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(sign) is signal.SIG_DFL:  # nohup's choice stands
             kept[sign] = signal.signal(sign, _end)
-    process = subprocess.Popen(_command(port), env=_environment(cache_dir), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=_environment(cache_dir), stdout=subprocess.DEVNULL)
     try:
         yield Server(process, port)
     finally:

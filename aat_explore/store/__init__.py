@@ -54,7 +54,7 @@ class Listing:
     damaged: dict[str, str]
 
 
-NAMED = 8  # runs in a complaint, of those whose name begins with what was asked for
+NAMED = 8  # how many names an error lists of those that begin with what was asked for
 
 
 class Store:
@@ -72,11 +72,11 @@ class Store:
         paths = self._paths()
         path = paths.get(checked_run_id(run_id))
         if path is None:
-            begins = sorted(name for name in paths if name.startswith(run_id))
-            more = f" and {len(begins) - NAMED} more" if len(begins) > NAMED else ""
+            similar = sorted(name for name in paths if name.startswith(run_id))
+            more = f" and {len(similar) - NAMED} more" if len(similar) > NAMED else ""
             raise RunNotFoundError(
                 f"run={run_id} is not in {self.root}; "
-                + (f"so begin {', '.join(begins[:NAMED])}{more}; " if begins else "")
+                + (f"names that begin so: {', '.join(similar[:NAMED])}{more}; " if similar else "")
                 + f"`aat list --cache-dir {self.root}` shows what is"
             )
         return self._at(path)

@@ -305,14 +305,14 @@ def test_the_help_says_what_the_tool_does_and_not_how_the_package_is_imported(ca
     assert "import" not in text
 
 
-def test_the_version_is_said_on_its_own(capsys):
+def test_the_version_is_printed_alone(capsys):
     with pytest.raises(SystemExit) as ended:
         aat("--version")
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"aat {__version__}\n"
 
 
-def test_none_may_be_said_of_what_may_be_left_out():
+def test_none_is_a_value_of_flags_that_may_be_left_out():
     assert parse(["train", "--preset", "None"]).preset is None
     assert parse(["train", "--device", "None"]).place.device is None
 
@@ -496,14 +496,14 @@ def test_show_prints_all_there_is_as_standard_json_and_exactly(tmp_path, capsys)
 
 
 @pytest.mark.parametrize("command", ["show", "evaluate", "check"])
-def test_a_name_that_is_only_begun_is_answered_by_the_runs_that_begin_so(tmp_path, capsys, command):
+def test_the_beginning_of_a_name_is_answered_by_the_runs_that_begin_so(tmp_path, capsys, command):
     runs = [make_run(Store(tmp_path), epochs=1, seed=seed, num_perturbed=100) for seed in range(10)]
     other = make_run(Store(tmp_path), epochs=1, num_perturbed=0)
     assert aat(command, "fashion-mini-n100", "--cache-dir", tmp_path) == 2
     names = sorted(run.id for run in runs)
-    said = complaint(capsys)
-    assert f"; so begin {', '.join(names[:8])} and 2 more; `aat list" in said
-    assert other.id not in said
+    message = complaint(capsys)
+    assert f"; names that begin so: {', '.join(names[:8])} and 2 more; `aat list" in message
+    assert other.id not in message
 
 
 def test_show_has_json_for_what_is_missing(tmp_path, capsys):

@@ -195,7 +195,7 @@ def test_the_sentence_states_differences_that_add_up_to_the_rows(values):
         {"n": n, "robust accuracy": robust, "clean accuracy": clean}
         for n, robust, clean in zip(("0", "1000", "all"), values[::2], values[1::2], strict=True)
     ]
-    said = [
+    stated = [
         float(number.replace("−", "-"))
         for number in re.findall(r"[+−]\d+\.\d", effect.sentence(rows, 5000, shown=1000))
     ]
@@ -203,7 +203,7 @@ def test_the_sentence_states_differences_that_add_up_to_the_rows(values):
     expected = [
         100 * (row[name] - start[name]) for row in (some, every) for name in ("robust accuracy", "clean accuracy")
     ]
-    assert said == pytest.approx(expected, abs=0.051)
+    assert stated == pytest.approx(expected, abs=0.051)
 
 
 def test_the_time_left_is_the_remaining_work_at_the_pace_so_far():

@@ -78,9 +78,9 @@ def test_a_taken_port_is_passed_over_for_the_next_free_one(taken, executed, caps
 def test_where_no_port_is_free_the_complaint_names_one_that_is(taken, monkeypatch, executed, capsys):
     monkeypatch.setattr(server, "PORTS_TRIED", 1)
     assert main(["app", "--port", str(taken)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"aat: port={taken} is taken, and so are all up to {taken}; use another, e.g. ")
-    assert server.free_port(int(said.split()[-1])) == int(said.split()[-1])
+    message = capsys.readouterr().err
+    assert message.startswith(f"aat: port={taken} is taken, and so are all up to {taken}; use another, e.g. ")
+    assert server.free_port(int(message.split()[-1])) == int(message.split()[-1])
     assert not executed
 
 
