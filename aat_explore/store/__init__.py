@@ -54,6 +54,9 @@ class Listing:
     damaged: dict[str, str]
 
 
+NAMED = 8  # how many names an error lists of those that begin with what was asked for
+
+
 class Store:
     """A cache folder (None: `default_cache`): its `runs/`, and the committed `showcase/`, which is read-only."""
 
@@ -66,10 +69,15 @@ class Store:
 
     def open(self, run_id: str) -> Run:
         """Open a run; RunNotFoundError or RunDamagedError says what is wrong."""
-        path = self._paths().get(checked_run_id(run_id))
+        paths = self._paths()
+        path = paths.get(checked_run_id(run_id))
         if path is None:
+            similar = sorted(name for name in paths if name.startswith(run_id))
+            more = f" and {len(similar) - NAMED} more" if len(similar) > NAMED else ""
             raise RunNotFoundError(
-                f"run={run_id} is not in {self.root}; `aat list --cache-dir {self.root}` shows what is"
+                f"run={run_id} is not in {self.root}; "
+                + (f"names that begin so: {', '.join(similar[:NAMED])}{more}; " if similar else "")
+                + f"`aat list --cache-dir {self.root}` shows what is"
             )
         return self._at(path)
 

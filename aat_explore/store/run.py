@@ -109,6 +109,14 @@ class Run:
         self.head = self._parse_head(content)
         self._config: RunConfig | None = None
 
+    @property
+    def modified(self) -> float:
+        """When HEAD was last written, in seconds since 1970; 0 if it has been moved away."""
+        try:
+            return (self.path / "HEAD.json").stat().st_mtime
+        except OSError:
+            return 0.0
+
     def _parse_head(self, content: bytes) -> Head:
         try:
             return _head_of(content)

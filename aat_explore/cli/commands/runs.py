@@ -17,21 +17,25 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class List(Command):
-    """List the runs of the cache, one per line."""
+    """List the runs of the cache, one per line: the newest first, those of the showcase last."""
 
+    wide: Annotated[
+        bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Show all columns, however narrow the terminal.")
+    ] = False
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
     json: Json = False
 
     def run(self) -> int:
         """Print one line per run, and the reason for each that does not open (on stderr, or in the JSON)."""
-        from aat_explore.cli.output import cell, json_text, print_table
+        from aat_explore.cli.output import json_text
         from aat_explore.store import Store
 
         listing = Store(self.cache_dir).list()
-        rows, damaged = [], dict(listing.damaged)
+        rows, newest, damaged = [], [], dict(listing.damaged)
         for run in listing.runs:
             try:
-                rows.append(_summary(run))
+                rows.append(row := _summary(run))
+                newest.append(((run.showcase, 0 if run.showcase else -run.modified, run.id), row))
             except AATError as error:
                 damaged[run.id] = str(error)
         if self.json:
@@ -43,10 +47,9 @@ class List(Command):
         if not rows:
             print(f"no runs in {self.cache_dir}; `aat demo` makes four, `aat train --help` says how to make others")
         else:
-            accuracies = ("clean_accuracy", "robust_accuracy")
-            columns = ("run_id", "epochs_done", "epochs", "status", *accuracies, "seconds_an_epoch", "flag")
-            cells = ([row[name] for name in columns] for row in rows)
-            print_table(columns, cells, cell, left=("run_id", "status", "flag"))
+            from aat_explore.cli.listing import print_list
+
+            print_list([row for _, row in sorted(newest, key=lambda item: item[0])], wide=self.wide)
         return 0
 
 
