@@ -1,6 +1,5 @@
 """Where an epoch's scores come from: a pass over all samples, or the training steps of the previous epoch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -97,28 +96,29 @@ class Scorer:
             return self._pass_by_score(size)
         reuses = self.config.reuses_scoring_gradient
         signs = torch.empty(images.shape, dtype=torch.int8, device=images.device) if reuses else None
-        parts = []
+        parts, all_logits = [], []
         for rows, gradient, logits in input_gradients(self.network, images, labels, batch_size=size):
-            parts.append(scores_of_logits(logits, labels[rows]) | {PAPERS_SCORE: l2_norms(gradient)})
+            parts.append(l2_norms(gradient))
+            all_logits.append(logits)
             if signs is not None:
                 signs[rows] = gradient.sign()
-        by_name = _joined(parts)
-        norms = by_name[PAPERS_SCORE]
+        norms = torch.cat(parts)
         check_finite(norms)
-        return Scored(norms, signs, by_name)
+        return Scored(norms, signs, {PAPERS_SCORE: norms} | scores_of_logits(torch.cat(all_logits), labels))
 
     def _pass_by_score(self, size: int) -> Scored:
         """Score every sample by another score than the paper's."""
-        parts: list[dict[str, Tensor]] = []
+        all_logits: list[Tensor] = []
 
         def of_logits(network: nn.Module, images: Tensor, labels: Labels) -> Tensor:
-            parts.append(scores_of_logits(logits_of(network, images), labels))
-            return parts[-1][self.score]
+            all_logits.append(logits_of(network, images))
+            return OF_LOGITS[self.score](all_logits[-1], labels)
 
         score = of_logits if self.score in OF_LOGITS else score_of(self.score)
         images, labels, name = self.training.images, self.training.labels, f"score={self.score}"
         scores = score_all(score, self.network, images, labels, batch_size=size, name=name)
-        return Scored(scores, by_name=_joined(parts) if parts else {"score": scores})
+        by_name = scores_of_logits(torch.cat(all_logits), labels) if all_logits else {"score": scores}
+        return Scored(scores, by_name=by_name)
 
     def collects(self, epoch: int) -> bool:
         """Whether the training steps of this epoch collect norms for the next."""
@@ -164,7 +164,3 @@ class Scorer:
             norms = torch.from_numpy(np.array(state["gradient_norms"]))
             device = self.training.images.device
             self.norms = norms if device.type == "mps" else norms.to(device)  # where a scoring pass leaves them
-
-
-def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

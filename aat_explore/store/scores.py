@@ -43,13 +43,14 @@ def ranks_alike(scores: Array) -> bool:
     """
     ordered = np.sort(scores)
     with np.errstate(over="ignore"):
-        rounded = ordered.astype(np.float16)
+        rounded = ordered.astype(np.float16).astype(np.float32)
     if not np.isfinite(rounded).all() or ((rounded == 0) & (ordered > 0)).any():
         return False
     return bool(_ranks(rounded).var() >= (1 - ALIKE) ** 2 * _ranks(ordered).var())
 
 
 def _ranks(ordered: Array) -> Array:
-    """The ranks of sorted values, ties at their mean."""
-    _, counts = np.unique(ordered, return_counts=True)
-    return np.repeat(np.cumsum(counts) - (counts - 1) / 2, counts)
+    """The ranks of sorted values >= 0, from 0; those of ties at their mean."""
+    first = np.flatnonzero(np.diff(ordered, prepend=-1))
+    counts = np.diff(first, append=len(ordered))
+    return np.repeat(first + (counts - 1) / 2, counts)
