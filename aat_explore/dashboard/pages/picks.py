@@ -6,10 +6,11 @@ import streamlit as st
 
 from aat_explore.dashboard import choices, downloads, page, player, sheet, state
 from aat_explore.datasets import Dataset
+from aat_explore.scores import PAPERS_SCORE
 from aat_explore.store import Run
 from aat_explore.views import charts, frames, gallery
 from aat_explore.views.protocols import Frame
-from aat_explore.views.recipes import PAPERS_SCORE, as_seen, norm_name, when_perturbed
+from aat_explore.views.recipes import as_seen, norm_name, when_perturbed
 
 CLEAN, ADVERSARIAL, DIFFERENCE = "clean", "adversarial", "difference"
 MODES = ("side by side", CLEAN, ADVERSARIAL, DIFFERENCE)
