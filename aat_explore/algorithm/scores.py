@@ -87,9 +87,14 @@ OF_LOGITS: dict[str, Callable[[Logits, Labels], Tensor]] = {
 
 def scores_of_logits(logits: Float[Tensor, "T K"], labels: Int64[Tensor, " T"]) -> dict[str, Float[Tensor, " T"]]:
     """Return every score `OF_LOGITS` (T, K) of any float type, float64 (T,) each; reads no value on the host."""
-    size = max(1, AT_ONCE // logits.shape[1])
-    chunks = [(wide(part), labels_) for part, labels_ in zip(logits.split(size), labels.split(size), strict=True)]
-    return {name: torch.cat([score(*chunk) for chunk in chunks]) for name, score in OF_LOGITS.items()}
+    rows_at_once = max(1, AT_ONCE // logits.shape[1])
+    parts: dict[str, list[Tensor]] = {name: [] for name in OF_LOGITS}
+    for start in range(0, len(logits), rows_at_once):
+        rows = slice(start, start + rows_at_once)
+        part = wide(logits[rows])
+        for name, score in OF_LOGITS.items():
+            parts[name].append(score(part, labels[rows]))
+    return {name: torch.cat(values) for name, values in parts.items()}
 
 
 BUILT_IN: dict[str, Score] = {"gradient-norm": gradient_norm, "loss": loss, "margin": margin}

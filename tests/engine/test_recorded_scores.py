@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from networks import fresh, mini_set
 
 from aat_explore import examples
+from aat_explore.algorithm import scores
 from aat_explore.algorithm.models import StdCNN
 from aat_explore.algorithm.scores import BUILT_IN, entropy_of_logits, score_all, scores_of_logits
 from aat_explore.config import RunConfig
@@ -107,6 +108,16 @@ def test_loss_and_margin_are_the_built_in_scores_to_the_bit(name):
     network, few = fresh("StdCNN").eval(), mini_set(0, 100)
     logits = network(few.images.float() / 255).detach()
     assert torch.equal(scores_of_logits(logits, few.labels)[name], BUILT_IN[name](network, few.images, few.labels))
+
+
+@pytest.mark.parametrize("at_once", [1, 69, 70, 71, 140, 10_000])
+def test_those_of_all_samples_are_those_of_their_parts_in_order(monkeypatch, at_once):
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(25, 7, generator=generator), torch.randint(7, (25,), generator=generator)
+    monkeypatch.setattr(scores, "AT_ONCE", at_once)
+    by_part = scores_of_logits(logits, labels)
+    for name, score in scores.OF_LOGITS.items():
+        torch.testing.assert_close(by_part[name], score(logits.double(), labels), rtol=1e-13, atol=0)
 
 
 def test_entropy_is_that_of_the_softmax_and_of_no_label():
