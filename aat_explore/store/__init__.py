@@ -5,6 +5,7 @@
         HEAD.json                            schema, last epoch, size and sha256 of every file: the commit point
         metrics.parquet                      one EpochMetrics row per epoch
         epochs/0042/{probabilities,drawn,x_adv}.npy
+        epochs/0042/score-*.npy              scores of all samples
         checkpoints/0042.safetensors         weights: last two, best, every tenth
         checkpoints/0042.training.safetensors    optimiser state, so that the run resumes: last two
         evaluations/*.json, *.npy            counts, and a bit for each attack, ε and image
@@ -17,6 +18,7 @@ The files of this package; `Store` below lists, opens and locks runs:
 
     run.py      reads one run, trusting only what HEAD lists
     reading.py  reads files of older and newer versions
+    scores.py   how the scores of all samples are stored
     writer.py   commits epochs, evaluations and checks, safe against crashes
     copies.py   light copies of runs
 

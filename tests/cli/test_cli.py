@@ -497,6 +497,18 @@ def test_show_prints_every_setting_and_marks_those_that_differ_from_the_default(
         assert line == f"  {name} = {value}" + ("  *" if name in ("epsilon", "epochs") else "")
 
 
+def test_copy_takes_scores_along_with_the_picks_unless_told_otherwise(tmp_path, capsys):
+    run = make_run(Store(tmp_path / "a"), epochs=1, num_train=60, num_perturbed=20)
+    for flags, picks, scores in (((), False, 0), (("--picks",), True, 4), (("--picks", "--no-scores"), True, 0)):
+        to = tmp_path / "-".join(["to", *flags])
+        assert aat("copy", run.id, "--to", to, "--cache-dir", tmp_path / "a", *flags) == 0
+        copy = Store(to).open(run.id)
+        assert (copy.recorded, len(copy.scores(1))) == (picks, scores)
+    capsys.readouterr()
+    assert aat("copy", run.id, "--to", tmp_path / "b", "--cache-dir", tmp_path / "a", "--no-scores") == 2
+    assert "scores=False has no meaning without picks" in complaint(capsys)
+
+
 def test_show_names_the_damaged_file(tmp_path, capsys):
     run = make_run(Store(tmp_path), epochs=1)
     (run.path / "epochs/0001/drawn.npy").write_bytes(b"")

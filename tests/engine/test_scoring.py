@@ -58,7 +58,8 @@ def collected(config: RunConfig, training: ImageSet, validation: ImageSet, drawn
 def test_fgsm_by_the_signs_of_scoring_is_fgsm_recomputed_bit_for_bit(training, validation):
     """With the batches of scoring; another batch size may round another way."""
     trainer = trainer_of(carrying(scoring="epoch-start", num_perturbed=T), training, validation)
-    norms, signs = trainer.scorer.pass_over_all()
+    scored = trainer.scorer.pass_over_all()
+    norms, signs = scored.scores, scored.signs
     picks = trainer.pick(1, Stopwatch(CPU))
     reused = trainer.perturb_drawn(picks, stream(0, "attack", 1))
     recomputed = torch.empty_like(reused)

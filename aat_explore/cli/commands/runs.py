@@ -91,6 +91,7 @@ class Copy(Command):
     to: Annotated[Path, tyro.conf.arg(help="The other cache folder.")]
     picks: Annotated[bool, tyro.conf.arg(help="Copy p, the picks and the recorded x′ of every epoch as well.")] = False
     images: Annotated[int | None, tyro.conf.arg(help="With picks: the first x′ of each epoch; None = all.")] = None
+    scores: Annotated[bool, tyro.conf.arg(help="With picks: copy the scores of all samples of every epoch too.")] = True
     weights: Annotated[bool, tyro.conf.arg(help="Copy the weights after the last epoch.")] = True
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
 
@@ -102,7 +103,9 @@ class Copy(Command):
             raise AATError("no run is named; `aat list` shows them")
         if self.images is not None and not self.picks:
             raise AATError(f"images={self.images} has no meaning without picks; add --picks, or drop it")
-        contents = Contents(weights=self.weights, picks=self.picks, images=self.images)
+        if not self.scores and not self.picks:
+            raise AATError("scores=False has no meaning without picks; add --picks, or drop it")
+        contents = Contents(weights=self.weights, picks=self.picks, images=self.images, scores=self.scores)
         for run in [Store(self.cache_dir).open(run_id) for run_id in self.run_ids]:
             print(f"in {light_copy(run, self.to, contents).path}")
         return 0
