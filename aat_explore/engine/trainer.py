@@ -19,7 +19,7 @@ from aat_explore.engine.networks import load_state, load_weights, placed, starti
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.scoring import Scorer
 from aat_explore.engine.steps import Trained, TrainingPass
-from aat_explore.engine.streams import stream
+from aat_explore.engine.streams import DeviceStream, stream
 from aat_explore.records import Arrays, EpochMetrics, EpochRecord
 
 
@@ -76,7 +76,8 @@ class Trainer:
         self.code = code_state(config)
         self.optimizer = self._make_optimizer()
         self.scorer = Scorer(config, self.network, training)
-        self.training_pass = TrainingPass(config, self.network, self.optimizer, training)
+        self.attack_stream = DeviceStream(config.seed, "attack", self.device)
+        self.training_pass = TrainingPass(config, self.network, self.optimizer, training, self.attack_stream.generator)
         if resume:
             check_code(config, resume.training_state)
             load_weights(self.network, resume.weights, whose=f"run={config.run_id}, epoch={resume.epoch}")
@@ -116,7 +117,7 @@ class Trainer:
         """Run the steps of Algorithm 1 for one epoch, counted from 1, without validation and records."""
         self._set_learning_rate(self.learning_rate(epoch))
         picks = self.pick(epoch, watch)
-        attack_stream = stream(self.config.seed, "attack", epoch)
+        attack_stream = self.attack_stream.begin(epoch)
         match self.config.perturbing_network:
             case "on-the-fly":
                 x_adv = None
@@ -126,7 +127,7 @@ class Trainer:
                 assert_never(self.config.perturbing_network)
         watch.lap("perturb")
         collect = self.scorer.collects(epoch)
-        trained = self.training_pass.run(epoch, picks.drawn, x_adv, attack_stream, collect=collect)
+        trained = self.training_pass.run(epoch, picks.drawn, x_adv, collect=collect)
         watch.lap("train")
         if trained.norms is not None:
             self.scorer.carry(trained.norms, picks.drawn, epoch)
@@ -203,7 +204,8 @@ class Trainer:
             if picks.signs is not None:
                 perturbed = move(images, picks.signs[rows], self.attack.epsilon)
             else:
-                perturbed = perturb(self.network, images, self.training.labels[rows], self.attack, generator)
+                labels, precision = self.training.labels[rows], self.config.attack_precision
+                perturbed = perturb(self.network, images, labels, self.attack, generator, precision=precision)
             x_adv[start : start + len(rows)] = perturbed
         return x_adv
 
