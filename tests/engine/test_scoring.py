@@ -48,7 +48,7 @@ def collected(config: RunConfig, training: ImageSet, validation: ImageSet, drawn
     x_adv = None
     if config.perturbing_network == "epoch-start":
         x_adv = fgsm(trainer.network, images, training.labels[drawn], epsilon=0.3)
-    trained = trainer.training_pass.run(1, drawn, x_adv, stream(0, "attack", 1), collect=True)
+    trained = trainer.training_pass.run(1, drawn, x_adv, collect=True)
     return trained.norms, exact, trainer
 
 
