@@ -1,18 +1,25 @@
-"""Choices kept in the URL and across pages: widgets bound to it, and state without a widget.
+"""Choices kept in the URL and across pages: widgets, and state without a widget.
 
-Every function takes `key`, the name in the URL. A value in the URL that does not fit is replaced by the default, with a
+Every function takes `key`, the name in the URL. A value in a link that does not fit is replaced by the default, with a
 note. `ask` presets a choice, from a callback or from another page.
+
+The URL is written once, at the end of a page (`write_url`), with all that the page needs to be opened again: choices
+that are `always` written (run, epoch, test, settings, whose defaults change as runs are trained) and all others that
+differ from their default. A URL that the page did not write is a link: it decides everything, and what it does not name
+has its default. But a change that is made while the page of a link is still being drawn is newer than the link, and one
+that is made before the browser has taken over the URL comes with an earlier URL of the same page.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import streamlit as st
 
 from aat_explore.dashboard import state
 from aat_explore.dashboard.text import plain
-from aat_explore.store import Run
 
+LINK_OFF = ":material/link_off:"
+LATE = 50  # URLs of a page that a slow browser may still send
 Chosen = TypeVar("Chosen")
 Number = TypeVar("Number", int, float)
 Fitting = Callable[[Any], Any]  # the widget's value for one from anywhere; None if it does not fit
@@ -26,23 +33,40 @@ def choose(
     options: Sequence[str],
     key: str,
     *,
+    names: Mapping[str, str] | None = None,
     help: str | None = None,  # noqa: A002
     default: str | None = None,
+    always: bool = False,
+    label_visibility: Any = "visible",
 ) -> str:
-    """One of `options` (not empty); the first unless `default` names another."""
+    """One of `options` (not empty), shown by its name in `names`; the first unless `default` names another."""
     first = default if default is not None and default in options else options[0]
-    _prepare(key, _one_of(options), f"showing {plain(first)}")
+    shown = {option: option for option in options} if names is None else names
+    _prepare(key, _one_of(options), f"showing {plain(shown[first])}")
     if len(options) == 1:
-        return first
-    chosen = st.selectbox(label, options, index=options.index(first), key=key, bind="query-params", help=help)
-    return _kept(key, chosen if chosen in options else first)
+        return _kept(key, first, first, always)
+    chosen = st.selectbox(
+        label,
+        options,
+        index=options.index(first),
+        format_func=lambda option: shown.get(option, option),
+        key=key,
+        help=help,
+        label_visibility=label_visibility,
+    )
+    return _kept(key, chosen if chosen in options else first, first, always)
 
 
-def switch(label: str, options: Sequence[str], key: str) -> str:
-    """One of a few short `options`, trusted Markdown, side by side; the first is the default."""
-    _prepare(key, _one_of(options), f"showing {plain(options[0])}")
-    chosen = st.segmented_control(label, options, default=options[0], required=True, key=key, bind="query-params")
-    return _kept(key, chosen if chosen in options else options[0])
+def switch(
+    label: str, options: Sequence[str], key: str, *, default: str | None = None, label_visibility: Any = "visible"
+) -> str:
+    """One of a few short `options`, trusted Markdown, side by side; the first unless `default` names another."""
+    first = options[0] if default is None else default
+    _prepare(key, _one_of(options), f"showing {plain(first)}")
+    chosen = st.segmented_control(
+        label, options, default=first, required=True, key=key, label_visibility=label_visibility
+    )
+    return _kept(key, chosen if chosen in options else first, first)
 
 
 def choose_many(
@@ -50,9 +74,11 @@ def choose_many(
     options: Sequence[str],
     key: str,
     *,
+    names: Mapping[str, str] | None = None,
     help: str | None = None,  # noqa: A002
     at_most: int | None = None,
     default: Sequence[str] = (),
+    always: bool = False,
 ) -> list[str]:
     """Any of `options`, in the order chosen; for a filter, none chosen means no filter."""
 
@@ -63,10 +89,17 @@ def choose_many(
 
     _prepare(key, fitting, "using the default")
     given = [option for option in default if option in options]
+    shown = {option: option for option in options} if names is None else names
     chosen = st.multiselect(
-        label, options, default=given, key=key, bind="query-params", help=help, max_selections=at_most
+        label,
+        options,
+        default=given,
+        format_func=lambda option: shown.get(option, option),
+        key=key,
+        help=help,
+        max_selections=at_most,
     )
-    return _kept(key, list(chosen))
+    return _kept(key, list(chosen), given, always)
 
 
 def number(
@@ -78,13 +111,15 @@ def number(
     *,
     step: float = 1,
     help: str | None = None,  # noqa: A002
+    always: bool = False,
+    format: str | None = None,  # noqa: A002
 ) -> Number:
     """A slider from `low` to `high`, both included; whole numbers if `default` is one."""
-    if low == high:
-        return low
     _prepare(key, _within(low, high, type(default)), f"showing {default}")
-    chosen: Any = st.slider(label, low, high, default, step=step, key=key, bind="query-params", help=help)
-    return _kept(key, type(default)(chosen))
+    if low == high:
+        return _kept(key, low, low, always)
+    chosen: Any = st.slider(label, low, high, default, step=step, key=key, help=help, format=format)
+    return _kept(key, type(default)(chosen), default, always)
 
 
 def whole(
@@ -95,11 +130,12 @@ def whole(
     key: str,
     *,
     help: str | None = None,  # noqa: A002
+    always: bool = False,
 ) -> int:
     """A typed whole number from `low` to `high`, both included."""
     _prepare(key, _within(low, high, int), f"showing {default}")
-    chosen = st.number_input(label, low, high, default, step=1, key=key, bind="query-params", help=help)
-    return _kept(key, int(chosen))
+    chosen = st.number_input(label, low, high, default, step=1, key=key, help=help)
+    return _kept(key, int(chosen), default, always)
 
 
 def between(
@@ -120,31 +156,21 @@ def between(
         return (ends[0], ends[1]) if len(ends) == 2 and None not in ends and ends[0] <= ends[1] else None
 
     _prepare(key, fitting, "showing the whole range")
-    ends = st.slider(label, low, high, (low, high), step=step, format=format, key=key, bind="query-params", help=help)
-    return _kept(key, (float(ends[0]), float(ends[1])))
+    ends = st.slider(label, low, high, (low, high), step=step, format=format, key=key, help=help)
+    return _kept(key, (float(ends[0]), float(ends[1])), (float(low), float(high)))
 
 
-def toggle(label: str, key: str, *, default: bool = False) -> bool:
+def toggle(label: str, key: str, *, default: bool = False, help: str | None = None) -> bool:  # noqa: A002
     """On or off; `true` or `false` in the URL."""
     names = {"true": True, "false": False, True: True, False: False}
     _prepare(key, lambda value: names.get(value.lower() if isinstance(value, str) else value), "using the default")
-    return _kept(key, bool(st.toggle(label, default, key=key, bind="query-params")))
+    return _kept(key, bool(st.toggle(label, default, key=key, help=help)), default)
 
 
-def run_box(runs: Sequence[Run]) -> Run:
-    """The run in the URL's `run`, else the first."""
-    by_id = {run.id: run for run in runs}
-    return by_id[
-        choose("Run", list(by_id), "run", help="Data set, n, norm power, attack, seed, and a digest of all settings.")
-    ]
-
-
-def epoch_slider(run: Run) -> int:
-    """The epoch that the URL's `epoch` names, if the run has it; else its last."""
-    if run.epoch == 1:
-        st.caption("This run has one epoch so far.")
-        return 1
-    return number("Epoch", 1, run.epoch, run.epoch, "epoch")
+def text(label: str, key: str, *, placeholder: str = "") -> str:
+    """A line of text, empty by default."""
+    _prepare(key, lambda value: value if isinstance(value, str) else None, "using the default")
+    return _kept(key, st.text_input(label, key=key, placeholder=placeholder), "")
 
 
 # --- State without a widget ----------------------------------------------------------------------------------------
@@ -155,53 +181,110 @@ def ask(key: str, value: Any) -> None:
     state.asked(key).set(value)
 
 
-def param(key: str) -> str | None:
-    """The value of `key` in the URL, else on an earlier page; unchecked."""
+def param(key: str, default: str | None = None) -> str | None:
+    """The value of `key`, which no widget shows: preset by `ask`, in a link, or kept from before; unchecked."""
+    linked = _link(key)
     if (asked := state.asked(key).take()) is not None:
-        set_param(key, str(asked))
-    value: str | None = st.query_params.get(key, state.kept(key).get())
+        value: str | None = str(asked)
+    elif linked is not None:
+        value = linked[key][-1] if linked.get(key) else default
+    else:
+        value = state.kept(key).get() or default
     set_param(key, value)
     return value
 
 
+def showing(key: str) -> str | None:
+    """What the choice `key` will be if it fits, before it is drawn; unchecked."""
+    asked, linked = state.asked(key).get(), _link(key)
+    if asked is not None:
+        return str(asked)
+    if linked is not None:
+        return linked[key][-1] if linked.get(key) else None
+    widget = state.widget(key)
+    value = widget.get() if widget.there else state.kept(key).get()
+    return None if value is None else as_link(value)[0]
+
+
 def set_param(key: str, value: str | None) -> None:
-    """Write `key` to the URL and keep it for other pages; None removes it."""
+    """Keep `key` for this and other pages, and write it to the URL; None removes it."""
+    state.asked(key).clear()
     state.kept(key).set(value)
-    if value is None:
-        if key in st.query_params:
-            del st.query_params[key]
-    elif st.query_params.get(key) != value:
-        st.query_params[key] = value
+    chosen = state.CHOSEN.get()
+    state.CHOSEN.set({name: texts for name, texts in chosen.items() if name != key})
+    if value is not None:
+        state.CHOSEN.set(state.CHOSEN.get() | {key: [value]})
+
+
+# --- The URL ---------------------------------------------------------------------------------------------------------
+
+
+def begin() -> None:
+    """Before a page is drawn: find out whether a link was opened."""
+    url, linked = _url(), state.LINKED.get()
+    state.CHOSEN.set({})
+    if url and url == linked:  # the page was interrupted: what it drew has changed since
+        return
+    state.LINKED.clear()
+    if not url:  # another page was opened
+        state.URLS.clear()
+    elif url not in state.URLS.get():
+        state.LINKED.set(url)
+        state.URLS.set([url])
+        state.forget_kept()
+
+
+def write_url() -> None:
+    """After a page is drawn: write its choices to the URL, so that it opens the same again."""
+    chosen = state.CHOSEN.get()
+    state.LINKED.clear()
+    state.URLS.set([*state.URLS.get()[1 - LATE :], chosen])
+    if chosen != _url():
+        st.query_params.from_dict(chosen)
+
+
+def _link(key: str) -> state.Link | None:
+    """The link just opened, until it has decided the choice `key`."""
+    return None if state.kept(key).there else state.LINKED.get()
+
+
+def _url() -> state.Link:
+    return {key: list(st.query_params.get_all(key)) for key in st.query_params}
+
+
+def as_link(value: Any) -> list[str]:
+    """A choice's value as the texts of its parameter in a URL."""
+    if isinstance(value, bool):
+        return ["true" if value else "false"]
+    if isinstance(value, list | tuple):
+        return [text for part in value for text in as_link(part)]
+    return [f"{value:.10g}" if isinstance(value, float) else str(value)]
 
 
 # --- Between a widget, the URL and the previous page ---------------------------------------------------------------
 
 
 def _prepare(key: str, fitting: Fitting, instead: str) -> None:
-    """Give a widget what was chosen elsewhere: Streamlit forgets widgets, and their URL, on leaving a page.
+    """Give a widget what was chosen elsewhere: Streamlit forgets widgets on leaving a page.
 
-    In this order: a value preset by `ask`, the widget's, the URL's, the previous page's.
+    In this order: a value preset by `ask`, a link's, the widget's, the previous page's.
     """
-    state.BOUND.set(state.BOUND.get() | {key})
-    widget, asked = state.widget(key), state.asked(key).take()
-    linked = list(st.query_params.get_all(key)) if key in st.query_params else None
-    if asked is None and not widget.there and linked is not None:
-        value = linked if len(linked) != 1 else linked[0]
-        fits = fitting(value)
-        if fits is None:
-            st.caption(
-                f":material/link_off: The link says {plain(key)} = {plain(', '.join(linked)[:80])}, "
-                f"which does not fit here; {instead}."
-            )
-        return
-    value = asked if asked is not None else widget.get() if widget.there else state.kept(key).get()
-    if value is None:
-        return
-    fits = fitting(value)
+    widget, asked, link = state.widget(key), state.asked(key).take(), _link(key)
+    linked = None if link is None or asked is not None else link.get(key)
+    if asked is not None:
+        value = asked
+    elif link is not None:
+        value = None if not linked else linked if len(linked) != 1 else linked[0]
+    else:
+        value = widget.get() if widget.there else state.kept(key).get()
+    fits = None if value is None else fitting(value)
     if fits is not None:
         widget.set(fits)  # even if it is there: else the next page's widget ignores it
     else:
         widget.clear()
+    if linked and fits is None:
+        said = plain(", ".join(linked)[:80])
+        st.warning(f"The link says {plain(key)} = {said}, which does not fit here; {instead}.", icon=LINK_OFF)
 
 
 def _one_of(options: Sequence[str]) -> Fitting:
@@ -219,6 +302,8 @@ def _within(low: Any, high: Any, kind: type) -> Fitting:
     return fitting
 
 
-def _kept(key: str, chosen: Chosen) -> Chosen:
+def _kept(key: str, chosen: Chosen, default: Chosen, always: bool = False) -> Chosen:
     state.kept(key).set(chosen)
+    if always or chosen != default:
+        state.CHOSEN.set(state.CHOSEN.get() | {key: as_link(chosen)})
     return chosen

@@ -5,7 +5,7 @@ import io
 import pickle
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -13,6 +13,7 @@ from aat_explore.optional import installed, remedy
 from aat_explore.views import charts
 from aat_explore.views.protocols import Frame
 
+Look = tuple[int | None, bool]  # height in pixels, whether the theme is dark
 PRINT_SCALE = 3  # file pixels per screen pixel: a figure 860 wide prints 22 cm wide at 300 dpi
 
 
@@ -22,35 +23,45 @@ def chart(
     name: str,
     *,
     alt: str,
+    height: int | None = None,
     key: str | None = None,
     on_select: Any = "ignore",
     selection_mode: str | Sequence[str] | None = None,
 ) -> Any:
-    """Draw a chart of `frame`, with a button to download its numbers and images under `name`.
+    """Draw a chart of `frame` as wide as its place, with a button to download its numbers and images under `name`.
 
     `draw` is a function of `views.charts` with its arguments; for the same function and data the chart is reused.
-    Returns `st.altair_chart`'s result with `on_select`, else None. Files are made on demand.
+    `height` in pixels replaces the chart's. Returns `st.altair_chart`'s result with `on_select`, else None. Files are
+    made on demand.
     """
+    look = (height, st.context.theme.type == "dark")
     fingerprint = _fingerprint(draw)
-    if on_select == "ignore":
-        result = _replayed(fingerprint, alt, draw)
-    else:  # a widget, which Streamlit does not replay
-        result = st.altair_chart(
-            _built(fingerprint, draw),
-            width="content",
-            alt=alt,
-            key=key,
-            on_select=on_select,
-            selection_mode=selection_mode,
-        )
-    with st.popover("Download", icon=":material/download:", type="tertiary"):
-        _button("Numbers, CSV", lambda: frame.to_csv(index=False).encode(), name, "csv", "text/csv")
-        if not installed("vl_convert"):
-            st.caption(f"`{remedy('vl_convert')}` adds PNG and SVG.")
-        else:
-            _button("Image, PNG", lambda: _picture(draw(), "png"), name, "png", "image/png")
-            _button("Image, SVG", lambda: _picture(draw(), "svg"), name, "svg", "image/svg+xml")
+    with st.container(key=f"figure {name}"):
+        if on_select == "ignore":
+            result = _replayed(fingerprint, look, alt, draw)
+        else:  # a widget, which Streamlit does not replay
+            spec = _built(fingerprint, look, draw)
+            result = st.vega_lite_chart(
+                spec,
+                width=_width(spec),
+                theme=None,
+                alt=alt,
+                key=key,
+                on_select=on_select,
+                selection_mode=selection_mode,
+            )
+        with st.popover(":material/download:", type="tertiary", help="Download numbers or image"):
+            _files(draw, frame, name)
     return result
+
+
+def _files(draw: partial[charts.style.Chart], frame: Frame, name: str) -> None:
+    _button("Numbers, CSV", lambda: frame.to_csv(index=False).encode(), name, "csv", "text/csv")
+    if not installed("vl_convert"):
+        st.caption(f"`{remedy('vl_convert')}` adds PNG and SVG.")
+        return
+    _button("Image, PNG", lambda: _picture(draw(), "png"), name, "png", "image/png")
+    _button("Image, SVG", lambda: _picture(draw(), "svg"), name, "svg", "image/svg+xml")
 
 
 def table(frame: Frame, *, alt: str, column_config: dict[str, Any] | None = None, **kwargs: Any) -> Any:
@@ -59,14 +70,22 @@ def table(frame: Frame, *, alt: str, column_config: dict[str, Any] | None = None
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _replayed(key: str, alt: str, _draw: partial[charts.style.Chart]) -> None:
-    """Show a chart; Streamlit replays it from the second time on. Altair takes 20 to 200 ms (Zen 5 core)."""
-    st.altair_chart(_draw(), width="content", alt=alt)
+def _replayed(key: str, look: Look, alt: str, _draw: partial[charts.style.Chart]) -> None:
+    """Show a chart; Streamlit replays it from the second time on."""
+    height, dark = look
+    spec = charts.style.page_spec(_draw, height=height, dark=dark)
+    st.vega_lite_chart(spec, width=_width(spec), theme=None, alt=alt)
+
+
+def _width(spec: dict[str, Any]) -> Literal["stretch", "content"]:
+    """How wide a chart is drawn: Streamlit would widen each panel of several to all the space, and cut them off."""
+    return "stretch" if spec.get("width") == "container" else "content"
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _built(key: str, _draw: partial[charts.style.Chart]) -> charts.style.Chart:
-    return _draw()
+def _built(key: str, look: Look, _draw: partial[charts.style.Chart]) -> dict[str, Any]:
+    height, dark = look
+    return charts.style.page_spec(_draw, height=height, dark=dark)
 
 
 def _fingerprint(draw: partial[charts.style.Chart]) -> str:

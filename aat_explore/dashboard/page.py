@@ -4,8 +4,11 @@ Text from files (names of data sets and classes, reasons of damage) passes throu
 """
 
 import argparse
+import html
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -19,6 +22,7 @@ from aat_explore.store import Run, RunMovedOnError, Store, default_cache
 from aat_explore.views.summary import summary
 
 FLAG = ":orange[:material/flag:]"
+START = "overview"  # name of the page that has none in the URL
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
@@ -28,9 +32,14 @@ Result = TypeVar("Result")
 
 def cache_dir() -> Path:
     """The cache folder: `streamlit run app.py -- --cache-dir X`, else $AAT_CACHE, else ./cache."""
+    return _cache_dir(tuple(sys.argv[1:]), default_cache())
+
+
+@lru_cache(maxsize=4)
+def _cache_dir(arguments: tuple[str, ...], default: Path) -> Path:
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
-    parser.add_argument("--cache-dir", type=Path, default=default_cache())
-    chosen: Path = parser.parse_known_args()[0].cache_dir
+    parser.add_argument("--cache-dir", type=Path, default=default)
+    chosen: Path = parser.parse_known_args(arguments)[0].cache_dir
     return chosen
 
 
@@ -42,16 +51,9 @@ def command(words: str) -> str:
 def readable_runs() -> list[Run]:
     """Every run whose settings, metrics and evaluations can be read; names the damaged ones; stops if there is none."""
     listing = Store(cache_dir()).list()
-    damaged = dict(listing.damaged)
-    runs = []
-    for run in listing.runs:
-        try:
-            _summary(_key(run), run)
-            runs.append(run)
-        except RunMovedOnError:
-            raise
-        except AATError as error:
-            damaged[run.id] = str(error)
+    unreadable = _unreadable(tuple(_key(run) for run in listing.runs), listing.runs)
+    runs = [run for run in listing.runs if run.id not in unreadable]
+    damaged = listing.damaged | unreadable
     if damaged:
         word = "run is" if len(damaged) == 1 else "runs are"
         with st.expander(f"{len(damaged)} {word} damaged and left out", icon=":material/warning:"):
@@ -67,61 +69,21 @@ def readable_runs() -> list[Run]:
     return runs
 
 
-def picked_runs() -> list[Run]:
+def ticked_runs() -> list[Run]:
     """The readable runs ticked on the Runs page (`runs` in the URL), else all of them."""
     runs = readable_runs()
     wanted = (choices.param("runs") or "").split(",")
-    picked = [run for run in runs if run.id in wanted]
-    if not picked:
+    ticked = [run for run in runs if run.id in wanted]
+    if not ticked:
         if any(wanted):
-            st.caption(":material/link_off: None of the runs that the link selects is in this cache; showing all.")
+            st.warning("None of the runs that the link selects is in this cache; showing all.", icon=choices.LINK_OFF)
         return runs
     with st.sidebar:
-        st.caption(f"{len(picked)} of {len(runs)} runs selected on the Runs page")
+        st.caption(f"{len(ticked)} of {len(runs)} runs selected on the Runs page")
         if st.button("Show all runs", icon=":material/filter_alt_off:"):
-            choices.set_param("runs", None)
+            choices.ask("runs", "")
             st.rerun()
-    opened = st.query_params.get("run", state.kept("run").get())
-    asked = state.asked("run").get()
-    current = opened if asked is None else asked
-    return picked + [run for run in runs if run.id == current and run not in picked]
-
-
-def choose_run(runs: Sequence[Run], *, prefer: Callable[[Run], bool] = lambda run: True) -> Run:
-    """`choices.run_box`, with the checks that the run fails and a link to the page that explains them.
-
-    Runs that `prefer` is true of are offered first.
-    """
-    run = choices.run_box(sorted(runs, key=lambda run: (not prefer(run), _rank(run))))
-    if failed := _summary(_key(run), run)["flag"]:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{FLAG} **This run fails: {plain(failed)}.**", width="content")
-            if st.button("What this means", icon=":material/fact_check:", type="tertiary", key="open checks"):
-                open_page("checks", run=run.id)
-    return run
-
-
-def _rank(run: Run) -> tuple[bool, bool, bool, int, str]:
-    """A run's place in a choice: local before showcase, then sampling runs, those that fail no check, larger T."""
-    try:
-        num_train = datasets.num_train(run.config.dataset, cache_dir=cache_dir())
-    except AATError:  # a custom data set that is no longer there
-        num_train = 0
-    return run.showcase, not run.config.samples, bool(_summary(_key(run), run)["flag"]), -num_train, run.id
-
-
-def recorded_runs() -> list[Run]:
-    """Those of `picked_runs` that hold what each epoch drew; counts the others, and stops if there is none."""
-    runs = picked_runs()
-    recorded = [run for run in runs if run.recorded]
-    if light := len(runs) - len(recorded):
-        word = "run is a light copy" if light == 1 else "runs are light copies"
-        st.caption(f"{light} {word} without a record of what each epoch drew, and not listed here.")
-    if not recorded:
-        st.info("To train a run and see what it draws:")
-        st.code(command("train --preset mini --num-perturbed 1000"), language="bash")
-        st.stop()
-    return recorded
+    return ticked
 
 
 def can_be_attacked(run: Run) -> bool:
@@ -175,6 +137,26 @@ def _remembered(key: tuple[Any, ...], _compute: Callable[[], Any]) -> Any:
     return _compute()
 
 
+@st.cache_data(max_entries=16, show_spinner=False)
+def _unreadable(keys: tuple[Any, ...], _runs: Sequence[Run]) -> dict[str, str]:
+    """Run id → reason, for runs whose metrics or evaluations are damaged."""
+    reasons = {}
+    for run in _runs:
+        try:
+            run_summary(run)
+        except RunMovedOnError:
+            raise
+        except AATError as error:
+            reasons[run.id] = str(error)
+    return reasons
+
+
+def run_summary(run: Run) -> dict[str, Any]:
+    """A run's row of the table of runs; AATError if its metrics or evaluations are damaged."""
+    row: dict[str, Any] = _summary(_key(run), run)
+    return row
+
+
 @st.cache_data(max_entries=10_000, show_spinner=False)
 def _summary(key: tuple[Any, ...], _run: Run) -> Any:
     """A run's summary, in a cache of its own: every page needs all of them, and large results must not evict them."""
@@ -202,8 +184,7 @@ def _key(value: Any) -> Any:
 
 def know_pages(pages: Sequence[Any]) -> None:
     """Let `open_page` find the app's pages by their name in the URL."""
-    state.BOUND.clear()
-    state.PAGES.set({entry.url_path or "runs": entry for entry in pages})
+    state.PAGES.set({entry.url_path or START: entry for entry in pages})
 
 
 def open_page(name: str, **params: str | int) -> NoReturn:
@@ -212,10 +193,7 @@ def open_page(name: str, **params: str | int) -> NoReturn:
         choices.ask(key, value)
     pages = state.PAGES.get()
     if name in pages:
-        # In the URL, too: a widget preset on the way to another page does not write it there. A parameter bound to a
-        # widget of this page cannot be written and need not be: it stays.
-        bound = state.BOUND.get()
-        st.switch_page(pages[name], query_params={key: str(to) for key, to in params.items() if key not in bound})
+        st.switch_page(pages[name])
     st.rerun()
 
 
@@ -227,21 +205,39 @@ def dark() -> bool:
 # --- Text ----------------------------------------------------------------------------------------------------------
 
 
+def name(title: str) -> None:
+    """The page's heading for screen readers; sighted people see it on the page's tab."""
+    st.html(f'<h1 class="unseen">{html.escape(title)}</h1>')
+
+
 def heading(title: str, sentence: str, equation: str, explanation: str) -> None:
-    """Title, one sentence on what the page shows, and an expander with the equation (LaTeX) and its explanation."""
-    st.title(title)
-    st.write(sentence)
-    with st.expander("The equation", icon=":material/function:"):
-        st.latex(equation)
-        st.write(explanation)
+    """One line on what the page shows, with the equation (LaTeX) and its explanation behind a help button."""
+    name(title)
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key=f"statement {title}"):
+        st.markdown(sentence, width="stretch")
+        with st.popover("Help", icon=":material/function:", type="tertiary"):
+            st.markdown(f"**{title}**")
+            st.latex(equation)
+            st.write(explanation)
 
 
 @contextmanager
-def messages() -> Iterator[None]:
-    """Show an AATError as a message; redraw the page if a trainer committed an epoch while it was read."""
+def drawing() -> Iterator[None]:
+    """Draw a page: take the choices of a link, show an AATError as a message, and write the URL of what is shown.
+
+    The page is redrawn if a trainer committed an epoch while it was read.
+    """
+    choices.begin()
     try:
         yield
     except RunMovedOnError:
         st.rerun()
     except AATError as error:
         st.error(plain(str(error)))
+    except BaseException as end:
+        if (
+            type(end).__name__ == "StopException"
+        ):  # of st.stop(): the page is whole; st.rerun() leaves the link as it is
+            choices.write_url()
+        raise
+    choices.write_url()

@@ -10,15 +10,14 @@ PACE = 0.8  # seconds per epoch when playing: longer than a page of 200 images t
 
 def choose_epoch(run: Run) -> int:
     """The epoch that the URL's `epoch` names, if the run has it; else its last."""
+    epoch = choices.number("Epoch", 1, run.epoch, run.epoch, "epoch", always=True)
     if run.epoch == 1:
-        return choices.epoch_slider(run)
-    buttons, slider = st.columns([3, 5], vertical_alignment="bottom")
-    with slider:
-        epoch = choices.epoch_slider(run)
+        st.caption("This run has one epoch so far.")
+        return 1
     if epoch == run.epoch:
         state.PLAYING.set(None)  # at the end: stepping back must not resume playing
     playing = state.PLAYING.get() == run.id
-    with buttons, st.container(horizontal=True, gap="xxsmall"):
+    with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center"):
         _button("arrow_back", "Previous epoch (Shift+←)", "Shift+Left", epoch == 1, epoch - 1)
         st.button(
             "Pause" if playing else "Play",

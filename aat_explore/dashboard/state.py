@@ -2,12 +2,15 @@
 
     entry            meaning                                      written by            cleared by
     asked(name)      value preset from elsewhere                  choices.ask           the choice when it is drawn
-    kept(name)       last value of a choice, for other pages      choices               never; None when removed
+    kept(name)       last value of a choice, for other pages      choices               choices, when a link is opened
     widget(key)      value of the widget `key`                    Streamlit, choices    Streamlit, on leaving the page
-    BOUND            choices of this page, bound to the URL       choices               page.know_pages, at each run
+    LINKED           a link just opened, until its page is drawn  choices.begin         choices
+    CHOSEN           choices of this run of the page, for its URL choices               choices.begin
+    URLS             the page's URLs, latest last                 choices               choices, on leaving the page
     PAGES            the app's pages by their name in the URL     page.know_pages       never; written at each run
     PLAYING          id of the run whose epochs are playing       player                player, at the end or on Pause
     STEPPED_FROM     epoch at which the player waits              player                player, on Play and Pause
+    SELECTED         data set, and its selected rows              selection             selection
     CELL_OPENED      table of runs, and the cell last clicked     runs                  never
     TRAIN_PRESET     preset that last filled the form             train                 never
     TRAIN_REFUSED    why a button of a job did nothing            train                 train, once shown
@@ -21,6 +24,7 @@ from typing import Any, Generic, TypeVar
 import streamlit as st
 
 Value = TypeVar("Value")
+Link = dict[str, list[str]]  # a URL's parameters
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,13 @@ class Entry(Generic[Value]):
         return value
 
 
-BOUND: Entry[frozenset[str]] = Entry("state bound", frozenset())
+LINKED: Entry[Link | None] = Entry("state linked", None)
+CHOSEN: Entry[Link] = Entry("state chosen", {})
+URLS: Entry[list[Link]] = Entry("state urls", [])
 PAGES: Entry[dict[str, Any]] = Entry("state pages", {})  # of st.Page, which has no public type
 PLAYING: Entry[str | None] = Entry("state playing", None)
 STEPPED_FROM: Entry[int | None] = Entry("state stepped from", None)
+SELECTED: Entry[tuple[str, tuple[int, ...]] | None] = Entry("state selected", None)
 CELL_OPENED: Entry[tuple[str, list[tuple[Any, ...]]] | None] = Entry("state cell opened", None)
 TRAIN_PRESET: Entry[str | None] = Entry("state train preset", None)
 TRAIN_REFUSED: Entry[str | None] = Entry("state train refused", None)
@@ -75,9 +82,21 @@ def kept(name: str) -> Entry[Any]:
     return Entry(f"kept {name}", None)
 
 
+def forget_kept() -> None:
+    """Clear every `kept` choice: a link says all."""
+    for key in [key for key in st.session_state if isinstance(key, str) and key.startswith("kept ")]:
+        del st.session_state[key]
+
+
 def widget(key: str) -> Entry[Any]:
     """The value of the widget `key`, or None."""
     return Entry(key, None)
+
+
+def component(key: str) -> dict[str, Any]:
+    """The values that the component `key` just set, by name; for its callbacks."""
+    values: dict[str, Any] = st.session_state.get(key, {})
+    return values
 
 
 def selection(key: str) -> dict[str, Any]:

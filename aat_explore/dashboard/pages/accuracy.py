@@ -23,7 +23,7 @@ def show() -> None:
         "counts an image only if the attack at the training ε fails. Points are single runs, lines their means over "
         "seeds, error bars one standard deviation. The baselines n = 0 and n = all appear in every panel.",
     )
-    offered = page.picked_runs()
+    offered = page.ticked_runs()
     measured, test = figures.measured(offered)
     tested = frames.figures.tested_with(measured, test)
     left, right = st.columns(2)

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, downloads, page
+from aat_explore.dashboard import choices, context, downloads, page
 from aat_explore.datasets import Dataset, Split
 from aat_explore.store import Run
 from aat_explore.views import charts, frames
@@ -35,10 +35,10 @@ def show() -> None:
         "pixel. J is the cross-entropy of the true class, in nats, or of the predicted class for an image that you "
         "upload. FGSM is one step of PGD of size ε from the image itself.",
     )
-    runs = page.picked_runs()
+    runs = page.ticked_runs()
     left, right = st.columns([3, 1])
     with left:
-        run = page.choose_run(runs, prefer=page.can_be_attacked)
+        run = context.choose_run(runs, prefer=page.can_be_attacked)
     dataset = page.dataset_of(run)
     if dataset is None:
         st.info("The lab needs them to build the network and for images to attack. Choose another run.")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from aat_explore import optional
-from aat_explore.dashboard import choices, downloads, page
+from aat_explore.dashboard import choices, context, downloads, page
 from aat_explore.views import checks
 
 ICONS = {
@@ -23,7 +23,7 @@ def show() -> None:
         "Robustness is R, the share of images that no x′ within ε turns into an error. The share that survives an "
         "attack is only an upper bound. Each check asks whether that bound may be far off. Passing is no proof.",
     )
-    run = choices.run_box(page.picked_runs())
+    run = context.choose_run(page.ticked_runs())
     results = page.remembered(checks.of_run, run)
     table = page.remembered(checks.table_of, run)
     legend = {"fail": "found", "warn": "signs of it", "pass": "not found"}

@@ -47,7 +47,7 @@ def show() -> None:
         "otherwise it is undecided. With fewer than three seeds the interval only covers the choice of test images, "
         "and is too narrow.",
     )
-    runs = page.picked_runs()
+    runs = page.ticked_runs()
     measured, test = figures.measured(runs)
     names = [name for name in frames.figures.datasets(measured) if _samples(measured, name)]
     if not names:

@@ -25,7 +25,7 @@ def show() -> None:
         "K and K′ are the sets that two runs drew in epoch e; 1 if they are the same set, 0 if they share no sample. "
         "Two independent uniform draws of n from T share n²/T samples on average; the table has that overlap.",
     )
-    offered = page.picked_runs()
+    offered = page.ticked_runs()
     by_id = {run.id: run for run in offered}
     chosen = choices.choose_many(
         "Runs",

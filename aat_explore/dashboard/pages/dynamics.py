@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, downloads, page, sheet, state
+from aat_explore.dashboard import choices, context, downloads, page, sheet, state
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import charts, frames
@@ -17,7 +17,7 @@ MOST, NEVER = LISTS = ("most often drawn", "never drawn")
 def show() -> None:
     """How uneven p is, how K changes, the classes it prefers, samples drawn often or never, and the data map."""
     page.heading(
-        "Sampler dynamics",
+        "Sampler",
         "The sampler over all epochs: how uneven p is, whether it repeats samples, which classes it prefers, and which "
         "samples it never draws.",
         r"\mathrm{ESS}=\frac{1}{\sum_i p_i^2},\quad H=-\sum_i p_i\ln p_i,\quad "
@@ -26,8 +26,8 @@ def show() -> None:
         "Dashed lines are what uniform p would give. The data map (after Swayamdipta et al. 2020, with p in place of "
         "confidence) plots each sample's mean of p over the epochs against its variability v.",
     )
-    runs = page.recorded_runs()
-    run = page.choose_run(runs)
+    runs = page.readable_runs()
+    run = context.recorded_run(runs)
     if not page.remembered(frames.dynamics.has_draws, run):
         st.info("No epoch of this run has drawn samples yet (n = 0, or warm-up): choose another run.")
         return

@@ -21,7 +21,7 @@ def show() -> None:
         "x′ is the attack's result within ε of the test image; with several restarts an image counts only if all of "
         "them fail. Lines are means over seeds, bands one standard deviation, points single runs.",
     )
-    measured, test = figures.measured(page.picked_runs())
+    measured, test = figures.measured(page.ticked_runs())
     if choices.switch("Figure", FIGURES, "figure") == AAT:
         offered = frames.figures.tested_with(measured, test)
         dataset = choices.choose("Data set", frames.figures.datasets(offered), "dataset")

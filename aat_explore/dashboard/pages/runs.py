@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, downloads, page, state
+from aat_explore.dashboard import choices, context, downloads, page, state
 from aat_explore.errors import AATError
 from aat_explore.states import standing
 from aat_explore.store import Run, Store
@@ -66,7 +66,7 @@ def show() -> None:
     _in_training([run for run in runs if run.id in training])
     if opened is not None:
         choices.ask("run", opened)
-    run = page.choose_run(runs)
+    run = context.choose_run(runs)
     _one_run(run, training)
     followed = {other.id: other.revision for other in runs if other.id in training or other is run}
     _follow(followed, training, Store(page.cache_dir()).run_ids())

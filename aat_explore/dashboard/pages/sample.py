@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, downloads, page, sheet
+from aat_explore.dashboard import choices, context, downloads, page, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.errors import AATError
 from aat_explore.store import Run, RunMovedOnError, Store
@@ -52,7 +52,7 @@ def show() -> None:
         "it is likely in only one of E epochs. The sd of log p would be dominated by epochs with p near 0, in which "
         "the image is not drawn.",
     )
-    run = page.choose_run(page.recorded_runs())
+    run = context.recorded_run(page.readable_runs())
     dataset = page.dataset_of(run)
     matrix, drawn = page.held(frames.sample.p_matrix, run), page.held(frames.sample.draw_matrix, run)
     T = frames.sample.num_train(matrix, drawn, dataset)
@@ -74,7 +74,7 @@ def show() -> None:
     with middle:
         name = choices.choose("Step through", frames.sample.list_names(matrix, drawn, dataset), "list")
     with right:
-        epoch = choices.epoch_slider(run)
+        epoch = context.choose_epoch(run)
     pinned = _pinned(this)
     _steps(this, name, epoch)
     _portraits(this, pinned)

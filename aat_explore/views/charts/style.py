@@ -1,11 +1,12 @@
 """Shared style of all charts: the paper's colours for n, dash patterns, axes, sizes."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import altair as alt
 import pandas as pd
+from altair.utils.schemapi import debug_mode
 
 Chart: TypeAlias = Any  # one of Altair's five chart classes, whose type annotations are too narrow
 
@@ -32,6 +33,46 @@ LINES = alt.Legend(
     orient="top", symbolType="stroke", symbolOpacity=1, symbolSize=400, symbolStrokeWidth=2, labelLimit=0
 )
 WIDTH = 820  # pixels of a whole figure: the space beside Streamlit's sidebar in a 1280-pixel window
+
+
+INK = {  # text, axes and grid on either theme; text has a contrast of at least 4.5 : 1 to the page
+    False: {"text": "#3c4048", "axis": "#9aa0ad", "grid": "#e6e8ec"},
+    True: {"text": "#d3d7df", "axis": "#7d8494", "grid": "#31363f"},
+}
+
+
+def theme(*, dark: bool = False) -> dict[str, Any]:
+    """Vega-Lite's `config` in the dashboard's colours and type."""
+    ink = INK[dark]
+    words = {"labelColor": ink["text"], "titleColor": ink["text"], "labelFontSize": 11, "titleFontSize": 12}
+    plain = words | {"titleFontWeight": "normal"}
+    axis = {"gridColor": ink["grid"], "domainColor": ink["axis"], "tickColor": ink["axis"]}
+    return {
+        "background": "transparent",
+        "font": "Source Sans, sans-serif",
+        "axis": plain | axis | {"tickSize": 4, "labelPadding": 3, "titlePadding": 6},
+        "legend": plain | {"labelLimit": 0},
+        "header": plain,
+        "title": {"color": ink["text"], "fontSize": 12, "fontWeight": 600},
+        "text": {"fontSize": 11},
+        "view": {"stroke": "transparent"},
+    }
+
+
+def page_spec(draw: Callable[[], Chart], *, height: int | None = None, dark: bool = False) -> dict[str, Any]:
+    """A chart's specification for a page: in `theme`, and as wide as its place; charts of several panels keep theirs.
+
+    Altair's checks are left out: they took half of the time, and the tests draw every chart with them.
+    """
+    with debug_mode(False):
+        spec: dict[str, Any] = draw().to_dict(validate=False)
+    spec["config"] = theme(dark=dark)
+    spec["padding"] = {"top": 6, "right": 4}  # half of a label at an axis's end, which Streamlit would cut off
+    if "mark" in spec or "layer" in spec:
+        spec["width"] = "container"
+        if height is not None:
+            spec["height"] = height
+    return spec
 
 
 def order_of_n(names: Sequence[str]) -> list[str]:
