@@ -10,7 +10,7 @@ from typing import Any
 from aat_explore.config import RunConfig
 from aat_explore.presets import PRESETS, preset_of
 from aat_explore.readings import BOOKKEEPING
-from aat_explore.views.recipes import norm_name
+from aat_explore.views.recipes import PAPERS_SCORE, norm_name
 
 SEPARATOR = " · "
 DATASETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "fashion-mini": "Fashion-mini", "cifar10": "CIFAR10"}
@@ -53,6 +53,16 @@ def full_name(config: RunConfig) -> str:
     other = {name: value for name, value in _others(config).items() if value != _others(base).get(name)}
     other.pop("epochs", None)
     return SEPARATOR.join([*name_parts(config).values(), *_worded(other), f"seed {config.seed}"])
+
+
+def settings_name(config: RunConfig) -> str:
+    """What the runs of one recipe share: attack with ε, score, settings that differ from the preset's, epochs."""
+    base, canonical = PRESETS[preset_of(config.dataset)], config.canonical()
+    other = {name: value for name, value in _others(config).items() if value != _others(base).get(name)}
+    other.pop("epochs", None)
+    attack = name_parts(config).get("attack", n_name(0))
+    score = [] if not config.samples or canonical.score == PAPERS_SCORE else [f"score {canonical.score}"]
+    return SEPARATOR.join([attack, *score, *_worded(other), f"{config.epochs} epochs"])
 
 
 def names(configs: Mapping[str, RunConfig]) -> dict[str, str]:
