@@ -46,7 +46,9 @@ def show(run: Run, dataset: Dataset | None, selected: tuple[int, ...]) -> int | 
             f"Picked {often[0]:.1f} times on average in **{page.plain(first)}** ({run.epoch} epochs), {often[1]:.1f} "
             f"times in **{page.plain(second)}** ({other.epoch} epochs)."
         )
-    downloads.table(table, alt=f"The {len(selected)} selected samples in the chosen runs", column_config=FATES)
+    columns = [str(column) for column in table]
+    config = {column: FATES[number] for column in columns for number in FATES if column.startswith(number)}
+    downloads.table(table, alt=f"The {len(selected)} selected samples in the chosen runs", column_config=config)
     return clicked
 
 

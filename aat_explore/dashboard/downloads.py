@@ -36,26 +36,31 @@ def chart(
     """
     look = (height, st.context.theme.type == "dark")
     fingerprint = _fingerprint(draw)
-    if on_select == "ignore":
-        result = _replayed(fingerprint, look, alt, draw)
-    else:  # a widget, which Streamlit does not replay
-        result = st.vega_lite_chart(
-            _built(fingerprint, look, draw),
-            width="stretch",
-            theme=None,
-            alt=alt,
-            key=key,
-            on_select=on_select,
-            selection_mode=selection_mode,
-        )
-    with st.popover("Download", icon=":material/download:", type="tertiary"):
-        _button("Numbers, CSV", lambda: frame.to_csv(index=False).encode(), name, "csv", "text/csv")
-        if not installed("vl_convert"):
-            st.caption(f"`{remedy('vl_convert')}` adds PNG and SVG.")
-        else:
-            _button("Image, PNG", lambda: _picture(draw(), "png"), name, "png", "image/png")
-            _button("Image, SVG", lambda: _picture(draw(), "svg"), name, "svg", "image/svg+xml")
+    with st.container(key=f"figure {name}"):
+        if on_select == "ignore":
+            result = _replayed(fingerprint, look, alt, draw)
+        else:  # a widget, which Streamlit does not replay
+            result = st.vega_lite_chart(
+                _built(fingerprint, look, draw),
+                width="stretch",
+                theme=None,
+                alt=alt,
+                key=key,
+                on_select=on_select,
+                selection_mode=selection_mode,
+            )
+        with st.popover(":material/download:", type="tertiary", help="Download numbers or image"):
+            _files(draw, frame, name)
     return result
+
+
+def _files(draw: partial[charts.style.Chart], frame: Frame, name: str) -> None:
+    _button("Numbers, CSV", lambda: frame.to_csv(index=False).encode(), name, "csv", "text/csv")
+    if not installed("vl_convert"):
+        st.caption(f"`{remedy('vl_convert')}` adds PNG and SVG.")
+        return
+    _button("Image, PNG", lambda: _picture(draw(), "png"), name, "png", "image/png")
+    _button("Image, SVG", lambda: _picture(draw(), "svg"), name, "svg", "image/svg+xml")
 
 
 def table(frame: Frame, *, alt: str, column_config: dict[str, Any] | None = None, **kwargs: Any) -> Any:

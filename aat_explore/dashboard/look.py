@@ -9,7 +9,8 @@ CSS = """
 <style>
 .stMainBlockContainer { padding: 3.9rem 1.5rem 2rem 1.5rem; max-width: none; }
 [data-testid="stSidebarHeader"] { height: 2.6rem; padding-bottom: 0; margin-bottom: 0; }
-[data-testid="stSidebarUserContent"] { padding: 0 0.9rem 2rem 0.9rem !important; }
+[data-testid="stSidebarContent"] { padding: 0 0.5rem !important; }
+[data-testid="stSidebarUserContent"] { padding: 0 0.5rem 2rem 0.5rem !important; }
 [data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.5rem; }
 [data-testid="stMain"] [data-testid="stVerticalBlock"] { gap: 0.5rem; }
 [data-testid="stMain"] [data-testid="stHorizontalBlock"] { gap: 0.9rem; }
@@ -19,7 +20,21 @@ h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-
 [class*="st-key-choose"] button { justify-content: flex-start; text-align: left; padding: 0.3rem 0.6rem; }
 [class*="st-key-choose"] button p { font-size: 0.85rem; line-height: 1.25; }
 [data-testid="stPopoverButton"][kind="tertiary"] { min-height: 1.5rem; }
+[data-testid="stSidebar"] button[data-variant="segmented_control"] { padding: 0.1rem 0.5rem; min-height: 1.9rem; }
+[data-testid="stSidebar"] button[data-variant="segmented_control"] p { font-size: 0.82rem; }
+[class*="st-key-figure"] { position: relative; }
+[class*="st-key-figure"] > .stElementContainer:last-child,
+[class*="st-key-figure"] > div:last-child:has([data-testid="stPopover"]) {
+  position: absolute; top: -0.4rem; right: -0.4rem; width: auto; z-index: 2; opacity: 0.75;
+}
+[class*="st-key-figure"] [data-testid="stPopover"] button > div > div:last-child { display: none; }
 .stVegaLiteChart { user-select: none; }
+</style>
+"""
+# The primary colour is dark enough for white text on it; as text on a dark page it would have too little contrast.
+DARK = """
+<style>
+button[data-variant="segmented_control"][data-selected="true"] p, [data-testid="stSliderThumbValue"] { color: #9cc7f2; }
 </style>
 """
 
@@ -44,7 +59,7 @@ _history = st.components.v2.component("aat_history", js=HISTORY)
 
 def apply() -> None:
     """Set the page's spacing, and keep the history short."""
-    st.html(CSS)
+    st.html(CSS + (DARK if st.context.theme.type == "dark" else ""))
     _history(key="history", height="content")
 
 

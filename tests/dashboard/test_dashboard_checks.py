@@ -54,9 +54,11 @@ def test_a_checked_run_is_offered_autoattack_and_told_of_the_library(failing, mo
 
 @pytest.mark.parametrize("name", ["runs", "picks", "sample", "dynamics", "attack"])
 def test_a_failing_run_is_marked_wherever_its_figures_stand(store, failing, name):
-    assert "**This run fails: label leaking" in said(opened(name, run=failing.id))
+    mark = opened(name, run=failing.id).button(key="open checks")
+    assert "fails 2 checks" in mark.label
+    assert "label leaking" in mark.help
     other = next(run for run in store.list().runs if run.id != failing.id)
-    assert "This run fails" not in said(opened(name, run=other.id))
+    assert "open checks" not in [button.key for button in opened(name, run=other.id).button]
 
 
 def test_the_mark_of_a_failing_run_links_to_its_checks_and_is_not_shown_beside_them(failing, monkeypatch):
@@ -65,8 +67,7 @@ def test_the_mark_of_a_failing_run_links_to_its_checks_and_is_not_shown_beside_t
     opened("picks", run=failing.id).button(key="open checks").click().run()
     assert links == [("checks", {"run": failing.id})]
     app = opened("checks", run=failing.id)
-    assert app.selectbox(key="run").value == failing.id
-    assert "This run fails" not in said(app)
+    assert pages.chosen_run(app) == failing.id
 
 
 @pytest.mark.parametrize("name", ["accuracy", "robustness"])
@@ -94,12 +95,16 @@ def test_hostile_words_in_a_report_are_shown_as_they_are(store):
 
 
 @pytest.mark.parametrize("name", ["picks", "sample", "dynamics"])
-def test_light_copies_are_not_offered_where_drawn_sets_are_shown(store, name):
+def test_a_summary_keeps_its_place_where_picks_are_shown_and_another_run_is_one_click_away(store, name):
     full = [make_run(store, epochs=2, seed=seed).id for seed in (2, 3)]
-    light_copy(make_run(Store(store.root / "other"), epochs=2, seed=1), store.root)
-    app = opened(name)
-    assert sorted(app.selectbox(key="run").options) == sorted(full)
-    assert "1 run is a light copy without a record of what each epoch drew" in said(app)
+    summary = light_copy(make_run(Store(store.root / "other"), epochs=2, seed=1), store.root)
+    assert pages.chosen_run(opened(name)) in full
+    app = opened(name, run=summary.id)
+    assert pages.chosen_run(app) == summary.id
+    assert "This copy of the run is a summary" in said(app)
+    app.button(key=f"instead {full[0]}").click().run()
+    assert pages.chosen_run(app) == full[0]
+    assert "summary" not in said(app)
 
 
 def test_light_copies_are_compared_by_their_curves_alone(store):
