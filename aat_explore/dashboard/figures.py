@@ -39,6 +39,7 @@ FAILING = {
     "name": st.column_config.TextColumn("run", width=330),
     "failed": st.column_config.TextColumn("fails", width=330),
     "tested": st.column_config.TextColumn("tested at", width=170),
+    "early": None,
     "run": None,
 }
 
@@ -152,11 +153,7 @@ def what_works(shown: Shown) -> None:
     """Whether picking by norm beats picking at random, and how small n may be, in a line each."""
     pairs = claims.against_uniform(shown.measured, shown.dataset, shown.chosen, shown.test)
     if len(pairs):
-        best = pairs.loc[pairs["seeds"].idxmax()]
-        number = claims.points(best["difference"], best["low"], best["high"])
-        seeds = "1 seed" if best["seeds"] == 1 else f"{best['seeds']} seeds"
-        words = f"{best['norm']}, n = {best['n']:,}: {number} over {seeds}"
-        verdict = {"better": claims.HOLDS, "worse": claims.FAILS}.get(best["picking by norm is"], claims.UNDECIDED)
+        verdict, words = claims.better_than_random(pairs)
         _verdict(verdict, "Picking by norm is more robust than picking at random", words)
     losses = claims.against_all(shown.measured, shown.dataset, shown.chosen, shown.test)
     if len(losses):
@@ -192,12 +189,12 @@ def details(shown: Shown, numbers: Sequence[int]) -> None:
 
 def failing(points: Frame) -> None:
     """How many runs of a figure fail checks, folded: which, and why; a row opens the run's checks."""
-    table = frames.results.failing(points)
-    total, failed = points["run"].nunique(), int((table["failed"] != "").sum())
+    table = frames.results.flagged(points)
     if table.empty:
         return
-    early = len(table) - failed
-    parts = [f"{failed} of {total} runs fail a check"] if failed else []
+    total, failed = points["run"].nunique(), int((table["failed"] != "").sum())
+    early = int(table["early"].sum())
+    parts = [f"{failed} of {total} runs {'fails' if failed == 1 else 'fail'} a check"] if failed else []
     parts += [f"{early} tested before the last epoch"] if early else []
     with st.expander(" · ".join(parts), icon=":material/flag:"):
         chosen = downloads.table(

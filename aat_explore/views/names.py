@@ -59,7 +59,7 @@ def settings_name(config: RunConfig) -> str:
     """What the runs of one recipe share: attack with ε, score, settings that differ from the preset's, epochs."""
     base, canonical = PRESETS[preset_of(config.dataset)], config.canonical()
     other = {name: value for name, value in _others(config).items() if value != _others(base).get(name)}
-    other.pop("epochs", None)
+    other = {name: value for name, value in other.items() if name not in ("epochs", "epsilon")}
     attack = name_parts(config).get("attack", n_name(0))
     score = [] if not config.samples or canonical.score == PAPERS_SCORE else [f"score {canonical.score}"]
     return SEPARATOR.join([attack, *score, *_worded(other), f"{config.epochs} epochs"])

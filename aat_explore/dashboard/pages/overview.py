@@ -16,7 +16,7 @@ from aat_explore.views.recipes import norm_name
 
 HALVES = [0.55, 0.45]  # widths of the images and of the figure
 PER_ROW = 40  # tiles; the window cuts those that do not fit
-HEIGHT = 330  # of the figure
+HEIGHT = 300  # of the figure
 
 
 def show() -> None:
@@ -25,8 +25,7 @@ def show() -> None:
     run = context.choose_run(runs, prefer=_picks)
     page.heading(
         "Overview",
-        f"**{page.plain(names.dataset_name(run.config.dataset))}** · which training samples adaptive adversarial "
-        "training picks, and what that buys",
+        _statement(run),
         r"p_i \propto \lVert\nabla_{x_i} J\rVert_2^{k},\qquad K \sim p,\ |K| = n,\qquad "
         r"x_i' = A_\varepsilon(x_i)\ \text{for}\ i \in K",
         "Each epoch draws n of the T training images with probability p, proportional to a power of the norm of the "
@@ -42,6 +41,21 @@ def show() -> None:
     with right:
         _buys(runs, run)
     _follow({other.id: other.revision for other in training}, Store(page.cache_dir()).run_ids())
+
+
+def _statement(run: Run) -> str:
+    """What the run does, in one line."""
+    parts = names.name_parts(run.config)
+    try:
+        total = f" of {datasets.num_train(run.config.dataset, cache_dir=page.cache_dir()):,}"
+    except AATError:  # custom images that are no longer there
+        total = ""
+    n = run.config.num_perturbed
+    count = "all" if n == "all" else f"{n:,}"
+    what = f"{count}{total} training images perturbed per epoch" if n else "standard training, nothing perturbed"
+    picked = f", picked by {parts['norm']}" if "norm" in parts else ""
+    attack = f" · {parts['attack']}" if "attack" in parts else ""
+    return f"**{page.plain(parts['dataset'])}** · {what}{page.plain(picked + attack)}"
 
 
 def _picks(run: Run) -> bool:
@@ -67,7 +81,7 @@ def _which(runs: Sequence[Run], run: Run) -> None:
     if not epochs:
         st.info("This run has not picked anything yet.")
         return
-    st.markdown(page.remembered(frames.overview.which_picked, picking, epochs[-1], dataset))
+    st.markdown(page.line(page.remembered(frames.overview.which_picked, picking, epochs[-1], dataset)))
     if picking is not run:
         st.caption(f"Picked by {page.plain(names.full_name(picking.config))}; the run chosen has no record of picks.")
     clicked = _strip(picking, dataset, epochs)
@@ -132,20 +146,20 @@ def _buys(runs: Sequence[Run], run: Run) -> None:
         if run.showcase:
             choices.ask("showcase", True)
         page.open_page("results", dataset=dataset, test=test, **{f"settings-{dataset}": str(chosen)})
-    points = frames.results.points(measured, dataset, chosen, test, epsilon, shown.configs)
+    points = frames.results.accuracies(measured, dataset, chosen, test, epsilon, shown.configs)
     means = frames.results.with_intervals(points, ["measure", "norm", "n", "place"])
     config = run.config
     statement = frames.results.statement(
         means, norm_name(config.norm_power, config.canonical().score), str(config.num_perturbed)
     )
-    st.markdown(f"{page.plain(test.split(',')[0])} at ε {epsilon:.3g} · {statement}")
+    st.markdown(page.line([*statement, f"{test.split(',')[0]} at ε {epsilon:.3g}"]))
     single = frames.results.with_means(points, means, ["measure", "norm", "n", "place"])
     draw = partial(charts.results.accuracy_against_n, single, means, dark=page.dark())
     downloads.chart(
         draw,
         single,
         f"accuracy-against-n-{dataset}",
-        alt=f"Clean and robust accuracy against n: {statement}",
+        alt=f"Clean and robust accuracy against n: {'; '.join(statement)}",
         height=HEIGHT,
     )
     figures.what_works(shown)

@@ -7,7 +7,6 @@ import streamlit as st
 from aat_explore.dashboard import choices, downloads, figures, page
 from aat_explore.views import charts, frames, names
 from aat_explore.views.frames import claims
-from aat_explore.views.frames.results import percent
 from aat_explore.views.protocols import Frame
 
 BY_N, BY_EPSILON, BY_SECONDS = "against n", "against ε", "against seconds"
@@ -52,19 +51,19 @@ def show() -> None:
     """One figure of one data set and settings, with the claims about it beside it."""
     runs = figures.offered(page.ticked_runs())
     line = st.container()
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="top", gap="small"):
         view = choices.switch("Accuracy", VIEWS, "accuracy")
         shown = figures.choose(runs)
         epsilon = _choose_epsilon(shown)
     attack = page.plain(shown.test.split(",")[0])
-    points = frames.results.points(shown.measured, shown.dataset, shown.chosen, shown.test, epsilon, shown.configs)
+    points = frames.results.accuracies(shown.measured, shown.dataset, shown.chosen, shown.test, epsilon, shown.configs)
     means = frames.results.with_intervals(points, ["measure", "norm", "n", "place"])
     statements = "\n".join(f"- Claim {number}: {statement}" for number, statement in claims.STATEMENTS.items())
     with line:
         page.heading(
             "Results",
             f"{page.plain(names.dataset_name(shown.dataset))}, {attack} at ε {epsilon:.3g} · "
-            + frames.results.statement(means),
+            + page.line(frames.results.statement(means)),
             EQUATION,
             f"{EXPLANATION}\n\n{statements}",
         )
@@ -93,7 +92,7 @@ def _against_n(shown: figures.Shown, points: Frame, means: Frame) -> None:
     single = frames.results.with_means(points, means, by)
     with figure:
         draw = partial(charts.results.accuracy_against_n, single, means, dark=page.dark())
-        alt = f"Clean and robust accuracy against n: {frames.results.statement(means)}"
+        alt = f"Clean and robust accuracy against n: {'; '.join(frames.results.statement(means))}"
         downloads.chart(draw, single, "accuracy-against-n", alt=alt, height=HEIGHT)
         _table(means)
     with beside:
@@ -106,7 +105,7 @@ def _against_epsilon(shown: figures.Shown, epsilon: float) -> None:
         _trained_by_pgd(shown, epsilon)
         return
     figure, beside = st.columns(BESIDE)
-    runs = frames.results.curves(shown.measured, shown.dataset, shown.chosen, shown.test, shown.configs)
+    runs = frames.results.over_epsilon(shown.measured, shown.dataset, shown.chosen, shown.test, shown.configs)
     means = frames.results.with_intervals(runs, ["norm", "n", "epsilon"])
     single = frames.results.with_means(runs, means, ["norm", "n", "epsilon"])
     norms = list(dict.fromkeys(runs["norm"]))
@@ -126,18 +125,9 @@ def _against_epsilon(shown: figures.Shown, epsilon: float) -> None:
         _table(means)
     with beside:
         figures.claims_beside(shown, CLAIMS[BY_EPSILON])
-        _at(means, epsilon)
-
-
-def _at(means: Frame, epsilon: float) -> None:
-    """The means at the chosen ε, a line for each norm and n."""
-    here = means[(means["epsilon"] - epsilon).abs() < 1e-6]
-    st.markdown(f"**At ε {epsilon:.3g}**")
-    for n, part in here.groupby("n", sort=False):
-        numbers = [percent(part["mean"].iloc[0])] if n in frames.figures.BASELINES else [
-            f"{row.norm} {percent(row.mean)}" for row in part.itertuples()
-        ]  # fmt: skip
-        st.markdown(f"n {n if n == 'all' else f'{int(str(n)):,}'}: {page.plain(', '.join(numbers))}")
+        st.markdown(f"**At ε {epsilon:.3g}**")
+        for words in frames.results.at_epsilon(means, epsilon):
+            st.markdown(page.plain(words))
 
 
 def _trained_by_pgd(shown: figures.Shown, epsilon: float) -> None:

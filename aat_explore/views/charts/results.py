@@ -28,7 +28,8 @@ HEIGHT = 440
 DODGE = 0.02  # of the axis of n, between two norms at the same n
 ROOM = 0.09  # of the axis of n, on its right, for the labels of the lines
 Y_TITLE = "test accuracy"
-LABELS = (  # alignment, dx and dy of the n beside a mean, by norm: norms at the same n take similar time
+# Alignment, dx and dy of the n beside a mean, by norm: norms at the same n take similar time.
+LABELS: tuple[tuple[Any, int, int], ...] = (
     ("left", 5, -11), ("left", 5, -11), ("left", 5, 15), ("right", -5, -11), ("right", -5, 15),
 )  # fmt: skip
 ABOVE, BELOW = -7, 8  # pixels that the labels of two lines which end close together stand apart
@@ -79,8 +80,8 @@ def accuracy_against_epsilon(
 ) -> Chart:
     """Accuracy against ε: a line per value of `by` (n or settings) with a 95 % band, every run as a point.
 
-    `runs`: `frames.results.with_means` of `curves`; `means`: their `with_intervals` by `by` and epsilon. A rule stands
-    at `epsilon`. `every`: all values of `by`, where several charts share their colours.
+    `runs`: `frames.results.with_means` of `over_epsilon`; `means`: `with_intervals` by `by` and epsilon. A rule
+    stands at `epsilon`. `every`: all values of `by`, where several charts share their colours.
     """
     names = list(every or dict.fromkeys(means[by]))
     legend = alt.Legend(
@@ -92,6 +93,7 @@ def accuracy_against_epsilon(
         labelLimit=0,
         labelExpr="isNaN(+datum.label) ? datum.label : format(+datum.label, ',')",
     )
+    colour: Any
     if by == "n":
         colour, dash = (channel.legend(legend) for channel in (n_colour(names, dark), n_dash(names)))
     else:
@@ -130,7 +132,7 @@ def accuracy_against_seconds(points: pd.DataFrame, means: pd.DataFrame, *, dark:
     mean_y = alt.Y("mean:Q", title=Y_TITLE)
     line = mean.mark_line(strokeWidth=1.5, opacity=0.6).encode(y=mean_y, order="position:Q", strokeDash=_dash())
     bars = mean.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=Y_TITLE), y2="high:Q")
-    words = []
+    words: list[Chart] = []
     for part, (align, dx, dy) in zip(_labels(means, norms), itertools.cycle(LABELS), strict=False):
         mark = alt.Chart(part).mark_text(align=align, dx=dx, dy=dy, fontSize=12)
         words.append(mark.encode(x=x, y=mean_y, text="word:N", color=colour))
@@ -164,8 +166,7 @@ def _norm_colour(norms: list[str], dark: bool) -> alt.Color:
         symbolSize=200,
         symbolStrokeWidth=3,
         symbolOpacity=1,
-        title="picked by",
-        titleOrient="left",
+        title=None,
     )
     return alt.Color("norm:N", scale=scale, legend=legend)
 
@@ -189,25 +190,20 @@ def _accuracy(points: pd.DataFrame, means: pd.DataFrame) -> alt.Y:
 def _single(points: pd.DataFrame, x: alt.X, y: alt.Y, colour: alt.Color, *, small: bool = False) -> Chart:
     """Every run: a dot, or a cross if it fails a check, with its name, numbers and failed checks on hovering."""
     judged = with_verdict(points)
-    fails = (judged["verdict"] == FAILS).any()
     scale = alt.Scale(domain=[HOLDS, FAILS], range=["circle", CROSS])
     legend = alt.Legend(
-        orient="top",
-        titleOrient="left",
-        symbolOpacity=1,
-        symbolSize=90,
-        symbolFillColor=RULE,
+        orient="top", values=[FAILS], title=None, symbolOpacity=1, symbolSize=150, symbolFillColor=RULE,
         symbolStrokeColor=RULE,
-        labelLimit=0,
-    )
-    shape: Any = alt.Shape("verdict:N", scale=scale, legend=None if small or not fails else legend)
+    )  # fmt: skip
+    shown = (judged["verdict"] == FAILS).any() and not small
+    shape: Any = alt.Shape("verdict:N", scale=scale, legend=legend if shown else None)
     measure = ["measure:N"] if "measure" in points else []
     tooltip = [
         alt.Tooltip("name:N", title="run"),
         *measure,
         alt.Tooltip("epsilon:Q", format=".3g", title="ε"),
-        alt.Tooltip("accuracy:Q", format=".1%"),
-        alt.Tooltip("interval:N", title="95 % of test images"),
+        alt.Tooltip("accurate:N", title="accuracy"),
+        alt.Tooltip("interval:N", title="95 % interval"),
         alt.Tooltip("summary:N", title="mean"),
         alt.Tooltip("fails:N"),
         alt.Tooltip("tested:N"),
@@ -233,10 +229,11 @@ def _dodged(frame: pd.DataFrame, norms: list[str], step: float) -> pd.DataFrame:
 
 def _ends(means: pd.DataFrame) -> list[dict[str, Any]]:
     """The last mean of each measure, averaged over norms, and how far its label is moved from the other's."""
-    last = means[means["n"] == means.loc[means["place"].idxmax(), "n"]]
+    last = means[means["place"] == means["place"].max()]
     ends = last.groupby("measure", as_index=False)[["place", "mean"]].agg({"place": "max", "mean": "mean"})
     close = len(ends) == 2 and ends["mean"].max() - ends["mean"].min() < 0.05
-    dy = [(ABOVE if mean == ends["mean"].max() else BELOW) * close for mean in ends["mean"]]
+    upper = int(ends["mean"].to_numpy().argmax())
+    dy = [(ABOVE if at == upper else BELOW) * close for at in range(len(ends))]
     return [{str(name): value for name, value in end.items()} for end in ends.assign(dy=dy).to_dict("records")]
 
 

@@ -156,15 +156,24 @@ def deciding(comparisons: pd.DataFrame, claim: int) -> str:
     measured = part[(part["verdict"] == overall) & part["value"].notna()]
     if measured.empty:
         return f"{part[part['verdict'] == overall]['what'].iloc[0]}: not measured"
-    row = measured.loc[measured["value"].astype(float).abs().idxmax()]
+    row = measured.iloc[int(measured["value"].astype(float).abs().to_numpy().argmax())]
     what = _thousands(f"{row['what']} ({row['panel']})" if row["panel"] else str(row["what"]))
     seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
     if row["unit"] == "ratio":
         return f"{what}: {row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f}) over {seeds}"
-    return f"{what}: {points(row['value'], row['low'], row['high'])} over {seeds}"
+    return f"{what}: {difference_in_words(row['value'], row['low'], row['high'])} over {seeds}"
 
 
-def points(value: float, low: float, high: float) -> str:
+def better_than_random(pairs: pd.DataFrame) -> tuple[str, str]:
+    """Of `against_uniform` the pair of most seeds: the verdict on picking by norm, and its numbers in a line."""
+    best = pairs.iloc[int(pairs["seeds"].to_numpy().argmax())]
+    judged = {"better": HOLDS, "worse": FAILS}.get(str(best["picking by norm is"]), UNDECIDED)
+    seeds = "1 seed" if best["seeds"] == 1 else f"{best['seeds']} seeds"
+    numbers = difference_in_words(best["difference"], best["low"], best["high"])
+    return judged, f"{best['norm']}, n = {best['n']:,}: {numbers} over {seeds}"
+
+
+def difference_in_words(value: float, low: float, high: float) -> str:
     """A difference of accuracies for people: `−9.5 points (−10.7 to −8.3)`."""
     return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})".replace("-", "\u2212")
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from aat_explore.views import names
@@ -14,35 +15,31 @@ from aat_explore.views.protocols import Array, Dataset, Run, UInt8
 MUCH = 1.2  # times its share of all images from which on a class is said to be picked more often
 
 
-def which_picked(run: Run, epoch: int, dataset: Dataset | None) -> str:
-    """What an epoch picked, in one line: how many, the class picked most against its share, the largest p, the overlap.
+def which_picked(run: Run, epoch: int, dataset: Dataset | None) -> list[str]:
+    """What an epoch picked, a text each: the epoch, the class picked most against its share, largest p, overlap.
 
     Without `dataset` nothing of classes; without p (n = all, or warm-up) nothing of p.
     """
-    statistics = picks.draw_statistics(run, epoch)
-    count = len(run.drawn(epoch))
-    parts = [f"**Epoch {epoch}**: {count:,} picked" if statistics is None else
-             f"**Epoch {epoch}**: {count:,} of {statistics.num_train:,} picked"]  # fmt: skip
-    if dataset is not None and count:
+    p, rows = run.probabilities(epoch), run.drawn(epoch)
+    parts = [f"Epoch {epoch}"]
+    if dataset is not None and len(rows):
         parts += _favourite(picks.class_mix(run, epoch, dataset))
-    p = run.probabilities(epoch)
     if p is not None:
         parts.append(f"the most likely image is {picks.times(float(p.max()) * len(p))}")
-    if statistics is not None and statistics.overlap is not None and count:
-        again = 2 * statistics.overlap / (1 + statistics.overlap)  # Jaccard of two sets of one size → share in both
-        parts.append(f"{percent(again)} were picked the epoch before, too")
-    return " · ".join(parts)
+    if epoch > 1 and len(rows):
+        parts.append(f"{percent(float(np.isin(rows, run.drawn(epoch - 1)).mean()))} picked the epoch before, too")
+    return parts
 
 
 def _favourite(mix: pd.DataFrame) -> list[str]:
     """The class whose share among the picks exceeds its share of all most, if by much."""
-    share = mix.pivot_table(index="class", columns="group", values="share", sort=False)
-    share = share[share["all"] > 0]
-    best = (share["drawn"] / share["all"]).idxmax()
-    drawn, of_all = share.loc[best, "drawn"], share.loc[best, "all"]
-    if drawn < MUCH * of_all:
-        return ["no class much more often than others"]
-    return [f"{best} is {percent(drawn)} of them and {percent(of_all)} of all images"]
+    drawn, every = (mix[mix["group"] == group].set_index("class")["share"] for group in ("drawn", "all"))
+    classes = [str(name) for name in every.index[every > 0]]
+    often = {name: (float(drawn[name]), float(every[name])) for name in classes}
+    best = max(often, key=lambda name: often[name][0] / often[name][1])
+    if often[best][0] < MUCH * often[best][1]:
+        return ["all classes about alike"]
+    return [f"{best} is {percent(often[best][0])} of the picks, {percent(often[best][1])} of all images"]
 
 
 @dataclass(frozen=True)
