@@ -15,9 +15,7 @@ AAT, PGD = "Fig. 1–3: adaptive training", "Fig. 5: PGD on all samples"
 CLAIMS = {BY_N: (1, 2, 3), BY_EPSILON: (4,), BY_SECONDS: (5,)}
 BESIDE = [0.74, 0.26]  # widths of the figure and of the claims beside it
 HEIGHT = 430
-SEVERAL = 320  # height of a chart among several
 MEANS = {
-    "norm": st.column_config.TextColumn(),
     "mean": st.column_config.NumberColumn("accuracy", format="percent"),
     "low": st.column_config.NumberColumn("from", format="percent", help="95 % interval"),
     "high": st.column_config.NumberColumn("to", format="percent"),
