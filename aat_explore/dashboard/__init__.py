@@ -13,7 +13,7 @@
     picks_sheet.py  the picks of one epoch as a sheet
     filmstrip.py    the picks of several epochs, one row each
     chosen.py       the selection's images, and what became of them
-    figures.py      shared by the two pages with the paper's figures
+    figures.py      which runs, settings and test a figure shows, and the claims beside it
     labels.py       labels of the Train form
     text.py         text from files, shown literally
 

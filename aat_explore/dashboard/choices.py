@@ -122,6 +122,33 @@ def number(
     return _kept(key, type(default)(chosen), default, always)
 
 
+def along(
+    label: str,
+    stops: Sequence[float],
+    default: float,
+    key: str,
+    *,
+    help: str | None = None,  # noqa: A002
+) -> float:
+    """A slider over a few numbers in ascending order (not empty); the one nearest to `default` at first."""
+    first = min(stops, key=lambda stop: abs(stop - default))
+
+    def fitting(value: Any) -> float | None:
+        try:
+            nearest = min(stops, key=lambda stop: abs(stop - float(value)))
+        except (TypeError, ValueError):
+            return None
+        return nearest if abs(nearest - float(value)) < 1e-6 else None
+
+    _prepare(key, fitting, f"showing {first:g}")
+    if len(stops) == 1:
+        return _kept(key, first, first)
+    chosen = st.select_slider(
+        label, list(stops), value=first, format_func=lambda stop: f"{stop:.3g}", key=key, help=help
+    )
+    return _kept(key, chosen, first)
+
+
 def whole(
     label: str,
     low: int,

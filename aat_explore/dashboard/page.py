@@ -210,6 +210,11 @@ def name(title: str) -> None:
     st.html(f'<h1 class="unseen">{html.escape(title)}</h1>')
 
 
+def line(facts: Sequence[str]) -> str:
+    """Texts, shown literally, as one line of Markdown with the first in bold."""
+    return " · ".join(f"**{plain(fact)}**" if at == 0 else plain(fact) for at, fact in enumerate(facts))
+
+
 def heading(title: str, sentence: str, equation: str, explanation: str) -> None:
     """One line on what the page shows, with the equation (LaTeX) and its explanation behind a help button."""
     name(title)

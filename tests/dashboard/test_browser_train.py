@@ -114,7 +114,7 @@ def test_a_training_goes_on_when_its_page_is_closed_and_is_then_among_the_runs(n
     second = new_tab()
     second.goto("/train")
     in_queue(second, config, "done").wait_for()
-    second.goto(f"/?run={config.run_id}")
+    second.goto(f"/runs?run={config.run_id}")
     table = second.get_by_role("region", name="Runs in the cache")
     table.locator("td", has_text=config.run_id).wait_for(state="attached")  # the grid is a canvas with texts behind it
     second.get_by_text("5 of 5 epochs, complete").wait_for()

@@ -70,11 +70,6 @@ def test_the_mark_of_a_failing_run_links_to_its_checks_and_is_not_shown_beside_t
     assert pages.chosen_run(app) == failing.id
 
 
-@pytest.mark.parametrize("name", ["accuracy", "robustness"])
-def test_the_papers_figures_name_the_runs_that_fail(failing, name):
-    assert f"{page.plain(failing.id)}{page.plain(':')} label leaking" in said(opened(name))
-
-
 def test_comparisons_name_them_too(store, failing):
     ids = [run.id for run in store.list().runs]
     app = opened("compare", compare=ids)
@@ -90,7 +85,7 @@ def test_hostile_words_in_a_report_are_shown_as_they_are(store):
     app = opened("checks", run=run.id)
     assert app.dataframe[0].value["reason"].iloc[0] == HOSTILE
     assert HOSTILE not in said(app)
-    for name in ("runs", "accuracy", "robustness"):
+    for name in ("runs", "results", "overview"):
         assert HOSTILE not in said(pages.opened(name, run=run.id))
 
 
@@ -113,4 +108,4 @@ def test_light_copies_are_compared_by_their_curves_alone(store):
     app = opened("compare", compare=[full.id, light.id])
     assert "Light copies have no record of what each epoch drew" in said(app)
     assert app.get("vega_lite_chart")
-    assert "light" not in said(opened("robustness"))
+    assert "ight cop" not in said(opened("results"))

@@ -252,7 +252,7 @@ def test_a_run_of_another_trainer_opens_in_the_dashboard_like_any_other(tmp_path
         shown = pages.opened(name, run=run.id)
         assert not shown.error
         assert pages.sheets(shown)
-    for name in ("dynamics", "accuracy", "robustness", "checks"):
+    for name in ("overview", "dynamics", "results", "checks"):
         assert not pages.opened(name, run=run.id).error
 
 

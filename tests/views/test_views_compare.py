@@ -1,15 +1,10 @@
 """Runs beside each other, and the paper's claims checked, against sets, loops and closed forms."""
 
-import shlex
-
 import numpy as np
 import pandas as pd
 import pytest
-import tyro
 from synthetic import make_evaluation, make_run
 
-from aat_explore.cli.commands.training import Train
-from aat_explore.presets import preset
 from aat_explore.store import Store
 from aat_explore.views import charts, frames
 
@@ -177,55 +172,6 @@ def test_common_tests_are_those_at_budgets_that_both_were_tested_with(store):
 
 
 # --- the claim, and seconds ----------------------------------------------------------------------------------------
-
-
-def means_of(*rows):
-    return pd.DataFrame(rows, columns=["dataset", "panel", "position", "n", "mean", "sd", "seeds"])
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "verdict"),
-    [(0.900, "yes"), (0.895, "yes"), (0.905, "yes"), (0.8949, "no"), (0.9051, "no")],
-)
-def test_the_claim_holds_within_half_a_point_on_either_side(accuracy, verdict):
-    means = means_of(("a", "Norm", 0, "0", 0.9, 0.01, 3), ("a", "Norm", 100, "100", accuracy, 0.02, 2))
-    row = frames.figures.claim_check(means).loc[0]
-    assert row["within"] == verdict
-    assert row["by"] == pytest.approx(100 * (accuracy - 0.9))
-    assert row[["sd", "seeds", "mean of n = 0", "sd of n = 0", "seeds of n = 0"]].tolist() == [0.02, 2, 0.9, 0.01, 3]
-
-
-def test_without_n_0_there_is_no_verdict():
-    means = means_of(
-        ("a", "Norm", 0, "0", 0.9, 0, 1), ("a", "Norm", 9, "all", 0.8, 0, 1), ("b", "Norm", 9, "9", 0.9, 0, 1)
-    )
-    assert frames.figures.claim_check(means)["within"].tolist() == ["no", "not known"]
-    assert frames.figures.verdicts(frames.figures.claim_check(means)).startswith(
-        "no for 1, not known for 1 of the 2 shown"
-    )
-    assert frames.figures.claim_check(means[means["n"] == "0"]).empty
-
-
-def test_the_baseline_to_train_is_that_of_the_runs_settings(store):
-    fields = {"epochs": 1, "lr": 0.02, "lr_milestones": (0.5, 0.75), "normalize": False, "attack": {"kind": "pgd"}}
-    run = make_run(store, **fields)
-    measured = frames.figures.evaluated([run])
-    frame = frames.figures.accuracy_against_n(
-        measured, {"fashion-mini": frames.figures.recipes(measured, "fashion-mini")[0]}, TEST
-    )
-    [words] = frames.figures.baselines_to_train(frame, [run])
-    wanted = preset("mini", **fields | {"num_perturbed": 0}).canonical()
-    flags = tyro.cli(Train, args=shlex.split(words)[1:]).flags
-    assert {name: getattr(flags, name) for name in ("epochs", "lr", "lr_milestones", "normalize", "num_perturbed")} == {
-        "epochs": 1, "lr": 0.02, "lr_milestones": (0.5, 0.75), "normalize": False, "num_perturbed": 0,
-    }  # fmt: skip
-    assert wanted.attack.kind == flags.attack.kind == "fgsm"  # n = 0 attacks nothing
-    make_run(store, **fields | {"num_perturbed": 0})
-    both = frames.figures.evaluated([run, store.open(wanted.run_id)])
-    frame = frames.figures.accuracy_against_n(
-        both, {"fashion-mini": frames.figures.recipes(both, "fashion-mini")[0]}, TEST
-    )
-    assert frames.figures.baselines_to_train(frame, [run]) == []
 
 
 def test_seconds_are_those_of_training_up_to_the_epoch_tested(store):
