@@ -19,7 +19,7 @@ from aat_explore.dashboard.pages import (
 
 PAGES = {
     "": [
-        st.Page(overview.show, title="Overview", icon=":material/dashboard:", url_path="overview", default=True),
+        st.Page(overview.show, title="Overview", icon=":material/dashboard:", default=True),
         st.Page(picks.show, title="Picks", icon=":material/image_search:", url_path="picks"),
         st.Page(sample.show, title="Sample", icon=":material/image:", url_path="sample"),
         st.Page(dynamics.show, title="Sampler", icon=":material/insights:", url_path="dynamics"),
@@ -32,6 +32,7 @@ PAGES = {
         st.Page(checks.show, title="Checks", icon=":material/fact_check:", url_path="checks"),
         st.Page(attack.show, title="Attack lab", icon=":material/science:", url_path="attack"),
         st.Page(guide.show, title="Guide", icon=":material/menu_book:", url_path="guide"),
+        st.Page(overview.from_its_name, title="Overview", url_path="overview", visibility="hidden"),
         st.Page(results.from_accuracy, title="Accuracy vs n", url_path="accuracy", visibility="hidden"),
         st.Page(results.from_robustness, title="Robustness vs ε", url_path="robustness", visibility="hidden"),
         st.Page(results.from_claims, title="Claims", url_path="claims", visibility="hidden"),

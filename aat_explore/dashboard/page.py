@@ -183,8 +183,8 @@ def _key(value: Any) -> Any:
 
 
 def know_pages(pages: Sequence[Any]) -> None:
-    """Let `open_page` find the app's pages by their name in the URL."""
-    state.PAGES.set({entry.url_path or START: entry for entry in pages})
+    """Let `open_page` find the app's pages by their name in the URL; of two with one name, the first."""
+    state.PAGES.set({entry.url_path or START: entry for entry in reversed(pages)})
 
 
 def open_page(name: str, **params: str | int) -> NoReturn:

@@ -19,6 +19,11 @@ PER_ROW = 40  # tiles; the window cuts those that do not fit
 HEIGHT = 300  # of the figure
 
 
+def from_its_name() -> None:
+    """Open the start page for an address that names it; its own address has no name."""
+    page.open_page(page.START, **dict(st.query_params))
+
+
 def show() -> None:
     """A filmstrip of the most likely picks of one run, and clean and robust accuracy against n, with a line on each."""
     runs = page.readable_runs()
