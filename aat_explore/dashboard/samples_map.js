@@ -28,7 +28,7 @@ class SamplesMap {
     const same = before && before.key === data.key && before.count === data.count;
     const old = same && [this.at[0].slice(), this.at[1].slice()];
     const goal = [0, 1].map((axis) => places(data.values[axis], data.axes[axis]));
-    const ranges = [0, 1].map((axis) => range(goal[axis], data.axes[axis].log));
+    const ranges = [0, 1].map((axis) => range(goal[axis], data.axes[axis]));
     const whole = !same || this.view.every(([low, high], axis) => this.whole[axis][0] === low && this.whole[axis][1] === high);
     // While epochs play, axes grow and never jump back.
     this.whole = same ? ranges.map(([low, high], k) => [Math.min(low, this.whole[k][0]), Math.max(high, this.whole[k][1])]) : ranges;
@@ -121,11 +121,17 @@ class SamplesMap {
     each((i, x, y) => {
       if (!picked[i] && !selected[i]) stamp(image, x, y, discs.small, classes ? classes[labels[i] % classes.length] : all, classes ? 0.25 : 0.5);
     });
-    each((i, x, y) => {
-      if (!picked[i] && !selected[i]) return;
-      if (selected[i]) stamp(image, x, y, discs.halo, halo, 1);
+    const mark = (i, x, y) => {
       const ink = classes ? classes[labels[i] % classes.length] : picked[i] ? pick : all;
       stamp(image, x, y, picked[i] ? discs.large : discs.small, ink, selected[i] || classes ? 1 : 0.75);
+    };
+    each((i, x, y) => {
+      if (picked[i] && !selected[i]) mark(i, x, y);
+    });
+    each((i, x, y) => {
+      if (!selected[i]) return;
+      stamp(image, x, y, discs.halo, halo, 1);
+      mark(i, x, y);
     });
     pen.clearRect(0, 0, this.points.width, this.points.height);
     pen.putImageData(image, Math.round(left * dpr), Math.round(top * dpr));

@@ -27,10 +27,10 @@ from aat_explore.views.protocols import UInt8
 
 OF_P, OF_SCORES, OF_NETWORK = "Data map", "Scores", "Embedding"
 PICKED, CLASS = "picked", "class"
-MOST_BESIDE = 96  # images of the selection that fit beside the map
+MOST_BESIDE = 64  # images of the selection that fit beside the map
 SELECTED = "#e08a00"  # as on sheets
-CLASSES = (  # Petroff 2021, for colour-blind readers; the red of picks is left to them
-    "#3f90da", "#ffa90e", "#2a9d5c", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#5a6270", "#92dadd",
+CLASSES = (  # after Petroff 2021, for colour-blind readers, visible on light and dark; red is left to the picks
+    "#3f90da", "#ffa90e", "#2a9d5c", "#94a4a2", "#9a4fd0", "#a96b59", "#e76300", "#b9ac70", "#e377c2", "#92dadd",
 )  # fmt: skip
 
 HTML = """
@@ -134,7 +134,7 @@ def show(
 
     clicked = _map(data=points.packed(), key="map", on_clicked_change=lambda: None, on_selected_change=select).clicked
     said = [f"Strong colours: picked in epoch {epoch}"] if by_class else []
-    said += ["Drag moves the map, the wheel zooms, a drag with Shift selects, a click opens a sample"]
+    said += ["Drag moves, wheel zooms, Shift-drag selects, click opens a sample"]
     if names in EMBEDDINGS.values():
         said.append(f"placed by the network after epoch {run.checkpoints()[-1]}")
     if any(axis.whole for axis in axes):
@@ -210,7 +210,7 @@ def _embedding(run: Run, dataset: Dataset | None, method: Method) -> NDArray[np.
     matrix, drawn = page.held(frames.sample.p_matrix, run), page.held(frames.sample.draw_matrix, run)
     points = Embeddings(page.cache_dir()).read(run, frames.sample.num_train(matrix, drawn, dataset), method)
     if points is None:
-        st.info("Where the network sees samples that are alike: this run has no embedding yet. To compute it:")
+        st.info("This run has no embedding of its samples yet. This command computes it:")
         st.code(page.command(f"embed {run.id}" + ("" if method == "pca" else f" --method {method}")), language="bash")
         if method == "umap" and not installed("umap"):
             st.caption(f"UMAP needs a library: `{remedy('umap')}`.")
