@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from aat_explore import command_lines, datasets
 from aat_explore.attacks import REGISTRY as ATTACKS
-from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, check_num_perturbed, checked_config
+from aat_explore.config import NETWORKS, AttackConfig, RunConfig, check_num_perturbed, checked_config
 from aat_explore.dashboard import choices, page, state
 from aat_explore.dashboard.labels import LABELS
 from aat_explore.errors import AATError
@@ -21,6 +21,7 @@ from aat_explore.jobs.job import Job
 from aat_explore.jobs.queue import Entry
 from aat_explore.jobs.standing import standing
 from aat_explore.presets import PRESETS, flat
+from aat_explore.scores import SCORES
 from aat_explore.store import RunNotFoundError, Store
 from aat_explore.views import frames
 
