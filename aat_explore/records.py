@@ -87,6 +87,9 @@ class EpochRecord:
     `recorded_classes`: int32 (m, 2), the predicted classes; both by the network that x′ was made for, at that moment,
     in eval mode; on the fly, for the augmented images.
     `weights`: the network after the epoch. `training_state`: what else a trainer needs to resume.
+    `scores`: by name, float (T,), finite and >= 0: what the epoch's pass over all samples computed of each, by the
+    network at its start. The trainer names them loss, margin, entropy and gradient-norm, as `algorithm.scores` defines
+    them, and a custom score "score"; there are none in an epoch without such a pass. They change no result.
     """
 
     metrics: EpochMetrics
@@ -97,6 +100,7 @@ class EpochRecord:
     recorded_classes: np.ndarray[Any, Any]
     weights: Arrays = field(repr=False)
     training_state: Arrays = field(repr=False)
+    scores: Arrays = field(default_factory=dict, repr=False)
 
 
 class Evaluation(Values):

@@ -1,6 +1,7 @@
 """The commands of `aat`, a file a group: their flags and what they do, together.
 
-    training.py     `aat train`, `aat demo`
+    training.py     `aat train`
+    demo.py         `aat demo`
     runs.py         `aat list`, `aat show`, `aat copy`
     robustness.py   `aat evaluate`, `aat check`
     grids.py        `aat grid`, `aat report`
