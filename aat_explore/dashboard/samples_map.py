@@ -22,10 +22,10 @@ from aat_explore.optional import installed, remedy
 from aat_explore.store import Run
 from aat_explore.store.embeddings import Embeddings, Method
 from aat_explore.views import charts, frames
-from aat_explore.views.frames.samples_map import DATA_MAP, EMBEDDINGS, Axis
+from aat_explore.views.frames.samples_map import DATA_MAP, EMBEDDINGS, MAP_OF_P, Axis
 from aat_explore.views.protocols import UInt8
 
-OF_P, OF_SCORES, OF_NETWORK = "Data map", "Scores", "Embedding"
+OF_RUN, OF_SCORES, OF_NETWORK = "Data map", "Scores", "Embedding"
 PICKED, CLASS = "picked", "class"
 MOST_BESIDE = 64  # images of the selection that fit beside the map
 SELECTED = "#e08a00"  # as on sheets
@@ -133,15 +133,19 @@ def show(
             selection.put(run.config.dataset, rows)
 
     clicked = _map(data=points.packed(), key="map", on_clicked_change=lambda: None, on_selected_change=select).clicked
-    said = [f"Strong colours: picked in epoch {epoch}"] if by_class else []
-    said += ["Drag moves, wheel zooms, Shift-drag selects, click opens a sample"]
+    notes = [f"Strong colours: picked in epoch {epoch}"] if by_class else []
+    notes += ["Drag moves, wheel zooms, Shift-drag selects, click opens a sample"]
+    if names == DATA_MAP:
+        notes.append("probabilities over all scored epochs")
+    if names == MAP_OF_P and not set(DATA_MAP) <= set(offered):
+        notes.append("by p, because this run recorded no losses for a data map")
     if names in EMBEDDINGS.values():
-        said.append(f"placed by the network after epoch {run.checkpoints()[-1]}")
+        notes.append(f"placed by the network after epoch {run.checkpoints()[-1]}")
     if any(axis.whole for axis in axes):
-        said.append("samples of a count are spread around it")
+        notes.append("samples of a count are spread around it")
     if zeros := frames.samples_map.nowhere(axes):
-        said.append(f"{zeros:,} of {len(points.picked):,} are 0 on a log axis and have no place on it")
-    st.caption(" · ".join(said))
+        notes.append(f"{zeros:,} of {len(points.picked):,} are 0 on a log axis and have no place on it")
+    st.caption(" · ".join(notes))
     return int(clicked) if isinstance(clicked, int | float) and 0 <= clicked < len(points.picked) else None
 
 
@@ -169,11 +173,12 @@ def beside(run: Run, dataset: Dataset | None, selected: tuple[int, ...]) -> int 
 
 def _choose_axes(offered: Sequence[str]) -> tuple[str, str]:
     """Ask for what the map shows, as two names of `frames.samples_map.QUANTITIES`."""
-    kinds = [OF_P] if DATA_MAP[0] in offered else []
+    of_run = next((pair for pair in (DATA_MAP, MAP_OF_P) if pair[0] in offered), None)
+    kinds = [OF_RUN] if of_run else []
     kinds += [OF_SCORES] if len(offered) > 1 else []
     kind = choices.switch("Axes", (*kinds, OF_NETWORK), "axes")
-    if kind == OF_P:
-        return DATA_MAP[0], DATA_MAP[1]
+    if kind == OF_RUN and of_run:
+        return of_run
     if kind == OF_NETWORK:
         return EMBEDDINGS["umap" if choices.switch("Method", ("PCA", "UMAP"), "method") == "UMAP" else "pca"]
     titles = {name: frames.samples_map.QUANTITIES[name].title for name in offered}
@@ -188,8 +193,10 @@ def _axes(run: Run, epoch: int, dataset: Dataset | None, names: tuple[str, str])
         if (points := _embedding(run, dataset, method)) is None:
             return None
         values = dict(zip(names, points.T, strict=True))
-    if set(names) & set(DATA_MAP) and (data_map := page.held(frames.sample.sample_map, run)) is not None:
-        values |= frames.samples_map.over_epochs(data_map)
+    if set(names) & set(DATA_MAP) and (data_map := page.held(frames.samples_map.data_map, run)) is not None:
+        values |= data_map
+    if set(names) & set(MAP_OF_P) and (of_p := page.held(frames.sample.sample_map, run)) is not None:
+        values |= frames.samples_map.map_of_p(of_p)
     if frames.samples_map.TIMES in names:
         drawn = page.held(frames.sample.draw_matrix, run)
         values[frames.samples_map.TIMES] = frames.samples_map.times_so_far(drawn, epoch)

@@ -27,20 +27,46 @@ def labels():
     return datasets.load("fashion-mini").train.labels
 
 
+@pytest.fixture
+def older(monkeypatch):
+    """Every run as an older version recorded it: without scores."""
+    monkeypatch.setattr("aat_explore.store.Run.scores", lambda self, epoch: {})
+
+
 def test_the_map_is_the_data_map_with_the_picks_of_the_epoch(run, labels):
-    data_map = frames.sample.sample_map(run)
-    seen = samples_map(opened(epoch=2))
-    assert seen["x"] == pytest.approx(5000 * data_map.mean, rel=1e-6)
-    assert np.array_equal(seen["y"], data_map.variability)
+    data_map = frames.samples_map.data_map(run)
+    app = opened(epoch=2)
+    seen = samples_map(app)
+    assert np.array_equal(seen["x"], data_map["variability"])
+    assert np.array_equal(seen["y"], data_map["confidence"])
     assert set(np.flatnonzero(seen["picked"])) == set(run.drawn(2).tolist())
     assert not seen["selected"].any()
     assert np.array_equal(seen["labels"], labels)
-    assert [axis["log"] for axis in seen["axes"]] == [True, False]
+    assert [axis["log"] for axis in seen["axes"]] == [False, False]
     assert "5,000 samples, 300 of them picked" in seen["alt"]
     assert seen["epoch"] == 2
+    assert "by p" not in captions(app)
 
 
-def test_any_two_scores_are_axes_and_follow_the_epoch(run):
+def test_the_map_of_an_older_run_is_made_of_p_and_says_so(run, older):
+    of_p = frames.sample.sample_map(run)
+    app = opened(epoch=2)
+    seen = samples_map(app)
+    assert seen["x"] == pytest.approx(5000 * of_p.mean, rel=1e-6)
+    assert np.array_equal(seen["y"], of_p.variability)
+    assert [axis["log"] for axis in seen["axes"]] == [True, False]
+    assert "by p, because this run recorded no losses" in captions(app)
+    asked = opened(epoch=2, axes="Scores", x="loss", y="entropy")  # a link made where a run has them
+    assert {axis["title"].split(",")[0] for axis in samples_map(asked)["axes"]} == {"p", "times picked so far"}
+
+
+def test_recorded_scores_are_axes(run):
+    seen = samples_map(opened(epoch=2, axes="Scores", x="loss", y="entropy"))
+    assert np.array_equal(seen["x"], run.scores(2)["loss"])
+    assert np.array_equal(seen["y"], run.scores(2)["entropy"])
+
+
+def test_a_score_of_an_older_run_follows_from_its_p_and_the_epoch(run, older):
     query = {"axes": "Scores", "x": "gradient-norm", "y": "times picked"}
     first, last = (samples_map(opened(epoch=epoch, **query)) for epoch in (1, 3))
     assert first["key"] == last["key"]  # so that points move

@@ -16,16 +16,21 @@ def run(store):
 
 
 class WithScores:
-    """A run that recorded scores, as newer ones do."""
+    """A run whose epochs recorded these scores and no others."""
 
-    def __init__(self, run, **scores):
+    def __init__(self, run, scores):
         self._run, self._scores = run, scores
 
     def __getattr__(self, name):
         return getattr(self._run, name)
 
     def scores(self, epoch):
-        return self._scores
+        return self._scores.get(epoch, {})
+
+
+def older(run):
+    """The run as an older version recorded it."""
+    return WithScores(run, {})
 
 
 # --- Values ----------------------------------------------------------------------------------------------------------
@@ -56,10 +61,10 @@ def test_a_p_too_small_to_be_exact_gives_the_score_0(store):
 
 
 def test_uniform_p_and_a_sum_that_was_not_recorded_tell_no_score(store):
-    uniform = make_run(store, num_perturbed=300, epochs=1, norm_power=0)
+    uniform = older(make_run(store, num_perturbed=300, epochs=1, norm_power=0))
     assert samples_map.of_epoch(uniform, 1).keys() == {"p"}
     run = make_run(store, num_perturbed=300, epochs=1)
-    without = rewrite(run, "metrics.parquet", run.metrics().assign(sum_scores=np.nan))
+    without = older(rewrite(run, "metrics.parquet", run.metrics().assign(sum_scores=np.nan)))
     assert samples_map.of_epoch(without, 1).keys() == {"p"}
 
 
@@ -73,25 +78,63 @@ def test_epochs_that_draw_from_no_p_have_no_values(store, n):
 @pytest.mark.parametrize(("score", "name"), [("loss", "loss"), ("my_scores:one", "score"), (None, "gradient-norm")])
 def test_the_score_that_p_was_computed_from_has_its_own_name(store, score, name):
     run = make_run(store, num_perturbed=300, epochs=1, **({} if score is None else {"score": score}))
-    assert samples_map.of_epoch(run, 1).keys() == {"p", name}
+    assert samples_map.of_epoch(older(run), 1).keys() == {"p", name}
 
 
 def test_recorded_scores_are_offered_and_taken_as_they_are(run):
-    loss, norm = np.arange(5000, dtype=np.float32), np.ones(5000, dtype=np.float32)
-    newer = WithScores(run, **{"loss": loss, "gradient-norm": norm, "of a later version": loss})
-    values = samples_map.of_epoch(newer, 1)
-    assert values.keys() == {"p", "loss", "gradient-norm"}
-    assert np.array_equal(values["loss"], loss)
-    assert np.array_equal(values["gradient-norm"], norm)
-    assert samples_map.of_epoch(newer, 1, ("loss",)).keys() == {"loss"}
-    assert samples_map.offered(newer) == (
-        "p", "times picked", "gradient-norm", "loss", "mean p", "variability of p",
+    recorded = run.scores(2)
+    values = samples_map.of_epoch(run, 2)
+    assert values.keys() == {"p", "gradient-norm", "loss", "margin", "entropy"}
+    for name, scores in recorded.items():
+        assert np.array_equal(values[name], scores)
+    assert samples_map.of_epoch(run, 2, ("loss",)).keys() == {"loss"}
+    assert samples_map.offered(run) == (
+        "p", "times picked", "gradient-norm", "loss", "margin", "entropy",
+        "confidence", "variability", "mean p", "variability of p",
     )  # fmt: skip
 
 
-def test_the_data_map_is_mean_and_sd_over_mean_of_p(run):
+def test_an_older_run_offers_what_p_and_picks_tell(run):
+    assert samples_map.offered(older(run)) == ("p", "times picked", "gradient-norm", "mean p", "variability of p")
+
+
+def test_scores_under_names_that_this_version_does_not_know_are_left_out(run):
+    newer = WithScores(run, {1: {"of-a-later-version": np.ones(5000, dtype=np.float32)}})
+    assert samples_map.of_epoch(newer, 1).keys() == {"p", "gradient-norm"}
+
+
+@pytest.mark.parametrize(("score_every", "with_loss"), [(1, {1, 4}), (3, {1, 2, 3, 4, 5})])
+def test_between_scoring_passes_the_scores_are_those_that_p_was_made_from(store, score_every, with_loss):
+    run = make_run(store, num_perturbed=300, epochs=EPOCHS, score_every=score_every)
+    scored = {epoch: {"loss": np.full(5000, epoch, dtype=np.float32)} for epoch in (1, 4)}
+    values = {epoch: samples_map.of_epoch(WithScores(run, scored), epoch, ("loss",)) for epoch in range(1, EPOCHS + 1)}
+    assert {epoch for epoch, of_samples in values.items() if of_samples} == with_loss
+    for epoch in with_loss:
+        assert set(values[epoch]["loss"].tolist()) == {1 if epoch < 4 else 4}
+
+
+def test_the_data_map_is_mean_and_sd_of_the_true_class_probability_after_each_epoch(run):
+    probability = np.exp(-np.stack([run.scores(epoch)["loss"] for epoch in range(2, EPOCHS + 1)]).astype(np.float64))
+    values = samples_map.data_map(run)
+    assert values["confidence"] == pytest.approx(probability.mean(axis=0), rel=1e-6)
+    assert values["variability"] == pytest.approx(probability.std(axis=0), rel=1e-5, abs=1e-7)
+    assert {array.dtype for array in values.values()} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("with_loss", "is_offered"), [({1, 2}, False), ({1, 2, 5}, True), ({1}, False), (set(), False)]
+)
+def test_a_data_map_needs_the_losses_of_two_trained_networks(run, with_loss, is_offered):
+    loss = np.arange(5000, dtype=np.float32)
+    with_few = WithScores(run, {epoch: {"loss": loss} for epoch in with_loss})
+    assert (samples_map.data_map(with_few) is not None) == is_offered
+    assert samples_map.has_data_map(with_few) == is_offered
+    assert ("confidence" in samples_map.offered(with_few)) == is_offered
+
+
+def test_the_map_of_p_is_mean_and_sd_over_mean_of_p(run):
     p = np.stack([run.probabilities(epoch) for epoch in range(1, EPOCHS + 1)]).astype(np.float64)
-    values = samples_map.over_epochs(frames.sample.sample_map(run))
+    values = samples_map.map_of_p(frames.sample.sample_map(run))
     assert values["mean p"] == pytest.approx(5000 * p.mean(axis=0), rel=1e-5)
     assert values["variability of p"] == pytest.approx(p.std(axis=0) / p.mean(axis=0), rel=1e-4, abs=1e-4)
 
@@ -100,9 +143,9 @@ def test_times_picked_so_far_count_the_epochs_up_to_this(run):
     is_drawn = frames.sample.draw_matrix(run)
     for epoch in (1, 3, EPOCHS):
         expected = [sum(row in run.drawn(e) for e in range(1, epoch + 1)) for row in range(50)]
-        found = samples_map.times_so_far(is_drawn, epoch)
-        assert found[:50].tolist() == expected
-        assert found.sum() == 300 * epoch
+        times = samples_map.times_so_far(is_drawn, epoch)
+        assert times[:50].tolist() == expected
+        assert times.sum() == 300 * epoch
 
 
 # --- Axes ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -24,8 +25,10 @@ class Quantity:
     counts: bool = False
 
 
-MEAN, VARIABILITY, P, TIMES = "mean p", "variability of p", "p", "times picked"
-DATA_MAP = (MEAN, VARIABILITY)
+P, TIMES = "p", "times picked"
+DATA_MAP = ("variability", "confidence")  # x and y, as in the paper
+MAP_OF_P = ("mean p", "variability of p")
+LEAST_NETWORKS = 2  # that a deviation needs
 EMBEDDINGS: dict[Literal["pca", "umap"], tuple[str, str]] = {
     "pca": ("first component", "second component"), "umap": ("first UMAP axis", "second UMAP axis"),
 }  # fmt: skip
@@ -40,8 +43,10 @@ QUANTITIES = {
     P: Quantity("p, × uniform", True),
     TIMES: Quantity("times picked so far", counts=True),
     **OF_SCORES,
-    MEAN: Quantity("mean of p over the epochs, × uniform", True),
-    VARIABILITY: Quantity("variability of p over the epochs: sd / mean"),
+    "confidence": Quantity("confidence: mean probability of the true class"),
+    "variability": Quantity("variability: standard deviation of the true class's probability"),
+    "mean p": Quantity("mean of p over the epochs, × uniform", True),
+    "variability of p": Quantity("variability of p over the epochs: sd / mean"),
     "first component": Quantity("first principal component of the last hidden layer"),
     "second component": Quantity("second principal component of the last hidden layer"),
     "first UMAP axis": Quantity("UMAP of the last hidden layer, first axis"),
@@ -55,19 +60,25 @@ QUANTITIES = {
 def of_epoch(run: Run, epoch: int, names: Collection[str] = tuple(QUANTITIES)) -> dict[str, Floats]:
     """What an epoch knows of each sample, by those of `names` that it has: p·T, and its scores, float32 (T,) each.
 
-    Scores are those recorded and, if it is not among them, the one that p was computed from. Empty in an epoch without
-    p (n = 0, n = all, warm-up).
+    Scores are those that the last scoring pass recorded and, if it is not among them, the one that p was computed from.
+    Empty in an epoch without p (n = 0, n = all, warm-up).
     """
     p = run.probabilities(epoch)
     values = {} if p is None else {P: (p.astype(np.float64) * len(p)).astype(np.float32)}
-    recorded = getattr(run, "scores", None)
-    if recorded is not None:
-        values |= {name: scores.astype(np.float32) for name, scores in recorded(epoch).items() if name in OF_SCORES}
+    values |= {name: scores for name, scores in _recorded(run, epoch).items() if name in OF_SCORES}
     name = run.config.canonical().score
     name = name if name in OF_SCORES else CUSTOM
     if p is not None and name not in values and (scores := score_from_p(run, epoch, p)) is not None:
         values[name] = scores
     return {name: of_samples for name, of_samples in values.items() if name in names}
+
+
+def _recorded(run: Run, epoch: int) -> dict[str, Array]:
+    """The scores that the p of this epoch stems from: with `score_every` > 1, those of an epoch before."""
+    for scored in range(epoch, max(0, epoch - run.config.score_every), -1):
+        if scores := run.scores(scored):
+            return scores
+    return {}
 
 
 def score_from_p(run: Run, epoch: int, p: Array) -> Floats | None:
@@ -84,10 +95,38 @@ def score_from_p(run: Run, epoch: int, p: Array) -> Floats | None:
     return scores
 
 
-def over_epochs(data_map: SampleMap) -> dict[str, Floats]:
-    """The coordinates of the data map, by names of `QUANTITIES`: mean of p over all epochs, times T, and sd / mean."""
-    mean = data_map.mean.astype(np.float64) * len(data_map.mean)
-    return {MEAN: mean.astype(np.float32), VARIABILITY: data_map.variability}
+def data_map(run: Run) -> dict[str, Floats] | None:
+    """Return mean (confidence) and standard deviation (variability) of the true class's probability, float32 (T,) each.
+
+    Swayamdipta et al. 2020, section 2: over the networks after each epoch. Those score the samples at the start of the
+    next epoch, so the probability is exp(−J) of the loss J recorded there; the untrained network's, of epoch 1, is left
+    out. None with fewer than two such epochs.
+    """
+    count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    for epoch in range(2, run.epoch + 1):
+        if (loss := run.scores(epoch).get("loss")) is None:
+            continue
+        probability = np.exp(-loss.astype(np.float64))
+        count += 1
+        off = probability - mean
+        mean = mean + off / count
+        squares = squares + off * (probability - mean)
+    if count < LEAST_NETWORKS:
+        return None
+    x, y = DATA_MAP
+    return {y: np.asarray(mean, np.float32), x: np.asarray(np.sqrt(squares / count), np.float32)}
+
+
+def has_data_map(run: Run) -> bool:
+    """Whether `data_map` has something to show; reads no more of the run than it needs."""
+    with_loss = (epoch for epoch in range(run.epoch, 1, -1) if "loss" in run.scores(epoch))
+    return sum(1 for _ in islice(with_loss, LEAST_NETWORKS)) == LEAST_NETWORKS
+
+
+def map_of_p(of_run: SampleMap) -> dict[str, Floats]:
+    """The coordinates of `frames.sample.sample_map`, by names of `QUANTITIES`: mean of p, times T, and sd / mean."""
+    mean = of_run.mean.astype(np.float64) * len(of_run.mean)
+    return dict(zip(MAP_OF_P, (mean.astype(np.float32), of_run.variability), strict=True))
 
 
 def times_so_far(is_drawn: Array, epoch: int) -> Floats:
@@ -100,6 +139,8 @@ def offered(run: Run) -> tuple[str, ...]:
     """Names of `QUANTITIES` that a run has, by its last epoch; those of the embedding are not the run's."""
     names = {TIMES, *of_epoch(run, run.epoch)}
     if P in names:
+        names |= set(MAP_OF_P)
+    if has_data_map(run):
         names |= set(DATA_MAP)
     return tuple(name for name in QUANTITIES if name in names)
 
