@@ -110,7 +110,9 @@ class SamplesMap {
     }
     const zoom = (this.whole[0][1] - this.whole[0][0]) / (this.view[0][1] - this.view[0][0]);
     const radius = dpr * Math.min(4, Math.min(3.2, Math.max(1.2, 150 / Math.sqrt(count))) * Math.max(1, zoom) ** 0.35);
-    const discs = { small: disc(radius), large: disc(radius + 0.6 * dpr), halo: disc(radius + 2.4 * dpr) };
+    // Few picks stand out by their size; 10,000 would cover everything.
+    const extra = dpr * Math.min(0.8, 800 / Math.max(1, picked.reduce((sum, is) => sum + is, 0)));
+    const discs = { small: disc(radius), large: disc(radius + extra), halo: disc(radius + 2.4 * dpr) };
     const all = colour(colours.all), pick = colour(colours.picked), halo = colour(colours.selected);
     const classes = labels && colours.classes?.map(colour);
     const each = (act) => {

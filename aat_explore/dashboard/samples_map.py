@@ -27,7 +27,7 @@ from aat_explore.views.protocols import UInt8
 
 OF_RUN, OF_SCORES, OF_NETWORK = "Data map", "Scores", "Embedding"
 PICKED, CLASS = "picked", "class"
-MOST_BESIDE = 64  # images of the selection that fit beside the map
+MOST_BESIDE = 40  # images of the selection that fit beside the map
 SELECTED = "#e08a00"  # as on sheets
 CLASSES = (  # after Petroff 2021, for colour-blind readers, visible on light and dark; red is left to the picks
     "#3f90da", "#ffa90e", "#2a9d5c", "#94a4a2", "#9a4fd0", "#a96b59", "#e76300", "#b9ac70", "#e377c2", "#92dadd",
@@ -164,7 +164,7 @@ def beside(run: Run, dataset: Dataset | None, selected: tuple[int, ...]) -> int 
         on_select=lambda row: selection.flip(run.config.dataset, row),
     )
     first = "" if len(rows) == len(selected) else f", the first {len(rows)} shown"
-    st.caption(f"{len(selected):,} selected{first}. The view Selection says what became of them.")
+    st.caption(f"{len(selected):,} selected{first}")
     return None if clicked is None else rows[clicked]
 
 
@@ -181,9 +181,9 @@ def _choose_axes(offered: Sequence[str]) -> tuple[str, str]:
         return of_run
     if kind == OF_NETWORK:
         return EMBEDDINGS["umap" if choices.switch("Method", ("PCA", "UMAP"), "method") == "UMAP" else "pca"]
-    titles = {name: frames.samples_map.QUANTITIES[name].title for name in offered}
-    x = choices.choose("x", offered, "x", names=titles)
-    return x, choices.choose("y", [name for name in offered if name != x], "y", names=titles)
+    words = {name: name.replace("-", " ") for name in offered}
+    x = choices.choose("x", offered, "x", names=words)
+    return x, choices.choose("y", [name for name in offered if name != x], "y", names=words)
 
 
 def _axes(run: Run, epoch: int, dataset: Dataset | None, names: tuple[str, str]) -> tuple[Axis, Axis] | None:

@@ -71,7 +71,7 @@ def test_a_lasso_selects_what_it_encircles_and_shows_it_beside_the_map(tab, run)
     drag(tab, box, ["Shift"])
     tab.locator(".tiles[data-stamp] button").first.wait_for()
     tab.locator(".map .legend").get_by_text("selected").wait_for()
-    tab.get_by_text("selected, the first 64 shown").wait_for()
+    tab.get_by_text("selected, the first 40 shown").wait_for()
 
 
 def test_a_point_under_the_pointer_is_named_and_a_click_opens_its_sample(tab, run):
