@@ -12,6 +12,7 @@
     sheet.py        a sheet of clickable images
     picks_sheet.py  the picks of one epoch as a sheet
     filmstrip.py    the picks of several epochs, one row each
+    samples_map.py  all samples as points, drawn by plotting.js and samples_map.js
     chosen.py       the selection's images, and what became of them
     figures.py      which runs, settings and test a figure shows, and the claims beside it
     labels.py       labels of the Train form

@@ -16,12 +16,13 @@
 
 The files of this package; `Store` below lists, opens and locks runs:
 
-    run.py      reads one run, trusting only what HEAD lists
-    reading.py  reads files of older and newer versions
-    scores.py   how the scores of all samples are stored
-    writer.py   commits epochs, evaluations and checks, safe against crashes
-    copies.py   light copies of runs
-    tags.py     named sets of training rows
+    run.py         reads one run, trusting only what HEAD lists
+    reading.py     reads files of older and newer versions
+    scores.py      how the scores of all samples are stored
+    writer.py      commits epochs, evaluations and checks, safe against crashes
+    copies.py      light copies of runs
+    tags.py        named sets of training rows
+    embeddings.py  places of training samples by a network's last hidden layer
 
 A writer puts every file under a temporary name beside its target, syncs it, renames it, and renames HEAD last. A reader
 trusts only HEAD: a file that HEAD does not list does not exist, and one whose size or digest differs is damaged.

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from synthetic import make_evaluation, make_run
 
@@ -74,7 +75,7 @@ def complaint(capsys) -> str:
 # --- Bad input -----------------------------------------------------------------------------------------------------
 
 BAD = [
-    ("", r"Expected one of {train, demo, list, show, copy, evaluate, check, grid, .*fidelity}; see `aat --help`"),
+    ("", r"Expected one of {train, demo, list, show, copy, evaluate, check, .*fidelity, embed}; see `aat --help`"),
     ("bogus", r"aat: bogus is not a command; see `aat --help`"),
     ("trian --epochs 3", r"aat: trian is not a command; did you mean `aat train`\?; see `aat --help`"),
     ("list --cache-dri x", r"options: --cache-dri, x; did you mean --cache-dir\?; see `aat list --help`"),
@@ -113,6 +114,8 @@ BAD = [
     ("show ../../etc", r"run='../../etc' is not a run id"),
     ("show " + "a" * 65, r"is not a run id .*at most 64"),
     ("evaluate nope", r"run=nope is not in"),
+    ("embed nope", r"run=nope is not in"),
+    ("embed nope --method tsne", r"'tsne' for argument '--method'"),
     ("evaluate nope --epsilons 2", r"epsilons=2 is outside a pixel's range"),
     ("evaluate nope --steps 0", r"steps=0"),
     ("app --port 99999", r"port=99999 is not in 1\.\.65535"),
@@ -438,6 +441,26 @@ def test_the_showcase_is_not_evaluated(tmp_path, capsys):
     run = make_run(Store(tmp_path / "showcase"), epochs=1)
     assert aat("evaluate", run.id, "--seed", 5, "--cache-dir", tmp_path) == 2
     assert f"add --cache-dir {tmp_path / 'showcase'}" in complaint(capsys)
+
+
+# --- embed -----------------------------------------------------------------------------------------------------------
+
+
+def test_embedding_says_where_it_is_and_leaves_the_run_as_it_is(tmp_path, capsys, tiny_data):
+    aat(*TINY_RUN, "--quiet", "--cache-dir", tmp_path)
+    run_id = capsys.readouterr().out.strip()
+    before = Store(tmp_path).open(run_id).revision
+    words = ["embed", run_id, "--cache-dir", tmp_path, "--device", "cpu", "--threads", "1"]
+    assert aat(*words) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\d+ samples by the network after epoch 2; the two components hold \d+% of .* variance", first)
+    path = Path(second.removeprefix("in "))
+    assert path.parent == tmp_path / "embeddings"
+    assert np.load(path).shape == (int(first.split()[0]), 2)
+    assert aat(*words, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown == {"method": "pca", "epoch": 2, "samples": len(np.load(path)), "shares": None, "path": str(path)}
+    assert Store(tmp_path).open(run_id).revision == before
 
 
 # --- list, show ----------------------------------------------------------------------------------------------------

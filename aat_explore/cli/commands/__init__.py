@@ -7,6 +7,7 @@
     grids.py        `aat grid`, `aat report`
     app.py          `aat app`
     bench.py        `aat bench`, `aat fidelity`
+    embedding.py    `aat embed`
 
 To add one, write `class Name(Command)`, a dataclass, into one of these files or a new one: it is `aat name`, its fields
 are its flags, its docstring is its help. Import inside `run` what takes long to load, as torch and pandas do.
