@@ -177,7 +177,7 @@ class Check(Values):
     status: Status = Field(description="pass, warn or fail.")
     reason: str = Field(description="What was found, in one sentence.")
     figures: dict[str, float] = Field(
-        description="The numbers behind it; accuracies and shares in [0, 1]. A warning without any says why it was not made."
+        description="The numbers behind it; accuracies and shares in [0, 1]. A warning without any could not be made."
     )
 
 

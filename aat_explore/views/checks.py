@@ -236,7 +236,7 @@ def _overfitting(metrics: "Columns | pd.DataFrame") -> Check:
         status = "warn"
     course = f"PGD accuracy ends at {pgd[-1]:.1%}, FGSM accuracy at {fgsm:.1%}"
     if only_fgsm and trained_on and pgd.max() < NEVER:
-        course += f"; it never exceeded {pgd.max():.1%}: from the first epochs the network resisted FGSM alone"
+        course += f"; it never exceeded {pgd.max():.1%}: the network resists FGSM alone"
     elif fell > 0:
         course += f"; the largest fall of PGD accuracy is {100 * fell:.1f} points, in epoch {at + 1}"
     return Check(
