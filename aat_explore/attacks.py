@@ -34,6 +34,7 @@ class AttackSpec:
     equation: str
     function: str
     step_size: Callable[[float, int, bool], float]  # α for ε, steps and random start
+    step_in_words: str  # the same for the help, e.g. `2.5 ε/steps`; a second case after a comma
     steps: int | None = None  # None: always one step
     random_start: bool = False
     start_is_fixed: bool = False
@@ -148,6 +149,7 @@ REGISTRY: dict[str, AttackSpec] = {
             equation=r"x' = \mathrm{clip}\left(x + \varepsilon\,\mathrm{sign}\,\nabla_x J(\theta, x, y)\right)",
             function="aat_explore.algorithm.attacks.fgsm:fgsm",
             step_size=lambda epsilon, steps, random_start: 1.25 * epsilon if random_start else epsilon,
+            step_in_words="ε, from a random start 1.25 ε",
             step_is_epsilon_from_image=True,
             follows_scoring_gradient=True,
         ),
@@ -159,6 +161,7 @@ REGISTRY: dict[str, AttackSpec] = {
             r"\alpha\,\mathrm{sign}\,\nabla_{x} J(\theta, x', y)\right)",
             function="aat_explore.algorithm.attacks.pgd:pgd",
             step_size=lambda epsilon, steps, random_start: 2.5 * epsilon / steps,
+            step_in_words="2.5 ε/steps",
             steps=10,
             random_start=True,
         ),
@@ -170,6 +173,7 @@ REGISTRY: dict[str, AttackSpec] = {
             r",\quad \eta \sim U(-k\varepsilon, k\varepsilon)",
             function="aat_explore.algorithm.attacks.n_fgsm:n_fgsm",
             step_size=lambda epsilon, steps, random_start: epsilon,
+            step_in_words="ε",
             random_start=True,
             start_is_fixed=True,
             options=MappingProxyType({"k": 2.0}),
@@ -183,12 +187,44 @@ REGISTRY: dict[str, AttackSpec] = {
             r"x' \leftarrow \Pi_\varepsilon\left(x' + \alpha\,\mathrm{sign}\,g\right)",
             function="aat_explore.algorithm.attacks.mi_fgsm:mi_fgsm",
             step_size=lambda epsilon, steps, random_start: epsilon / steps,
+            step_in_words="ε/steps",
             steps=10,
             start_is_fixed=True,
             options=MappingProxyType({"decay": 1.0}),
         ),
     )
 }
+
+
+PAPERS_ATTACKS = ("fgsm", "pgd")
+
+
+def others() -> str:
+    """The kinds that the paper does not use, for the help: `n-fgsm, mi-fgsm`."""
+    return ", ".join(kind for kind in REGISTRY if kind not in PAPERS_ATTACKS)
+
+
+def usual_steps() -> str:
+    """The default steps of each attack that takes several, for the help: `10 for pgd; 10 for mi-fgsm`."""
+    return "; ".join(f"{spec.steps} for {kind}" for kind, spec in REGISTRY.items() if spec.steps is not None)
+
+
+def usual_step_sizes() -> str:
+    """The default step size of each attack, for the help."""
+    return "; ".join(f"{kind}: {spec.step_in_words}" for kind, spec in REGISTRY.items())
+
+
+def usual_starts() -> str:
+    """Where each attack starts that leaves the choice, for the help: `no for fgsm; yes for pgd`."""
+    free = {kind: spec.random_start for kind, spec in REGISTRY.items() if not spec.start_is_fixed}
+    return "; ".join(f"{'yes' if random_start else 'no'} for {kind}" for kind, random_start in free.items())
+
+
+def usual_options() -> str:
+    """The options of each attack with their defaults, for the help: `k of n-fgsm (2)`."""
+    return "; ".join(
+        f"{name} of {kind} ({value:g})" for kind, spec in REGISTRY.items() for name, value in spec.options.items()
+    )
 
 
 def is_place(text: str) -> bool:
@@ -212,6 +248,7 @@ def spec_of(kind: str) -> AttackSpec:
         equation=r"x' = A(\theta, x, y)",
         function=kind,
         step_size=lambda epsilon, steps, random_start: epsilon,
+        step_in_words="",
         custom=True,
     )
 

@@ -12,16 +12,19 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from aat_explore import attacks, scores
 from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.attacks import Label, Options, ResolvedAttack, checked_options, is_place, resolved, spec_of
 from aat_explore.dataset_specs import SPECS, epsilon_grid
 from aat_explore.errors import AATError
 from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
+from aat_explore.robustness_tests import weak_tests
+from aat_explore.scores import PAPERS_SCORE
+from aat_explore.scores import SCORES as SCORES
 
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 NETWORKS = ("StdCNN", "ResNet18")  # the paper's; others are package.module:Name
-SCORES = {"gradient-norm": 2, "loss": 1, "margin": 1}  # built in: passes over T; others are package.module:function
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -55,20 +58,17 @@ class AttackConfig(Values):
 
     kind: str = Field(
         "fgsm",
-        description="[paper] fgsm in the main results, pgd in the appendix; or (ours) n-fgsm, mi-fgsm, or "
+        description=f"[paper] fgsm in the main results, pgd in the appendix; or (ours) {attacks.others()}, or "
         "package.module:function, a custom attack.",
     )
     steps: int | None = Field(
-        None, ge=1, description="[ours] Steps of pgd and mi-fgsm; None = 10. FGSM always takes one."
+        None, ge=1, description=f"[ours] Steps; None = {attacks.usual_steps()}. The others always take one."
     )
     step_size: float | None = Field(
-        None,
-        gt=0,
-        description="[ours] Pixel units; None = 2.5 ε/steps for pgd, ε/steps for mi-fgsm, ε for n-fgsm, 1.25 ε for "
-        "random-start FGSM.",
+        None, gt=0, description=f"[ours] Pixel units; None = the attack's own ({attacks.usual_step_sizes()})."
     )
     random_start: bool | None = Field(
-        None, description="[ours] Start uniformly in the ε-ball; None = yes for PGD, no for FGSM."
+        None, description=f"[ours] Start uniformly in the ε-ball; None = {attacks.usual_starts()}."
     )
     label: Label = Field(
         "true",
@@ -76,8 +76,7 @@ class AttackConfig(Values):
     )
     options: Options = Field(
         (),
-        description="[ours] Further settings by name: k of n-fgsm (2), decay of mi-fgsm (1), or a custom attack's "
-        "arguments.",
+        description=f"[ours] Further settings by name: {attacks.usual_options()}; or a custom attack's arguments.",
     )
 
     @field_validator("kind")
@@ -124,9 +123,9 @@ class RunConfig(Values):
         1.0, ge=0, description="[paper] p ∝ ‖∇ₓJ‖₂^k: 1 is Norm, 2 is Squared Norm; 0 is the uniform control (ours)."
     )
     score: str = Field(
-        "gradient-norm",
-        description="[paper] p ∝ score^norm_power: gradient-norm, ‖∇ₓJ‖₂; or (ours) loss, J; margin, "
-        "σ(max over k≠y of z_k − z_y) of the logits z; or package.module:function.",
+        PAPERS_SCORE,
+        description=f"[paper] p ∝ score^norm_power: {scores.of_the_paper()}; or (ours) {scores.others()}; or "
+        "package.module:function.",
     )
     scoring: Literal["epoch-start", "carry-over"] = Field(
         "epoch-start",
@@ -194,7 +193,7 @@ class RunConfig(Values):
                 f"score_every={self.score_every} has no meaning with scoring=carry-over, which scores in every epoch; "
                 "drop one of them"
             )
-        if self.scoring == "carry-over" and self.score != "gradient-norm":
+        if self.scoring == "carry-over" and self.score != PAPERS_SCORE:
             raise ValueError(
                 f"score={self.score} is not available with scoring=carry-over, whose training steps yield gradient "
                 "norms only; drop one of them"
@@ -214,7 +213,7 @@ class RunConfig(Values):
     @property
     def reuses_scoring_gradient(self) -> bool:
         """Whether x′ is made, at no cost, from the gradients of the same epoch's scoring pass."""
-        scored_by_gradient = self.samples and self.canonical().score == "gradient-norm"
+        scored_by_gradient = self.samples and self.canonical().score == PAPERS_SCORE
         fresh = self.perturbing_network == "epoch-start"
         return scored_by_gradient and fresh and self.resolved_attack.reuses_scoring_gradient
 
@@ -263,10 +262,9 @@ class EvaluationConfig(Values):
 
     attack: str = Field(
         "pgd",
-        description="[paper] pgd; autoattack (ours) is the standard ensemble, by pyautoattack. The others only show "
-        "how robust a network can be made to look: fgsm, n-fgsm, mi-fgsm or package.module:function, the training "
-        "attacks; weak-pgd, ten steps of ε/10 from the clean image, judged by the last; transfer, PGD's x′ made for "
-        "another network.",
+        description="[paper] pgd; autoattack (ours) is the standard ensemble, by pyautoattack. No other counts by "
+        f"itself: the training attacks {', '.join(kind for kind in ATTACKS if kind != 'pgd')} and "
+        f"package.module:function; and, to show how robust a network can be made to look, {weak_tests()}.",
     )
     options: Options = Field((), description="[ours] Settings of a training attack by name, as in attack.options.")
     transfer_from: str | None = Field(
@@ -277,8 +275,9 @@ class EvaluationConfig(Values):
     )
     epsilons: tuple[float, ...] | None = Field(
         None,
-        description="[ours] Grid of ε in pixel units; None = 0…0.4 by 0.05, or CIFAR10's {0, 1, … 16}/255, and the "
-        "training ε; for custom images 0…2 times the training ε by ¼; for autoattack 0 and the training ε.",
+        description="[ours] Grid of ε in pixel units; None = the data set's, e.g. 0…0.4 by 0.05 for MNIST, and "
+        "the training ε; 0…2 times the training ε by ¼ for sets without a grid, such as custom images; for autoattack "
+        "0 and the training ε.",
     )
     curve: Literal["nested", "independent"] = Field(
         "nested",

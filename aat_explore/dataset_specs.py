@@ -30,7 +30,8 @@ class DatasetSpec:
 
     `sha256` maps a stem to the digest of the array's bytes. A stem without one is checked against the sidecar's
     digest if there is a sidecar, else by shape alone: several good copies of the CIFAR10 images circulate (in some, a
-    few rows survive only as JPEG). Raises ValueError for a published set without a training ε.
+    few rows survive only as JPEG). Raises ValueError for an empty `torchvision_class`, and for a published set
+    without a training ε.
     """
 
     name: str
@@ -40,7 +41,7 @@ class DatasetSpec:
     image_shape: tuple[int, int, int]  # (C, H, W)
     class_names: tuple[str, ...]
     sha256: Mapping[str, str]
-    torchvision_class: str = ""
+    torchvision_class: str | None = None  # that downloads it; None: embedded or custom, not published
     raw_folder: str = ""  # torchvision's, relative to its root
     file_format: str = "idx"  # a key of `datasets.sources.READERS`
     downloads: tuple[Mapping[str, Any], ...] = ({},)  # arguments of `torchvision_class`, one call each
@@ -55,13 +56,17 @@ class DatasetSpec:
     points_lost: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.torchvision_class == "":
+            raise ValueError(
+                f"torchvision_class='' of the data set {self.name} names no class; use None if it has none"
+            )
         if self.published and self.epsilon is None:
             raise ValueError(f"epsilon=None is no budget for the published data set {self.name}; give its training ε")
 
     @property
     def published(self) -> bool:
         """Whether it is published and can be downloaded again; otherwise it is embedded or custom."""
-        return bool(self.torchvision_class)
+        return self.torchvision_class is not None
 
     def shape(self, stem: str) -> tuple[int, ...]:
         """Shape of the array `stem`."""

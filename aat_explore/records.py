@@ -30,9 +30,6 @@ from aat_explore.config import Values
 SCHEMA_VERSION = 1
 CHECKS_VERSION = 2  # 2: a clean accuracy near chance is a collapse, one below half a warning
 
-# For each model, the old name of a field or column and its present one.
-RENAMED: dict[type[Values], dict[str, str]] = {}
-
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 COST_PHASES = ("seconds_scoring", "seconds_draw", "seconds_perturb", "seconds_train")  # an epoch's cost
@@ -63,7 +60,7 @@ class EpochMetrics(Values):
     )
     num_drawn: int = Field(description="Distinct samples perturbed: |K|.")
     shortfall: int = Field(0, description="How many fewer than n were drawn, as too few had a non-zero probability.")
-    sum_gradient_norms: float | None = Field(
+    sum_scores: float | None = Field(
         None,
         description="Sum of the scores, by default ‖∇ₓJ‖₂, over all T samples when last scored; None if never scored.",
     )
@@ -295,3 +292,7 @@ class ScoringReport(Values):
     versions: dict[str, str]
     created: str = Field(description="UTC, ISO 8601.")
     runs: tuple[ScoringRun, ...]
+
+
+# For each model, the old name of a field or column and its present one.
+RENAMED: dict[type[Values], dict[str, str]] = {EpochMetrics: {"sum_gradient_norms": "sum_scores"}}

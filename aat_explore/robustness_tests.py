@@ -17,13 +17,14 @@ class RobustnessTest:
 
     `alone`: strong enough to be a run's robust accuracy by itself. `joins`: counts in the worst case over several
     attacks. A test that is neither only shows how robust a network can be made to look. `usual`: entries of its record
-    that its name omits.
+    that its name omits. `meaning`: what it does, for the help, if it is neither and no attack to train with.
     """
 
     title: str
     alone: bool = False
     joins: bool = False
     usual: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    meaning: str = ""
 
 
 PERTURBED, ITERATE = MappingProxyType({"counts": "perturbed image"}), MappingProxyType({"counts": "last iterate"})
@@ -35,9 +36,16 @@ REGISTRY: dict[str, RobustnessTest] = {
     "autoattack": RobustnessTest("AutoAttack", alone=True, joins=True, usual=MappingProxyType({"version": "standard"})),
     "fgsm": RobustnessTest("FGSM", usual=PERTURBED),
     "n-fgsm": RobustnessTest("N-FGSM", usual=PERTURBED),
-    "weak-pgd": RobustnessTest("weak PGD", usual=ITERATE),
-    "transfer": RobustnessTest("transferred PGD", usual=ITERATE),
+    "weak-pgd": RobustnessTest(
+        "weak PGD", usual=ITERATE, meaning="ten steps of ε/10 from the clean image, judged by the last"
+    ),
+    "transfer": RobustnessTest("transferred PGD", usual=ITERATE, meaning="PGD's x′ made for another network"),
 }
+
+
+def weak_tests() -> str:
+    """The tests that only show how robust a network can be made to look, for the help."""
+    return "; ".join(f"{kind}, {test.meaning}" for kind, test in REGISTRY.items() if test.meaning)
 
 
 def robustness_test(kind: str) -> RobustnessTest:

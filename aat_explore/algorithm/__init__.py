@@ -1,7 +1,7 @@
 """The paper's equations as pure functions on tensors: no files, no config, no progress bars.
 
     gradients.py   input gradients and their norms
-    scores.py      other scores to make p from: loss, margin, custom scores
+    scores.py      the scores that p can be made from
     sampling.py    the distribution p, and the draw of K from it
     attacks/       the attacks A of Algorithm 1, one a file
     models.py      StdCNN and ResNet18

@@ -28,6 +28,7 @@ from aat_explore.engine.device import Stopwatch, describe, versions
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.trainer import Trainer
 from aat_explore.errors import AATError
+from aat_explore.progress import Progress, silent
 from aat_explore.records import Benchmark, Timing
 from aat_explore.robustness.evaluation import correct_at
 
@@ -112,12 +113,12 @@ def measure(
     *,
     num_classes: int,
     rounds: int = 5,
-    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    progress: Progress = silent,
 ) -> Benchmark:
     """Time every contender `rounds` times, after a first epoch in which memory and operations are counted.
 
     `test` holds the images of the robustness curves, which attack the network of `AAT n = 1,000, epoch-start` after its
-    rounds. `progress` receives (contender, steps done, all steps). Raises AATError for rounds < 1.
+    rounds. `progress` counts epochs and curves and names the next contender. Raises AATError for rounds < 1.
     """
     if rounds < 1:
         raise AATError(f"rounds={rounds} is less than 1; use 5 or more for meaningful medians")
@@ -137,7 +138,7 @@ def measure(
 
     def announce(name: str) -> None:
         nonlocal done
-        progress(name, done, steps)
+        progress(done, steps, name)
         done += 1
 
     timings = _interleaved(contenders, rounds, training.images.device, announce)

@@ -1,6 +1,5 @@
 """`aat bench` and `aat fidelity` on a data set: the cost of an epoch, and how close the cheap ways of scoring are."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +18,9 @@ from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import computing, describe, versions
 from aat_explore.errors import AATError
 from aat_explore.experiments.run import image_set
-from aat_explore.places import cache_folder
+from aat_explore.places import Place
 from aat_explore.presets import PRESETS, preset_of
+from aat_explore.progress import Progress, silent
 from aat_explore.records import Benchmark, ScoringReport, Timing
 from aat_explore.store import Store
 
@@ -31,35 +31,31 @@ def bench(
     num_samples: int | None = None,
     num_images: int = 2000,
     rounds: int = 5,
-    cache_dir: Path | str | None = None,
-    device: str | None = None,
-    threads: int | None = None,
-    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    place: Place | None = None,
+    progress: Progress = silent,
 ) -> Benchmark:
     """Time epochs, robustness curves and the writing of records on a data set; see `contenders.measure`."""
     for name, value in (("samples", num_samples), ("images", num_images)):
         if value is not None and value < 1:
             raise AATError(f"{name}={value} is less than 1; omit it for the default")
     base = PRESETS[preset_of(dataset)].model_copy(update={"epochs": 9999})
-    with computing(device, threads) as place:
-        data = datasets.load(dataset, cache_dir=cache_dir)
-        training = image_set(data.train, place).first(num_samples or len(data.train))
-        test = image_set(data.test, place).first(num_images)
+    place = place or Place()
+    with computing(place.device, place.threads) as device:
+        data = datasets.load(dataset, cache_dir=place.cache_dir)
+        training = image_set(data.train, device).first(num_samples or len(data.train))
+        test = image_set(data.test, device).first(num_images)
         report = measure(base, training, test, num_classes=data.num_classes, rounds=rounds, progress=progress)
-        commits = _time_commits(base, training, data.num_classes, cache_dir, rounds)
+        commits = _time_commits(base, training, data.num_classes, place.cache_dir, rounds)
     return report.model_copy(update={"timings": (*report.timings, commits)})
 
 
-def _time_commits(
-    base: RunConfig, training: ImageSet, num_classes: int, cache_dir: Path | str | None, rounds: int
-) -> Timing:
+def _time_commits(base: RunConfig, training: ImageSet, num_classes: int, cache: Path, rounds: int) -> Timing:
     """Time the writing of an epoch's record, to a temporary cache on the same disk."""
     few = training.first(min(1000, len(training)))
     config = base.model_copy(update={"num_perturbed": min(100, len(few)), "val_attack_steps": 1})
     record = next(trainer.train(config, few, few.first(10), num_classes=num_classes))
     p = np.full(len(training), 1 / len(training), dtype=np.float32)
     seconds = []
-    cache = cache_folder(cache_dir)
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache, prefix="bench-") as folder, Store(folder).writer(config) as writer:
         for epoch in range(1, 4 * rounds + 1):
@@ -80,10 +76,8 @@ def fidelity(
     epsilon: float,
     epochs: int,
     seeds: int,
-    cache_dir: Path | str | None = None,
-    device: str | None = None,
-    threads: int | None = None,
-    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    place: Place | None = None,
+    progress: Progress = silent,
 ) -> ScoringReport:
     """Compare cheap ways of scoring with the paper's on a data set; see `fidelity.compare_scoring`."""
     if num_perturbed < 1:
@@ -102,17 +96,18 @@ def fidelity(
         for name, change in WAYS.items()
     ]
     runs = []
-    with computing(device, threads) as place:
-        data = datasets.load(dataset, cache_dir=cache_dir)
-        training, test = image_set(data.train, place), image_set(data.test, place)
+    place = place or Place()
+    with computing(place.device, place.threads) as device:
+        data = datasets.load(dataset, cache_dir=place.cache_dir)
+        training, test = image_set(data.train, device), image_set(data.test, device)
         for done, (name, config) in enumerate(configs):
-            progress(f"{name}, {config.attack.kind}, seed {config.seed}", done, len(configs))
+            progress(done, len(configs), f"{name}, {config.attack.kind}, seed {config.seed}")
             runs.append(compare_scoring(name, config, training, test, num_classes=data.num_classes))
         return ScoringReport(
             dataset=dataset,
             num_train=len(training),
             num_test=len(test),
-            device=describe(place),
+            device=describe(device),
             num_threads=torch.get_num_threads(),
             versions=versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),

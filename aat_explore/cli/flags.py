@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from aat_explore.places import Place
 from aat_explore.places import default_cache as default_cache
 
 if TYPE_CHECKING:
@@ -58,17 +59,16 @@ RunId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print JSON.")]
 
 
-class Computes(Protocol):
-    """A command that trains or attacks."""
+@dataclasses.dataclass(frozen=True)
+class PlaceFlags(Place):
+    """The flags of a command that trains or attacks."""
 
-    cache_dir: Path
-    device: Literal["cuda", "mps", "cpu"] | None
-    threads: int | None
+    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
+    device: Device = None
+    threads: Threads = None
 
 
-def place_of(command: Computes) -> dict[str, Any]:
-    """The cache, device and threads, as arguments of `experiment`'s functions."""
-    return {"cache_dir": command.cache_dir, "device": command.device, "threads": command.threads}
+Where = Annotated[PlaceFlags, tyro.conf.arg(name="")]
 
 
 @cache

@@ -4,9 +4,15 @@
     page.py         for every page: the cache, results computed once, links between pages, messages
     state.py        everything a browser session remembers
     choices.py      choices kept in the URL and across pages
+    context.py      the sidebar: run, second run and epoch, which the pages share
+    selection.py    the selected samples, the same on every page, and tags
+    look.py         spacing, colours of text, one entry in the browser's history per page
     downloads.py    charts and tables with a download
     player.py       an epoch slider with buttons to step and play
     sheet.py        a sheet of clickable images
+    picks_sheet.py  the picks of one epoch as a sheet
+    filmstrip.py    the picks of several epochs, one row each
+    chosen.py       the selection's images, and what became of them
     figures.py      shared by the two pages with the paper's figures
     labels.py       labels of the Train form
     text.py         text from files, shown literally

@@ -1,6 +1,7 @@
 """The sidebar: what the pages share, always in the same order: run, second run, epoch, then a page's own filters."""
 
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import streamlit as st
 
@@ -56,25 +57,39 @@ def choose_epoch(run: Run) -> int:
 
 
 def picking_run(runs: Sequence[Run]) -> Run:
-    """`choose_run` for pages about picks; a run without any keeps its place, and the page says what is missing."""
-    run = choose_run(runs, prefer=lambda run: run.recorded and run.config.samples)
-    if run.recorded and run.config.num_perturbed != 0:
-        return run
-    others = [other for other in in_order(runs) if other.recorded and other.config.samples]
+    """`recorded_run` for pages that show picks; for n = 0 the page says that there are none."""
+    run = recorded_run(runs)
     if run.config.num_perturbed == 0:
         st.info("n = 0 is standard training: this run picked and perturbed nothing.")
-    else:
+        _instead(run, runs)
+    return run
+
+
+def recorded_run(runs: Sequence[Run]) -> Run:
+    """`choose_run` for pages about the sampling; a summary keeps its place, and the page says what it lacks."""
+    run = choose_run(runs, prefer=lambda run: run.recorded and run.config.samples)
+    if not run.recorded:
         st.info(
             "This copy of the run is a summary: it has no record of what each epoch picked. Train it again to see its "
             "picks, or choose another run."
         )
         st.code(page.command(command_lines.train(run.config)), language="bash")
+        _instead(run, runs)
+    return run
+
+
+def _instead(run: Run, runs: Sequence[Run]) -> NoReturn:
+    """Buttons for up to three runs that have picks, of the same data set if there are any; the page ends here."""
+    others = [other for other in in_order(runs) if other.recorded and other.config.samples]
     same = [other for other in others if other.config.dataset == run.config.dataset]
     for other in (same or others)[:3]:
-        if st.button(names.full_name(other.config), key=f"instead {other.id}", icon=":material/arrow_forward:"):
+        if st.button(
+            page.plain(names.full_name(other.config)), key=f"instead {other.id}", icon=":material/arrow_forward:"
+        ):
             choices.ask("run", other.id)
             st.rerun()
     st.stop()
+    raise AssertionError("st.stop ends the script")
 
 
 def run_names(runs: Sequence[Run]) -> dict[str, str]:
@@ -94,7 +109,12 @@ def offered(runs: Sequence[Run]) -> list[Run]:
 
 def in_order(runs: Sequence[Run]) -> list[Run]:
     """Local runs, newest first; then the showcase: runs that sample, fail no check and have a large T first."""
-    return sorted(runs, key=_rank)
+    by_id = {run.id: run for run in runs}
+    return [by_id[run_id] for run_id in page.remembered(_order, list(runs))]
+
+
+def _order(runs: Sequence[Run]) -> list[str]:
+    return [run.id for run in sorted(runs, key=_rank)]
 
 
 def _rank(run: Run) -> tuple[bool, float, bool, bool, int, str]:

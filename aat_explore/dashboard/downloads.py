@@ -36,26 +36,31 @@ def chart(
     """
     look = (height, st.context.theme.type == "dark")
     fingerprint = _fingerprint(draw)
-    if on_select == "ignore":
-        result = _replayed(fingerprint, look, alt, draw)
-    else:  # a widget, which Streamlit does not replay
-        result = st.altair_chart(
-            _built(fingerprint, look, draw),
-            width="stretch",
-            theme=None,
-            alt=alt,
-            key=key,
-            on_select=on_select,
-            selection_mode=selection_mode,
-        )
-    with st.popover("Download", icon=":material/download:", type="tertiary"):
-        _button("Numbers, CSV", lambda: frame.to_csv(index=False).encode(), name, "csv", "text/csv")
-        if not installed("vl_convert"):
-            st.caption(f"`{remedy('vl_convert')}` adds PNG and SVG.")
-        else:
-            _button("Image, PNG", lambda: _picture(draw(), "png"), name, "png", "image/png")
-            _button("Image, SVG", lambda: _picture(draw(), "svg"), name, "svg", "image/svg+xml")
+    with st.container(key=f"figure {name}"):
+        if on_select == "ignore":
+            result = _replayed(fingerprint, look, alt, draw)
+        else:  # a widget, which Streamlit does not replay
+            result = st.vega_lite_chart(
+                _built(fingerprint, look, draw),
+                width="stretch",
+                theme=None,
+                alt=alt,
+                key=key,
+                on_select=on_select,
+                selection_mode=selection_mode,
+            )
+        with st.popover(":material/download:", type="tertiary", help="Download numbers or image"):
+            _files(draw, frame, name)
     return result
+
+
+def _files(draw: partial[charts.style.Chart], frame: Frame, name: str) -> None:
+    _button("Numbers, CSV", lambda: frame.to_csv(index=False).encode(), name, "csv", "text/csv")
+    if not installed("vl_convert"):
+        st.caption(f"`{remedy('vl_convert')}` adds PNG and SVG.")
+        return
+    _button("Image, PNG", lambda: _picture(draw(), "png"), name, "png", "image/png")
+    _button("Image, SVG", lambda: _picture(draw(), "svg"), name, "svg", "image/svg+xml")
 
 
 def table(frame: Frame, *, alt: str, column_config: dict[str, Any] | None = None, **kwargs: Any) -> Any:
@@ -65,20 +70,16 @@ def table(frame: Frame, *, alt: str, column_config: dict[str, Any] | None = None
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _replayed(key: str, look: Look, alt: str, _draw: partial[charts.style.Chart]) -> None:
-    """Show a chart; Streamlit replays it from the second time on. Altair takes 20 to 200 ms (Zen 5 core)."""
-    st.altair_chart(_fitted(_draw(), look), width="stretch", theme=None, alt=alt)
+    """Show a chart; Streamlit replays it from the second time on."""
+    height, dark = look
+    spec = charts.style.page_spec(_draw, height=height, dark=dark)
+    st.vega_lite_chart(spec, width="stretch", theme=None, alt=alt)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _built(key: str, look: Look, _draw: partial[charts.style.Chart]) -> charts.style.Chart:
-    return _fitted(_draw(), look)
-
-
-def _fitted(chart: charts.style.Chart, look: Look) -> charts.style.Chart:
-    """The chart in the page's theme, without the width that it has in notebooks and files."""
+def _built(key: str, look: Look, _draw: partial[charts.style.Chart]) -> dict[str, Any]:
     height, dark = look
-    fitted = charts.style.themed(chart, dark=dark)
-    return charts.style.stretched(fitted, height)
+    return charts.style.page_spec(_draw, height=height, dark=dark)
 
 
 def _fingerprint(draw: partial[charts.style.Chart]) -> str:

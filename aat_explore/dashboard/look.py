@@ -1,17 +1,40 @@
 """How the dashboard looks around its widgets: spacing, and one entry in the browser's history per page."""
 
+import html
+from collections.abc import Mapping
+
 import streamlit as st
 
 CSS = """
 <style>
 .stMainBlockContainer { padding: 3.9rem 1.5rem 2rem 1.5rem; max-width: none; }
-[data-testid="stSidebarHeader"] { height: 3rem; padding-bottom: 0; margin-bottom: 0; }
-[data-testid="stSidebarUserContent"] { padding: 0 1rem 2rem 1rem; }
-[data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.6rem; }
-[data-testid="stMain"] [data-testid="stVerticalBlock"] { gap: 0.6rem; }
+[data-testid="stSidebarHeader"] { height: 2.6rem; padding-bottom: 0; margin-bottom: 0; }
+[data-testid="stSidebarContent"] { padding: 0 0.5rem !important; }
+[data-testid="stSidebarUserContent"] { padding: 0 0.5rem 2rem 0.5rem !important; }
+[data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.5rem; }
+[data-testid="stMain"] [data-testid="stVerticalBlock"] { gap: 0.5rem; }
+[data-testid="stMain"] [data-testid="stHorizontalBlock"] { gap: 0.9rem; }
+.stElementContainer:has(> .stHtml > style), .st-key-history, .stElementContainer:has(h1.unseen) { position: absolute; }
 h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 [data-testid="stSidebar"] kbd { display: none; }  /* buttons of the player say their keys on hovering */
+[class*="st-key-choose"] button { justify-content: flex-start; text-align: left; padding: 0.3rem 0.6rem; }
+[class*="st-key-choose"] button p { font-size: 0.85rem; line-height: 1.25; }
+[data-testid="stPopoverButton"][kind="tertiary"] { min-height: 1.5rem; }
+[data-testid="stSidebar"] button[data-variant="segmented_control"] { padding: 0.1rem 0.5rem; min-height: 1.9rem; }
+[data-testid="stSidebar"] button[data-variant="segmented_control"] p { font-size: 0.82rem; }
+[class*="st-key-figure"] { position: relative; }
+[class*="st-key-figure"] > .stElementContainer:last-child,
+[class*="st-key-figure"] > div:last-child:has([data-testid="stPopover"]) {
+  position: absolute; top: -0.4rem; right: -0.4rem; width: auto; z-index: 2; opacity: 0.75;
+}
+[class*="st-key-figure"] [data-testid="stPopover"] button > div > div:last-child { display: none; }
 .stVegaLiteChart { user-select: none; }
+</style>
+"""
+# The primary colour is dark enough for white text on it; as text on a dark page it would have too little contrast.
+DARK = """
+<style>
+button[data-variant="segmented_control"][data-selected="true"] p, [data-testid="stSliderThumbValue"] { color: #9cc7f2; }
 </style>
 """
 
@@ -36,5 +59,15 @@ _history = st.components.v2.component("aat_history", js=HISTORY)
 
 def apply() -> None:
     """Set the page's spacing, and keep the history short."""
-    st.html(CSS)
+    st.html(CSS + (DARK if st.context.theme.type == "dark" else ""))
     _history(key="history", height="content")
+
+
+def legend(colours: Mapping[str, str]) -> None:
+    """One line that says what each colour stands for; charts too narrow for a legend of their own share it."""
+    entries = "".join(
+        f'<span style="white-space:nowrap"><span style="color:{colour}" aria-hidden="true">■</span> '
+        f"{html.escape(label)}</span>"
+        for label, colour in colours.items()
+    )
+    st.html(f'<div style="display:flex;flex-wrap:wrap;gap:2px 12px;font-size:12px">{entries}</div>')

@@ -5,8 +5,10 @@ Text from files (names of data sets and classes, reasons of damage) passes throu
 
 import argparse
 import html
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -30,9 +32,14 @@ Result = TypeVar("Result")
 
 def cache_dir() -> Path:
     """The cache folder: `streamlit run app.py -- --cache-dir X`, else $AAT_CACHE, else ./cache."""
+    return _cache_dir(tuple(sys.argv[1:]), default_cache())
+
+
+@lru_cache(maxsize=4)
+def _cache_dir(arguments: tuple[str, ...], default: Path) -> Path:
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
-    parser.add_argument("--cache-dir", type=Path, default=default_cache())
-    chosen: Path = parser.parse_known_args()[0].cache_dir
+    parser.add_argument("--cache-dir", type=Path, default=default)
+    chosen: Path = parser.parse_known_args(arguments)[0].cache_dir
     return chosen
 
 
@@ -44,16 +51,9 @@ def command(words: str) -> str:
 def readable_runs() -> list[Run]:
     """Every run whose settings, metrics and evaluations can be read; names the damaged ones; stops if there is none."""
     listing = Store(cache_dir()).list()
-    damaged = dict(listing.damaged)
-    runs = []
-    for run in listing.runs:
-        try:
-            run_summary(run)
-            runs.append(run)
-        except RunMovedOnError:
-            raise
-        except AATError as error:
-            damaged[run.id] = str(error)
+    unreadable = _unreadable(tuple(_key(run) for run in listing.runs), listing.runs)
+    runs = [run for run in listing.runs if run.id not in unreadable]
+    damaged = listing.damaged | unreadable
     if damaged:
         word = "run is" if len(damaged) == 1 else "runs are"
         with st.expander(f"{len(damaged)} {word} damaged and left out", icon=":material/warning:"):
@@ -137,6 +137,20 @@ def _remembered(key: tuple[Any, ...], _compute: Callable[[], Any]) -> Any:
     return _compute()
 
 
+@st.cache_data(max_entries=16, show_spinner=False)
+def _unreadable(keys: tuple[Any, ...], _runs: Sequence[Run]) -> dict[str, str]:
+    """Run id → reason, for runs whose metrics or evaluations are damaged."""
+    reasons = {}
+    for run in _runs:
+        try:
+            run_summary(run)
+        except RunMovedOnError:
+            raise
+        except AATError as error:
+            reasons[run.id] = str(error)
+    return reasons
+
+
 def run_summary(run: Run) -> dict[str, Any]:
     """A run's row of the table of runs; AATError if its metrics or evaluations are damaged."""
     row: dict[str, Any] = _summary(_key(run), run)
@@ -191,12 +205,14 @@ def dark() -> bool:
 # --- Text ----------------------------------------------------------------------------------------------------------
 
 
-def heading(title: str, sentence: str, equation: str, explanation: str) -> None:
-    """One line on what the page shows, with the equation (LaTeX) and its explanation behind a help button.
-
-    `title` is for screen readers: sighted people see it on the page's tab.
-    """
+def name(title: str) -> None:
+    """The page's heading for screen readers; sighted people see it on the page's tab."""
     st.html(f'<h1 class="unseen">{html.escape(title)}</h1>')
+
+
+def heading(title: str, sentence: str, equation: str, explanation: str) -> None:
+    """One line on what the page shows, with the equation (LaTeX) and its explanation behind a help button."""
+    name(title)
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.markdown(sentence, width="stretch")
         with st.popover("Help", icon=":material/function:", type="tertiary"):

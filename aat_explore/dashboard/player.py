@@ -20,7 +20,7 @@ def choose_epoch(run: Run) -> int:
     with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center"):
         _button("arrow_back", "Previous epoch (Shift+←)", "Shift+Left", epoch == 1, epoch - 1)
         st.button(
-            ":material/pause:" if playing else ":material/play_arrow:",
+            "Pause" if playing else "Play",
             help="Pause (P)" if playing else "Play the epochs (P), from the first if this is the last",
             shortcut="P",
             key="play",

@@ -93,6 +93,12 @@ def widget(key: str) -> Entry[Any]:
     return Entry(key, None)
 
 
+def component(key: str) -> dict[str, Any]:
+    """The values that the component `key` just set, by name; for its callbacks."""
+    values: dict[str, Any] = st.session_state.get(key, {})
+    return values
+
+
 def selection(key: str) -> dict[str, Any]:
     """The selections in the chart `key`, by name; for its `on_select` callback."""
     chosen: dict[str, Any] = st.session_state[key]["selection"]

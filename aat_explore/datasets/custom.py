@@ -131,6 +131,7 @@ def _describe(title: str, arrays: Mapping[str, UInt8Array], class_names: Sequenc
 def _content(spec: DatasetSpec) -> str:
     """Eight hex digits of the fields that describe the images."""
     content: dict[str, Any] = {"name": "", **{field: getattr(spec, field) for field in NAMED_AFTER}}
+    content["torchvision_class"] = spec.torchvision_class or ""  # "" was written for None when the first were named
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -56,9 +56,11 @@ def find_arrays(spec: DatasetSpec, data_dir: Path, *, prepare: bool, download: b
 
     if not download:
         failure = "downloading is off"
+    elif spec.torchvision_class is None:
+        failure = "torchvision_class=None, so there is nothing to download it by"
     else:
         try:
-            return _converted(target, _download(spec, data_dir))
+            return _converted(target, _download(spec, spec.torchvision_class, data_dir))
         except _DownloadFailed as error:
             failure = str(error)
     tried = ", ".join(str(folder) for folder in [*prepared, *raw])
@@ -137,7 +139,7 @@ class _DownloadFailed(Exception):  # noqa: N818
     """Why torchvision could not download, in one line."""
 
 
-def _download(spec: DatasetSpec, data_dir: Path) -> dict[str, UInt8Array]:
+def _download(spec: DatasetSpec, torchvision_class: str, data_dir: Path) -> dict[str, UInt8Array]:
     """The four arrays by torchvision's download, which shows progress and checks md5; keeps no raw files."""
     # A scratch folder, because torchvision writes in place: an interrupted download must not look like raw files.
     with _writing(data_dir), tempfile.TemporaryDirectory(dir=data_dir, prefix=f".{spec.name}-") as scratch:
@@ -145,7 +147,7 @@ def _download(spec: DatasetSpec, data_dir: Path) -> dict[str, UInt8Array]:
             import torchvision.datasets
 
             for arguments in spec.downloads:
-                getattr(torchvision.datasets, spec.torchvision_class)(scratch, download=True, **arguments)
+                getattr(torchvision.datasets, torchvision_class)(scratch, download=True, **arguments)
         except Exception as error:  # URLError, RuntimeError, IncompleteRead, …: one line for all
             raise _DownloadFailed(f"download failed ({cause_of(error)[:200]})") from error
         arrays = _read_raw(spec, Path(scratch) / spec.raw_folder)

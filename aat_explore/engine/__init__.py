@@ -9,6 +9,7 @@
     capture.py      whole training steps as CUDA graphs
     counting.py     which images stay correct: clean, after FGSM, under PGD
     networks.py     networks from configs, to and from checkpoints
+    first_layer.py  a faster first convolution for StdCNN on the CPU
     custom.py       custom networks, scores and attacks: importing them, and the digest of their code
     admission.py    checking these on a few images before training
     streams.py      one random stream for each use of random numbers

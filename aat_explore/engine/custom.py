@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from aat_explore.attacks import REGISTRY as ATTACKS
-from aat_explore.config import NETWORKS, SCORES, RunConfig
+from aat_explore.config import NETWORKS, RunConfig
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays
+from aat_explore.scores import SCORES
 
 DIGEST = "own_code"  # among a checkpoint's training state
 

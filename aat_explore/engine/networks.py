@@ -13,6 +13,7 @@ from aat_explore.algorithm.models import Normalize, ResNet18, StdCNN
 from aat_explore.config import NETWORKS, Precision, RunConfig
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.custom import blamed, imported
+from aat_explore.engine.first_layer import with_fast_first_layer
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays
@@ -42,7 +43,7 @@ def build_network(
         )
     with global_stream(config.seed, "init"):
         if config.model == "StdCNN":
-            return StdCNN(
+            network = StdCNN(
                 in_channels=channels,
                 image_size=height,
                 num_classes=num_classes,
@@ -50,6 +51,7 @@ def build_network(
                 mean=mean,
                 sd=sd,
             )
+            return with_fast_first_layer(network)
         assert config.model == "ResNet18"
         return ResNet18(in_channels=channels, num_classes=num_classes, mean=mean, sd=sd)
 

@@ -15,6 +15,7 @@ from aat_explore.engine.device import chunk_size
 from aat_explore.engine.streams import global_stream, stream
 from aat_explore.errors import AATError
 from aat_explore.records import Arrays
+from aat_explore.scores import PAPERS_SCORE
 
 CALIBRATION = 250  # clean samples that set the scale of K's scores, see `Scorer`
 
@@ -75,7 +76,7 @@ class Scorer:
         """
         images, labels = self.training.images, self.training.labels
         size = chunk_size(images.device)
-        if self.score != "gradient-norm":
+        if self.score != PAPERS_SCORE:
             score, name = score_of(self.score), f"score={self.score}"
             return score_all(score, self.network, images, labels, batch_size=size, name=name), None
         reuses = self.config.reuses_scoring_gradient

@@ -42,7 +42,7 @@ class Picks:
     probabilities: Tensor | None
     drawn: Tensor
     shortfall: int = 0
-    sum_gradient_norms: float | None = None
+    sum_scores: float | None = None
     signs: Tensor | None = None
 
 
@@ -149,7 +149,7 @@ class Trainer:
             **accuracies,
             num_drawn=len(drawn),
             shortfall=picks.shortfall,
-            sum_gradient_norms=picks.sum_gradient_norms,
+            sum_scores=picks.sum_scores,
             **{
                 name: watch.seconds.get(name.removeprefix("seconds_"), 0.0)
                 for name in EpochMetrics.model_fields

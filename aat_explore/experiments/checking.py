@@ -58,7 +58,7 @@ def check(
             test.labels,
             epsilon=epsilon,
             seed=seed,
-            progress=lambda done, total: receiver.evaluating(done / (total + 1)),
+            progress=lambda done, total, part="": receiver.evaluating(done / (total + 1)),
         )
         overfitting = training_against_test(
             Trial(network, test, epsilon, seed), Trial(network, training, epsilon, seed)

@@ -22,7 +22,7 @@ from aat_explore.datasets import Dataset
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.perturb import perturb
 from aat_explore.errors import AATError
-from aat_explore.experiments import run as experiment
+from aat_explore.experiments.run import load_network
 from aat_explore.records import wilson_interval
 from aat_explore.robustness.attempts import described
 from aat_explore.robustness.evaluation import correct_at
@@ -37,13 +37,12 @@ if TYPE_CHECKING:
 GRID = 17  # values of ε from 0 to twice the chosen one, which is the middle one
 
 
-def load_network(run: Run, data: Dataset, epoch: int) -> nn.Module:
-    """Return a run's network after `epoch`, on the CPU, in eval mode, safe to share between threads.
+def frozen_network(run: Run, data: Dataset, epoch: int | None = None) -> nn.Module:
+    """Return `experiment.load_network` without parameter gradients, safe to share between threads.
 
     Raises AATError as `experiment.load_network` does.
     """
-    network = experiment.load_network(run, data, epoch)
-    return network.requires_grad_(False)  # so that `attacked` changes nothing in a network that threads share
+    return load_network(run, data, epoch).requires_grad_(False)  # so that `attacked` changes nothing in it
 
 
 def attack(network: nn.Module, image: UInt8, label: int | None, attempt: Attempt) -> Attacked:
@@ -114,11 +113,11 @@ def compare(
 def explorer(run: Run, data: Dataset) -> "AttackExplorer":
     """Return a notebook widget that attacks test images with the run's network after its last epoch.
 
-    Raises AATError as `load_network` does.
+    Raises AATError as `frozen_network` does.
     """
     from aat_explore.views.widgets import AttackExplorer  # imports ipywidgets, which the dashboard does not need
 
-    return AttackExplorer(run, data, partial(attack, load_network(run, data, run.epoch)))
+    return AttackExplorer(run, data, partial(attack, frozen_network(run, data)))
 
 
 def _pgd_along(

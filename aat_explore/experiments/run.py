@@ -221,7 +221,7 @@ def _evaluate(
         grid,
         skip=sum(part.correct.shape[-1] for part in parts),
         transfer_from=source,
-        progress=listener.evaluating,
+        progress=lambda done, total, part="": listener.evaluating(done / total),
     )
     for part in new_parts:
         writer.add_verdicts(key, len(parts), {"correct": part.correct, "seconds": np.array([part.seconds])})

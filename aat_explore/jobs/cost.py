@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
-from aat_explore.config import SCORES, RunConfig
+from aat_explore.config import RunConfig
 from aat_explore.records import COST_PHASES
+from aat_explore.scores import SCORES
 from aat_explore.store import Run
 
 TRAINING = 3  # forward, backward to the input, backward to the weights
@@ -40,23 +42,51 @@ class Pace:
 def passes(config: RunConfig, num_train: int) -> float:
     """Passes over T that an epoch after the warm-up takes; forward, input-backward, weight-backward count one each.
 
-    3 + 2/score_every (scoring at the epoch's start; by loss or margin 1) + 2 k |K|/T (k gradients for each picked
-    sample), where FGSM from the clean image with fresh gradient norms reuses their gradient (k = 0); a kept clean copy
-    is another 3 |K|/T.
+    3 + s/score_every (scoring at the epoch's start by a score of s passes, see `SCORES`: 2 for gradient norms) +
+    2 k |K|/T (k gradients for each picked sample), where FGSM from the clean image with fresh gradient norms reuses
+    their gradient (k = 0); a kept clean copy is another 3 |K|/T.
     """
     if config.num_perturbed == 0:
         return TRAINING
     share = 1.0 if config.num_perturbed == "all" else min(1.0, config.num_perturbed / num_train)
-    each = SCORES.get(config.canonical().score, GRADIENT)  # a custom score is assumed to need a gradient
-    scoring = each / config.score_every if config.samples and config.scoring == "epoch-start" else 0.0
-    kept = TRAINING * share if config.drawn_samples != "replace" else 0.0
-    return TRAINING + scoring + GRADIENT * _gradients(config) * share + kept
+    scoring = _scoring(config) if config.samples else 0.0
+    return TRAINING + scoring + GRADIENT * _gradients(config) * share + _kept(config) * share
+
+
+def _scoring(config: RunConfig) -> float:
+    """Passes that the scores of an epoch take, on average over epochs."""
+    match config.scoring:
+        case "epoch-start":  # a custom score is assumed to need a gradient
+            score = SCORES.get(config.canonical().score)
+            return (score.passes if score else GRADIENT) / config.score_every
+        case "carry-over":
+            return 0.0
+        case _:
+            assert_never(config.scoring)
+
+
+def _kept(config: RunConfig) -> float:
+    """Passes for the clean copies of picked samples, if these are trained on too."""
+    match config.drawn_samples:
+        case "replace":
+            return 0.0
+        case "add" | "half":
+            return TRAINING
+        case _:
+            assert_never(config.drawn_samples)
 
 
 def _gradients(config: RunConfig) -> float:
     """Gradients to the input for each picked sample, on average over epochs."""
-    scored = config.scoring == "epoch-start"
-    return 1 - 1 / config.score_every if scored and config.reuses_scoring_gradient else config.resolved_attack.gradients
+    if not config.reuses_scoring_gradient:
+        return config.resolved_attack.gradients
+    match config.scoring:
+        case "epoch-start":
+            return 1 - 1 / config.score_every
+        case "carry-over":
+            return config.resolved_attack.gradients
+        case _:
+            assert_never(config.scoring)
 
 
 def total_passes(config: RunConfig, num_train: int) -> float:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from aat_explore import datasets
 from aat_explore.config import EvaluationConfig, RunConfig, Values, check_num_perturbed
@@ -16,19 +15,18 @@ from aat_explore.errors import AATError
 from aat_explore.jobs import standing
 from aat_explore.jobs.job import Task
 from aat_explore.jobs.worker import Worker
+from aat_explore.places import Place
 from aat_explore.states import Standing, State
 
 PATIENCE = 60.0  # seconds for an interrupted worker to commit its epoch
 
 
 class Work(Values):
-    """What is done with every run besides training: its test, and the number of images for its checks."""
+    """What is done with every run besides training, and where: its test, and the number of images for its checks."""
 
-    cache_dir: Path
+    place: Place
     test: EvaluationConfig = EvaluationConfig()
     check_images: int = 1000
-    device: str | None = None
-    threads: int | None = None
 
     def task(self, config: RunConfig) -> Task:
         """What a worker is to do for one run."""
@@ -36,8 +34,8 @@ class Work(Values):
             config=config,
             test=self.test,
             check_images=self.check_images,
-            device=self.device,
-            threads=self.threads,
+            device=self.place.device,
+            threads=self.place.threads,
         )
 
 
@@ -59,17 +57,18 @@ def run(
     if jobs < 1:
         raise AATError(f"jobs={jobs} is less than 1; use 1, or as many as there are cores")
     for config in configs:
-        check_num_perturbed(config, datasets.num_train(config.dataset, cache_dir=work.cache_dir))
-    work = work.model_copy(update={"threads": work.threads or max(1, (os.cpu_count() or 1) // jobs)})
+        check_num_perturbed(config, datasets.num_train(config.dataset, cache_dir=work.place.cache_dir))
+    threads = work.place.threads or max(1, (os.cpu_count() or 1) // jobs)
+    work = work.model_copy(update={"place": replace(work.place, threads=threads)})
     tasks = [work.task(config) for config in configs]
-    todo = [task for task in tasks if standing.standing(task, work.cache_dir).state != "done"]
+    todo = [task for task in tasks if standing.standing(task, work.place.cache_dir).state != "done"]
     running: list[Worker] = []
     outcomes: dict[str, tuple[State, str]] = {}
     with _ended_like_ctrl_c():
         try:
             while todo or running:
                 while todo and len(running) < jobs:
-                    running.append(Worker(todo.pop(0), work.cache_dir, tempfile.TemporaryFile()))  # noqa: SIM115
+                    running.append(Worker(todo.pop(0), work.place.cache_dir, tempfile.TemporaryFile()))  # noqa: SIM115
                 _wait(running, every)
                 for worker in [worker for worker in running if worker.ended]:
                     running.remove(worker)
@@ -111,7 +110,7 @@ def standings(
     configs: Sequence[RunConfig], work: Work, outcomes: Mapping[str, tuple[State, str]] | None = None
 ) -> list[Standing]:
     """How each run stands, by the cache, or by its worker's outcome if that was stopped or failed."""
-    by_cache = standing.standings_in_cache([work.task(config) for config in configs], work.cache_dir)
+    by_cache = standing.standings_in_cache([work.task(config) for config in configs], work.place.cache_dir)
     return [_with_outcome(item, *(outcomes or {}).get(item.config.run_id, ("done", ""))) for item in by_cache]
 
 

@@ -16,6 +16,7 @@ from typing import IO
 
 from aat_explore.errors import in_one_line
 from aat_explore.jobs.job import Task
+from aat_explore.places import Place
 from aat_explore.states import State
 
 INTERRUPTED = 130
@@ -104,24 +105,10 @@ def do(task: Task, cache: Path) -> None:
     from aat_explore.experiments import run as experiment
     from aat_explore.jobs.log import Log
 
-    log = Log()
-    run = experiment.train(
-        task.config,
-        cache_dir=cache,
-        device=task.device,
-        threads=task.threads,
-        evaluate_with=task.test,
-        listener=log,
-    )
+    log, place = Log(), Place(cache, task.device, task.threads)
+    run = experiment.train(task.config, **place.arguments(), evaluate_with=task.test, listener=log)
     if task.check_images:
-        checking.check(
-            run.id,
-            cache_dir=cache,
-            device=task.device,
-            threads=task.threads,
-            images=task.check_images,
-            listener=log,
-        )
+        checking.check(run.id, **place.arguments(), images=task.check_images, listener=log)
     print(f"in {run.path}")
 
 

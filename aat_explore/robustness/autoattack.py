@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
@@ -38,28 +38,20 @@ class AutoAttack:
         """Return the version of the library, for records."""
         return {LIBRARY: metadata.version(LIBRARY)}
 
-    def survivors(
-        self,
-        network: nn.Module,
-        data: ImageSet,
-        epsilon: float,
-        survives: Tensor,
-        progress: Callable[[int], None] = lambda done: None,
-    ) -> Tensor:
+    def survivors(self, network: nn.Module, data: ImageSet, epsilon: float, survives: Tensor) -> Tensor:
         """Return which images of `survives`, bool (N,), stay correct after each attack and those before it: (4, N).
 
-        Each attack is tried on the survivors of those before it, as in the library. `progress` receives how many of
-        the four are done. Raises AATError for a network of fewer than four classes.
+        Each attack is tried on the survivors of those before it, as in the library. Raises AATError for a network of
+        fewer than four classes.
         """
         if self._num_classes < LEAST_CLASSES:
             raise AATError(
                 f"AutoAttack needs {LEAST_CLASSES} classes and this network has {self._num_classes}; use attack pgd"
             )
         survives, results = survives.clone(), []
-        for done, name in enumerate(ATTACKS):
+        for name in ATTACKS:
             self.attempt(name, network, data, epsilon, survives)
             results.append(survives.clone())
-            progress(done + 1)
         return torch.stack(results)
 
     def attempt(self, name: str, network: nn.Module, data: ImageSet, epsilon: float, survives: Tensor) -> None:

@@ -18,8 +18,10 @@ from aat_explore.algorithm.models import StdCNN
 from aat_explore.attacks import ResolvedAttack
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import clean_correct, correct_after, num_outputs, robust_correct
+from aat_explore.engine.first_layer import with_fast_first_layer
 from aat_explore.engine.streams import global_stream
 from aat_explore.errors import AATError
+from aat_explore.progress import Progress, silent
 from aat_explore.records import NOTABLE, SERIOUS, Check, Status, by_accuracy, by_excess
 from aat_explore.robustness.autoattack import AutoAttack
 
@@ -90,7 +92,8 @@ class Trial:
             raise AATError(f"images of {height}×{width} are too small or not square for the network to transfer from")
         device = self.data.images.device
         with global_stream(self.seed, "init"):
-            network = StdCNN(in_channels=channels, image_size=height, num_classes=self.num_classes).to(device)
+            plain = StdCNN(in_channels=channels, image_size=height, num_classes=self.num_classes)
+            network = with_fast_first_layer(plain).to(device)
             optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
             for _ in range(SURROGATE_EPOCHS):
                 for rows in torch.split(torch.randperm(len(self.data)), 64):
@@ -110,14 +113,14 @@ def check_robustness(
     epsilon: float,
     seed: int = 0,
     surrogate: nn.Module | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> list[Check]:
     """Look for signs that a network's accuracy under PGD at ε overstates its robustness.
 
     `network`: any network from pixels in [0, 1] to logits; its state is restored. `images`: (N, C, H, W), float in
     [0, 1] or uint8, about a thousand; `labels`: (N,) int64; both on the network's device. `epsilon`: in (0, 1], ℓ∞.
     `surrogate`: a network to transfer attacks from; by default one is fitted to these images, which takes seconds.
-    `progress` receives how many of all checks are done. Raises AATError for invalid images, labels or ε.
+    `progress` counts checks. Raises AATError for invalid images, labels or ε.
     """
     _check_arguments(images, labels, epsilon)
     trial = Trial(network, ImageSet(images, labels), epsilon, seed, surrogate)

@@ -1,6 +1,6 @@
 """Accuracy under an attack over a grid of ε, with a verdict on every image."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
@@ -15,11 +15,11 @@ from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.counting import skip_starts
 from aat_explore.engine.device import describe, versions
 from aat_explore.engine.networks import digest_of_weights, weights_of
+from aat_explore.progress import Progress, silent
 from aat_explore.records import Evaluation
 from aat_explore.robustness.attempts import attempt_of, described
 
 Correct = np.ndarray[Any, np.dtype[np.bool_]]
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ def verdicts(
     *,
     skip: int = 0,
     transfer_from: nn.Module | None = None,
-    progress: Progress = lambda share: None,
+    progress: Progress = silent,
 ) -> Iterator[Verdicts]:
     """Yield the verdicts on the images chunk by chunk, at each of the ascending ε, without the first `skip` images.
 
     Each ε is attacked from the same random starts, scaled to it; `config.curve` says whether results at a smaller ε are
     used. An image's verdict does not depend on `skip`, which must be a number of whole chunks, so an interrupted
-    evaluation can be resumed. `transfer_from` is the network that attack "transfer" makes x′ for. `progress` receives
-    the share of the work that is done. Raises AATError for AutoAttack if pyautoattack is not installed.
+    evaluation can be resumed. `transfer_from` is the network that attack "transfer" makes x′ for. `progress` counts
+    images. Raises AATError for AutoAttack if pyautoattack is not installed.
     """
     starts = torch.Generator().manual_seed(config.seed)
     attempt = attempt_of(config, transfer_from)
@@ -58,15 +58,15 @@ def verdicts(
             continue
         start_time, correct = perf_counter(), []
         start_state = starts.get_state()
-        progress(rows.start / len(data))
+        progress(rows.start, len(data))
         for survivors in attempt.survivors(network, chunk, epsilons, starts):
             correct.append(survivors.cpu())
             if len(correct) < len(epsilons):
-                progress((rows.start + len(chunk) * len(correct) / len(epsilons)) / len(data))
+                progress(rows.start + len(chunk) * len(correct) / len(epsilons), len(data))
         starts.set_state(start_state)
         skip_starts(chunk, restarts=config.restarts, generator=starts)
         yield Verdicts(torch.stack(correct, 1).numpy(), perf_counter() - start_time)
-    progress(1.0)
+    progress(len(data), len(data))
 
 
 def correct_at(
@@ -84,7 +84,7 @@ def evaluate(
     epsilons: tuple[float, ...],
     *,
     epoch: int,
-    progress: Progress = lambda share: None,
+    progress: Progress = silent,
 ) -> tuple[Evaluation, Correct]:
     """Attack `data`, images of one split, at each of the ascending ε; return the counts and all `Verdicts.correct`.
 

@@ -19,6 +19,7 @@ The files of this package; `Store` below lists, opens and locks runs:
     reading.py  reads files of older and newer versions
     writer.py   commits epochs, evaluations and checks, safe against crashes
     copies.py   light copies of runs
+    tags.py     named sets of training rows
 
 A writer puts every file under a temporary name beside its target, syncs it, renames it, and renames HEAD last. A reader
 trusts only HEAD: a file that HEAD does not list does not exist, and one whose size or digest differs is damaged.

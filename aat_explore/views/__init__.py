@@ -9,6 +9,7 @@
     recipes.py       names of settings and attacks, and which runs may be averaged or compared
     charts/          frames → Altair charts, one file per subject
     gallery.py       uint8 images → one contact-sheet PNG
+    names.py         names of runs for people
     pixels.py        checks images, enlarges them, amplifies differences
     widgets/         explorers for notebooks, from the same calls
     sprite.py        uint8 images → one PNG that the browser cuts into tiles

@@ -17,6 +17,7 @@ from aat_explore.views import frames
 from aat_explore.views.pixels import amplification, common_shape, enlarged
 from aat_explore.views.protocols import Dataset, Run, UInt8
 
+COLUMNS = ("clean", "adversarial", "difference")  # of picked images
 FONT_SIZE = 13
 LINE = 16  # pixels per line of text
 HEADING = 22
@@ -100,9 +101,11 @@ def picked_images(
 ) -> PickedImages:
     """Clean and adversarial images and amplified differences of rows of `frames.picks.all_picks`.
 
-    Without `dataset` only the adversarial ones. `column` selects one of the three: `clean`, `adversarial` or
-    `difference`. All but `clean` need `recorded` rows.
+    Without `dataset` only the adversarial ones. `column` is one of `COLUMNS`, or None for all three; AATError
+    otherwise. All but `clean` need `recorded` rows.
     """
+    if column is not None and column not in COLUMNS:
+        raise AATError(f"column={column} is unknown; choose one of {', '.join(COLUMNS)}")
     if dataset is not None and column == "clean":
         return PickedImages({"clean": dataset.train.images(picks["image"].to_numpy())})
     x_adv = run.x_adv(epoch)[picks["position"].to_numpy()]

@@ -14,7 +14,15 @@ from aat_explore.views.recipes import norm_name
 
 SEPARATOR = " · "
 DATASETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "fashion-mini": "Fashion-mini", "cifar10": "CIFAR10"}
-IN_PARTS = {"dataset", "num_perturbed", "norm_power", "score", "attack", "epsilon", "seed"}  # fields that `parts` words
+IN_PARTS = {
+    "dataset",
+    "num_perturbed",
+    "norm_power",
+    "score",
+    "attack",
+    "epsilon",
+    "seed",
+}  # see `name_parts`
 
 
 def dataset_name(name: str) -> str:
@@ -29,7 +37,7 @@ def n_name(num_perturbed: int | str) -> str:
     return f"n {num_perturbed}" if isinstance(num_perturbed, str) else f"n {num_perturbed:,}"
 
 
-def parts(config: RunConfig) -> dict[str, str]:
+def name_parts(config: RunConfig) -> dict[str, str]:
     """The parts of a run's name in order; those that mean nothing for it (the norm of n = all) are left out."""
     named = {"dataset": dataset_name(config.dataset), "n": n_name(config.num_perturbed)}
     if config.samples:
@@ -44,7 +52,7 @@ def full_name(config: RunConfig) -> str:
     base = PRESETS[preset_of(config.dataset)]
     other = {name: value for name, value in _others(config).items() if value != _others(base).get(name)}
     other.pop("epochs", None)
-    return SEPARATOR.join([*parts(config).values(), *_worded(other), f"seed {config.seed}"])
+    return SEPARATOR.join([*name_parts(config).values(), *_worded(other), f"seed {config.seed}"])
 
 
 def names(configs: Mapping[str, RunConfig]) -> dict[str, str]:
@@ -52,7 +60,7 @@ def names(configs: Mapping[str, RunConfig]) -> dict[str, str]:
 
     Runs equal in all of them (renamed copies) are told apart by the end of their id.
     """
-    named = {run_id: parts(config) for run_id, config in configs.items()}
+    named = {run_id: name_parts(config) for run_id, config in configs.items()}
     shared = {
         part
         for part in ("dataset", "attack")
@@ -83,7 +91,7 @@ def _flat(text: str) -> str:
 
 
 def _others(config: RunConfig) -> dict[str, Any]:
-    """The settings that `parts` does not word, as far as they mean something for the run."""
+    """The settings that `name_parts` does not word, as far as they mean something for the run."""
     canonical = config.canonical()
     left_out = (IN_PARTS | set(BOOKKEEPING)) - ({"epsilon"} if config.num_perturbed == 0 else set())
     return {name: getattr(canonical, name) for name in RunConfig.model_fields if name not in left_out}

@@ -8,7 +8,7 @@ draw uses no score, and is the control of every score.
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.config import RunConfig
@@ -18,6 +18,7 @@ from aat_explore.readings import BOOKKEEPING
 from aat_explore.records import Evaluation
 from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
 from aat_explore.robustness_tests import WORST_CASE, robustness_test
+from aat_explore.scores import PAPERS_SCORE as PAPERS_SCORE
 
 AXES = {"dataset", "num_perturbed", "norm_power", "seed"}
 SAMPLING = ("scoring", "score_every", "replacement")
@@ -25,7 +26,6 @@ PERTURBATION = ("perturbing_network", "drawn_samples", "warmup_epochs")
 NAMED = {"epsilon", "attack", "epochs", "model"}  # always part of the name, in a wording of their own
 DEFAULT_TEST = {"norm": "linf", "loss": "cross-entropy", "counts": "worst iterate"}  # named only where it differs
 NORM_NAMES = {1.0: "Norm", 2.0: "Squared Norm"}
-PAPERS_SCORE = "gradient-norm"
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,13 @@ def norm_name(power: float, score: str | None = None) -> str:
 
 def when_perturbed(config: RunConfig) -> str:
     """When a run's x′ are made and by which network, as the continuation of `x′ is made`."""
-    if config.perturbing_network == "epoch-start":
-        return "once per epoch by the epoch-start network"
-    return "in each batch by the current network"
+    match config.perturbing_network:
+        case "epoch-start":
+            return "once per epoch by the epoch-start network"
+        case "on-the-fly":
+            return "in each batch by the current network"
+        case _:
+            assert_never(config.perturbing_network)
 
 
 def as_seen(config: RunConfig) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 from types import MappingProxyType
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from networks import Linear, confident, fitted, fresh, mini, mini_set
 from torch import nn
 
-from aat_explore import attacks
+from aat_explore import attacks, robustness_tests
 from aat_explore.algorithm import fgsm, mi_fgsm, n_fgsm, pgd
 from aat_explore.algorithm.attacks import uniform_start
 from aat_explore.attacks import checked_options
@@ -30,15 +31,18 @@ from aat_explore.views import frames
 from aat_explore.views.evaluations import counting, headline
 
 KINDS = tuple(attacks.REGISTRY)
+OPTIONS = sorted({name for spec in attacks.REGISTRY.values() for name in spec.options})
 SETTINGS = st.fixed_dictionaries(
     {"kind": st.sampled_from(KINDS), "label": st.sampled_from(["true", "predicted"])},
     optional={
         "steps": st.integers(1, 4),
         "step_size": st.floats(1e-3, 0.5),
         "random_start": st.booleans(),
-        "options": st.dictionaries(st.sampled_from(["k", "decay"]), st.floats(0, 4), max_size=1),
+        "options": st.dictionaries(st.sampled_from(OPTIONS), st.floats(0, 4), max_size=1),
     },
 )
+
+WIDER = {"n-fgsm"}  # whose noise leaves the ε-ball
 
 
 def sample(count: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,7 +70,7 @@ def test_every_attack_keeps_within_its_reach_and_the_box_or_is_refused_in_one_li
     assert (x_adv - images).abs().max() <= attack.reach + 1e-6
     assert x_adv.min() >= 0
     assert x_adv.max() <= 1
-    assert attack.reach <= max(epsilon, 0) + 1e-12 or attack.kind == "n-fgsm"
+    assert attack.reach <= max(epsilon, 0) + 1e-12 or attack.kind in WIDER
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -212,7 +216,10 @@ def test_an_attack_has_one_name_for_people_and_one_for_folders(fields, name, slu
 @pytest.mark.parametrize(
     ("fields", "refusal"),
     [
-        ({"kind": "mim"}, "attack.kind='mim' is none of fgsm, pgd, n-fgsm, mi-fgsm; write a custom one as package"),
+        (
+            {"kind": "mim"},
+            f"attack.kind='mim' is none of {', '.join(KINDS)}; write a custom one as package",
+        ),
         ({"kind": "n-fgsm", "steps": 2}, "attack.steps=2 has no meaning for N-FGSM"),
         ({"kind": "n-fgsm", "random_start": False}, "attack.random_start=False has no meaning for N-FGSM"),
         ({"kind": "mi-fgsm", "random_start": True}, "attack.random_start=True has no meaning for MI-FGSM"),
@@ -239,11 +246,11 @@ def test_equal_options_are_equal_runs_however_they_are_written():
 
 def test_the_cost_of_an_attack_is_its_gradients():
     costs = {
-        kind: passes(RunConfig(num_perturbed=500, attack=AttackConfig(kind=kind)), 1000)
-        for kind in ("fgsm", "pgd", "n-fgsm", "mi-fgsm", "a:b")
+        kind: passes(RunConfig(num_perturbed=500, attack=AttackConfig(kind=kind)), 1000) for kind in (*KINDS, "a:b")
     }
     # 3 to train, 2 to score; then 2 for each gradient of half the samples
-    assert costs == {"fgsm": 5, "pgd": 15, "n-fgsm": 6, "mi-fgsm": 15, "a:b": 6}
+    known = {"fgsm": 5, "pgd": 15, "n-fgsm": 6, "mi-fgsm": 15, "a:b": 6}
+    assert costs == {kind: 3 + 2 + AttackConfig(kind=kind).resolve(0.3).gradients for kind in costs} | known
 
 
 @pytest.mark.parametrize(
@@ -277,7 +284,7 @@ def test_a_new_attack_is_a_function_and_an_entry_in_the_registry(tmp_path, monke
     spec = attacks.AttackSpec(
         kind="random-signs", title="Random signs", source="this test", equation="x' = x + εs", steps=3,
         function=f"{__name__}:random_signs", step_size=lambda epsilon, steps, random_start: epsilon / steps,
-        start_is_fixed=True, options=MappingProxyType({"strength": 0.5}),
+        step_in_words="ε/steps", start_is_fixed=True, options=MappingProxyType({"strength": 0.5}),
     )  # fmt: skip
     monkeypatch.setitem(attacks.REGISTRY, spec.kind, spec)
     monkeypatch.setattr(perturbing, "_registered", lambda place: random_signs)
@@ -305,11 +312,42 @@ def test_a_new_attack_is_a_function_and_an_entry_in_the_registry(tmp_path, monke
 
 
 def test_an_attack_that_nobody_registered_is_no_test_either():
-    with pytest.raises(ValueError, match="attack='mim' is none of pgd, autoattack, fgsm, n-fgsm, weak-pgd, transfer"):
+    known = ", ".join(dict.fromkeys([*robustness_tests.REGISTRY, *KINDS]))
+    with pytest.raises(ValueError, match=f"attack='mim' is none of {known}; write a custom one"):
         EvaluationConfig(attack="mim")
 
 
-@pytest.mark.parametrize("kind", ["pgd", "autoattack", "weak-pgd", "fgsm"])
+def test_the_help_names_every_attack_and_test_with_its_defaults():
+    """From the registries, so that a new entry needs no line in a help text."""
+    helps = {name: field.description for name, field in AttackConfig.model_fields.items()}
+    tested = EvaluationConfig.model_fields["attack"].description
+    for kind, spec in attacks.REGISTRY.items():
+        assert re.search(rf"\b{kind}\b", helps["kind"])
+        assert re.search(rf"\b{kind}\b", tested)
+        assert f"{kind}: {spec.step_in_words}" in helps["step_size"]
+        assert (f"{spec.steps} for {kind}" in helps["steps"]) == (spec.steps is not None)
+        assert (f"{'yes' if spec.random_start else 'no'} for {kind}" in helps["random_start"]) != spec.start_is_fixed
+        assert all(f"{name} of {kind} ({value:g})" in helps["options"] for name, value in spec.options.items())
+    for kind, test in robustness_tests.REGISTRY.items():
+        assert re.search(rf"\b{kind}\b", tested)
+        assert test.meaning in tested
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [1, 7])
+def test_the_words_for_a_step_size_say_what_it_is(kind, steps):
+    spec = attacks.REGISTRY[kind]
+    cases = spec.step_in_words.split(", from a random start ")
+    starts = [spec.random_start] if len(cases) == 1 else [False, True]
+    for words, random_start in zip(cases, starts, strict=True):
+        factor, by_steps = re.fullmatch(r"(?:([\d.]+) )?ε(/steps)?", words).groups()
+        alpha = float(factor or 1) * 0.3 / (steps if by_steps else 1)
+        assert spec.step_size(0.3, steps, random_start) == pytest.approx(alpha)
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in robustness_tests.REGISTRY if kind not in KINDS or not attacks.REGISTRY[kind].options]
+)
 def test_only_attacks_to_train_with_take_options(kind):
     with pytest.raises(ValueError, match=r"options"):
         EvaluationConfig(attack=kind, options={"k": 2})

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from aat_explore.algorithm import ResNet18, StdCNN
-from aat_explore.algorithm.models import FirstConv2d
 from aat_explore.bench.baselines import textbook_stdcnn
 
 
@@ -58,29 +57,3 @@ def test_normalisation_is_inside_so_that_epsilon_is_in_pixels():
     normalising = StdCNN(dropout=0, mean=[0.3], sd=[0.2])
     x = torch.rand(4, 1, 28, 28)
     torch.testing.assert_close(normalising(x), plain((x - 0.3) / 0.2))
-
-
-@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32), (2, 18), (1, 17)])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_first_convolution_is_a_convolution(channels, size, layout):
-    """Output and parameter gradients to the bit, the gradient of the images to rounding."""
-    torch.manual_seed(0)
-    first = FirstConv2d(channels, 10).to(memory_format=layout)
-    plain = torch.nn.Conv2d(channels, 10, 3).to(memory_format=layout)
-    plain.load_state_dict(first.state_dict())
-    found = []
-    for layer in (first, plain):
-        images = torch.rand(7, channels, size, size, generator=torch.Generator().manual_seed(1)).requires_grad_()
-        output = layer(images)
-        output.backward(torch.sin(output.detach() * 100))
-        found.append((output.detach(), layer.weight.grad, layer.bias.grad, images.grad))
-    for one, other in zip(found[0][:3], found[1][:3], strict=True):
-        assert torch.equal(one, other)
-    torch.testing.assert_close(found[0][3], found[1][3], rtol=1e-5, atol=1e-5)
-
-
-def test_the_first_convolution_can_be_differentiated_twice():
-    layer = FirstConv2d(1, 3).double()
-    images = torch.rand(2, 1, 8, 8, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(layer, (images,))
-    assert torch.autograd.gradgradcheck(layer, (images,))

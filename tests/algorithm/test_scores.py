@@ -12,7 +12,7 @@ from torch import nn
 from aat_explore import examples
 from aat_explore.algorithm import fgsm, gradient_norms
 from aat_explore.algorithm.scores import BUILT_IN, ScoreError, gradient_norm, loss, margin, score_all
-from aat_explore.config import SCORES, RunConfig
+from aat_explore.config import RunConfig
 from aat_explore.engine.admission import admit
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch
@@ -21,6 +21,7 @@ from aat_explore.engine.trainer import Resume, Trainer, train
 from aat_explore.errors import AATError
 from aat_explore.jobs import cost
 from aat_explore.presets import preset
+from aat_explore.scores import SCORES
 from aat_explore.views.recipes import norm_name, recipe
 
 T = 300
@@ -60,8 +61,10 @@ def blank(*labels: int) -> tuple[torch.Tensor, torch.Tensor]:
 # --- What each score is ----------------------------------------------------------------------------------------------
 
 
-def test_the_config_names_every_built_in_score():
+def test_every_built_in_score_has_its_facts_and_stands_in_the_help():
     assert tuple(BUILT_IN) == tuple(SCORES)
+    for name, spec in SCORES.items():
+        assert f"{name}, {spec.equation}" in RunConfig.model_fields["score"].description
 
 
 def test_loss_is_the_cross_entropy():
@@ -173,7 +176,7 @@ def test_p_is_the_score_of_the_epoch_start_network_to_the_power(training, valida
     expected = ORACLES[name](logits, training.labels) ** power
     record = trainer.run_epoch(1)
     np.testing.assert_allclose(record.probabilities, expected / expected.sum(), rtol=1e-4)
-    assert record.metrics.sum_gradient_norms == pytest.approx(float((expected ** (1 / power)).sum()), rel=1e-4)
+    assert record.metrics.sum_scores == pytest.approx(float((expected ** (1 / power)).sum()), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", [*ORACLES])
@@ -191,7 +194,7 @@ def test_a_uniform_draw_is_the_same_run_to_the_bit_whatever_its_score(training, 
         next(train(small(norm_power=0.0, score=score), training, validation, num_classes=10))
         for score in ("gradient-norm", "loss")
     )
-    assert one.metrics.sum_gradient_norms == other.metrics.sum_gradient_norms
+    assert one.metrics.sum_scores == other.metrics.sum_scores
     assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
 
 

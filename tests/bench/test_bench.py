@@ -109,7 +109,7 @@ def test_a_small_bench_measures_everything(training):
     heard = []
     report = engine_bench.measure(
         preset("mini", epochs=9999), training, training.first(12), num_classes=10, rounds=1,
-        progress=lambda name, done, total: heard.append((done, total)),
+        progress=lambda done, total, part: heard.append((done, total)),
     )  # fmt: skip
     named = {timing.name: timing for timing in report.timings}
     assert heard == [(done, len(heard)) for done in range(len(heard))]

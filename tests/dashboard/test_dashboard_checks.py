@@ -112,14 +112,17 @@ def test_hostile_words_in_a_report_are_shown_as_they_are(store):
         assert HOSTILE not in said(pages.opened(name, run=run.id))
 
 
-@pytest.mark.parametrize("name", ["picks", "sample"])
-def test_a_light_copy_keeps_its_place_and_the_page_says_what_it_lacks(store, name):
-    full = make_run(store, epochs=2, seed=2).id
-    light = light_copy(make_run(Store(store.root / "other"), epochs=2, seed=1), store.root)
-    app = opened(name, run=light.id)
+@pytest.mark.parametrize("name", ["picks", "sample", "dynamics"])
+def test_a_summary_keeps_its_place_where_picks_are_shown_and_another_run_is_one_click_away(store, name):
+    full = [make_run(store, epochs=2, seed=seed).id for seed in (2, 3)]
+    summary = light_copy(make_run(Store(store.root / "other"), epochs=2, seed=1), store.root)
+    assert pages.chosen_run(opened(name)) in full
+    app = opened(name, run=summary.id)
+    assert pages.chosen_run(app) == summary.id
     assert "This copy of the run is a summary" in said(app)
-    assert f"instead {full}" in [button.key for button in app.button]
-    assert app.query_params["run"] in (light.id, [light.id])
+    app.button(key=f"instead {full[0]}").click().run()
+    assert pages.chosen_run(app) == full[0]
+    assert "summary" not in said(app)
 
 
 def test_light_copies_are_compared_by_their_curves_alone(store):

@@ -38,7 +38,7 @@ def test_the_first_page_is_the_index_and_another_can_be_chosen():
 def test_a_page_that_does_not_exist_falls_back_to_the_first():
     app = opened("guide", guide="../../etc/passwd")
     assert app.title[0].value == guide.titles()["index.md"]
-    assert "does not fit here" in app.caption[0].value
+    assert "does not fit here" in app.warning[0].value
 
 
 def test_links_between_pages_open_in_the_same_tab_at_the_heading():

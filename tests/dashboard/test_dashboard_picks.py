@@ -5,10 +5,11 @@ from functools import partial
 import numpy as np
 import pages
 import pytest
-from pages import captions, images, sheets
+from pages import captions, images, said, sheets
 from synthetic import make_run
 
 from aat_explore import datasets
+from aat_explore.dashboard import picks_sheet
 from aat_explore.dashboard.page import plain
 from aat_explore.errors import AATError
 from aat_explore.views import frames
@@ -27,18 +28,21 @@ def dataset():
 
 
 def test_a_sheet_shows_so_many_and_the_next_goes_on(run):
-    drawn = list(run.drawn(3)[:60])
-    assert images(opened()) == drawn[:24]
-    app = opened(sheet="3")
-    assert images(app) == drawn[48:]
-    assert "Showing 49–60 of 60: 300 drawn images pass the filters; of these, 60 have" in captions(app)
+    drawn = list(run.drawn(3))
+    assert images(opened()) == drawn[:200]
+    app = opened(sheet="2")
+    assert images(app) == drawn[200:]
+    assert "Showing 201–300 of 300" in captions(app)
+    recorded = opened(show="x′")
+    assert images(recorded) == drawn[:60]
+    assert "60 of the 300 picks have a recorded x′" in captions(recorded)
 
 
 def test_p_of_another_score_than_the_formulas_is_said(store):
     make_run(store, num_perturbed=300)
-    assert "p is proportional to" not in captions(opened())
-    made = make_run(store, num_perturbed=300, score="my_scores:own_one", norm_power=2)
-    assert f"; p is proportional to {plain('my_scores:own_one^2')}." in captions(opened(run=made.id))
+    assert "Here p is proportional to" not in said(opened())
+    other = make_run(store, num_perturbed=300, score="my_scores:own_one", norm_power=2)
+    assert f"p is proportional to {plain('my_scores:own_one^2')}" in said(opened(run=other.id))
 
 
 def test_clean_images_are_shown_of_all_drawn(run):
@@ -60,14 +64,14 @@ def test_classes_and_p_filter_the_sheet(run, dataset):
 
 def test_filters_that_nothing_passes_are_a_message(run):
     app = opened(p=["-0.5", "0"])
-    assert "No drawn image passes these filters" in app.info[0].value
+    assert "No picked image passes these filters" in app.info[0].value
     assert not app.get("bidi_component")
 
 
 def test_junk_filters_are_said_and_not_obeyed(run):
     app = opened(**{"class": "Unicorn"}, p="x", order="by luck")
-    assert captions(app).count("which does not fit here") == 3
-    assert images(app) == list(run.drawn(3)[:24])
+    assert sum("which does not fit here" in warning.value for warning in app.warning) == 3
+    assert images(app) == list(run.drawn(3)[:200])
 
 
 def test_the_new_picks_come_before_those_picked_again(run):
@@ -109,11 +113,14 @@ def test_outcomes_filter_the_sheet_and_are_counted(run, dataset):
     labels, predicted = dataset.train.labels[run.drawn(3)[:60]], run.recorded_classes(3)
     fooled = (predicted[:, 0] == labels) & (predicted[:, 1] != labels)
     already = (predicted != labels[:, None]).all(axis=1)
-    app = opened(outcome=["fooled", "wrong already"], images="100")
+    app = opened(outcome=["fooled", "wrong already"], show="x′")
     assert images(app) == list(run.drawn(3)[:60][fooled | already])
-    counts = f"{fooled.sum()} fooled, 0 resists, {already.sum()} wrong already, 0 corrected"
     assert fooled.sum() > 0
-    assert counts in captions(app)
+    legend = " ".join(element.proto.body for element in app.get("html"))
+    for count in (f"{fooled.sum()} fooled", "0 resists", f"{already.sum()} wrong already", "0 corrected"):
+        assert count in legend
+    marks = sheets(app)[0]["marks"]
+    assert marks.count(picks_sheet.OUTCOME_COLOURS["fooled"]) == fooled.sum()
 
 
 def test_without_the_data_set_predictions_are_numbers_and_there_is_no_outcome(run):

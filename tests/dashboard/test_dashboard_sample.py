@@ -82,7 +82,7 @@ def test_a_damaged_run_is_left_out_and_a_damaged_epoch_is_a_message(store):
     st.cache_resource.clear()
     sound(app.run())
     assert page.plain("epochs/0002/probabilities.npy is damaged") in app.error[0].value
-    assert app.title
+    assert app.latex
 
 
 def test_a_run_in_its_first_epoch_shows_what_there_is_and_grows(store):
@@ -162,7 +162,7 @@ def test_a_link_opens_run_image_epoch_list_and_pin(store):
     make_run(store)
     run = make_run(store, seed=1)
     app = opened(run=run.id, image=42, epoch=2, list="by p in the epoch", pin=f"{run.id}:43")
-    assert (app.selectbox(key="run").value, app.number_input(key="image").value) == (run.id, 42)
+    assert (pages.chosen_run(app), app.number_input(key="image").value) == (run.id, 42)
     rank = diagnostics.ranks(run.probabilities(2))[42]
     assert f"Showing {rank:,} of 5,000 (by p in the epoch, epoch 2)." in said(app)
     assert len(portraits(app)) == 2
@@ -284,7 +284,7 @@ def test_a_pinned_image_of_another_run_swaps_runs_too(store):
     assert "which has its own map" in said(app)
     assert page.plain(second.id) in portraits(app)[1]
     press(app, "Swap")
-    assert (app.selectbox(key="run").value, app.number_input(key="image").value) == (second.id, 7)
+    assert (pages.chosen_run(app), app.number_input(key="image").value) == (second.id, 7)
     assert app.query_params["pin"] == f"{first.id}:42"
 
 

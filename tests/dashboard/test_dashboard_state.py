@@ -38,11 +38,11 @@ def test_what_was_asked_for_is_given_once_and_goes_before_what_was_kept():
         choices.ask("colour", "green")
         st.write(choices.choose("Colour", ["blue", "red", "green"], "colour"))
         st.write(str(state.asked("colour").there))
-        st.write(str(sorted(state.BOUND.get())))
+        st.write(str(state.CHOSEN.get()))
         st.write(str(state.kept("colour").get()))
 
     texts = [element.value for element in AppTest.from_function(script).run().markdown]
-    assert texts == ["green", "False", "['colour']", "green"]
+    assert texts == ["green", "False", "{'colour': ['green']}", "green"]
 
 
 def test_an_entry_is_empty_until_it_is_set_and_after_it_is_taken():

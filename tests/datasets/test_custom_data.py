@@ -16,7 +16,7 @@ from full_disk import disk_full_at
 from PIL import Image
 
 from aat_explore import datasets
-from aat_explore.dataset_specs import STEMS
+from aat_explore.dataset_specs import SPECS, STEMS
 from aat_explore.datasets import DatasetDamaged, DatasetNotFound
 from aat_explore.errors import AATError
 
@@ -275,7 +275,7 @@ def test_a_description_of_other_images_is_damage(tmp_path, change):
 
 @pytest.mark.parametrize("name", ["../photos-12345678", "/photos-12345678", "photos", "", "Photos-12345678"])
 def test_no_name_leads_out_of_the_cache(tmp_path, name):
-    with pytest.raises(AATError, match="is unknown; choose one of fashion-mini, mnist, fashion-mnist, cifar10, or add"):
+    with pytest.raises(AATError, match=f"is unknown; choose one of fashion-mini, {', '.join(SPECS)}, or add"):
         datasets.load(name, cache_dir=tmp_path)
 
 

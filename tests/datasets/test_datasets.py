@@ -227,14 +227,21 @@ def test_sources_are_tried_in_order(tmp_path, monkeypatch):
         assert_same_pixels(datasets.load(name, cache_dir=cache, download=False), make_arrays(name, seed))
 
 
+WRITERS = {
+    "idx": lambda folder, arrays, monkeypatch: write_idx(folder, arrays),
+    "cifar-batches": write_cifar_batches,
+}
+
+
+def test_raw_files_of_every_format_can_be_made_here():
+    assert WRITERS.keys() == sources.READERS.keys()
+
+
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
+@pytest.mark.parametrize("name", SPECS)
 def test_torchvision_layout_is_converted_once(tmp_path, monkeypatch, name):
     arrays, raw = make_arrays(name), tmp_path / "given" / SPECS[name].raw_folder
-    if name == "cifar10":
-        write_cifar_batches(raw, arrays, monkeypatch)
-    else:
-        write_idx(raw, arrays)
+    WRITERS[SPECS[name].file_format](raw, arrays, monkeypatch)
     monkeypatch.setenv("AAT_DATA", str(tmp_path / "given"))
     assert_same_pixels(datasets.load(name, cache_dir=tmp_path, download=False), arrays)
     converted = tmp_path / "data" / name
@@ -274,14 +281,24 @@ def test_a_download_is_converted_and_leaves_no_raw_files(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mnist"]
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
+@pytest.mark.usefixtures("small")
+def test_a_set_that_is_not_published_is_read_like_any_other_and_says_why_it_is_not_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setitem(SPECS, "mnist", dataclasses.replace(SPECS["mnist"], torchvision_class=None))
+    with pytest.raises(DatasetNotFound, match="torchvision_class=None, so there is nothing to download it by; set AAT"):
+        datasets.load("mnist", cache_dir=tmp_path)
+    arrays = make_arrays("mnist")
+    write_idx(tmp_path / "data" / "MNIST" / "raw", arrays)
+    assert_same_pixels(datasets.load("mnist", cache_dir=tmp_path), arrays)
+
+
+@pytest.mark.parametrize("name", SPECS)
 def test_no_data_and_no_network_names_the_folders_and_the_remedy(tmp_path, monkeypatch, name):
     import torchvision
 
     def offline(*args, **kwargs):
         raise URLError("Temporary failure in name resolution\n")
 
-    monkeypatch.setattr(getattr(torchvision.datasets, SPECS[name].torchvision_class), "download", offline)
+    monkeypatch.setattr(torchvision.datasets, SPECS[name].torchvision_class, offline)
     monkeypatch.setenv("AAT_DATA", str(tmp_path / "given"))
     with pytest.raises(DatasetNotFound) as error:
         datasets.load(name, cache_dir=tmp_path / "cache")
@@ -290,7 +307,7 @@ def test_no_data_and_no_network_names_the_folders_and_the_remedy(tmp_path, monke
     for root in (tmp_path / "given", tmp_path / "cache" / "data"):
         assert str(root / name) in message
         assert str(root / raw) in message
-    assert (str(tmp_path / "debian") in message) == (name == "fashion-mnist")
+    assert (str(tmp_path / "debian") in message) == bool(SPECS[name].other_folders)
     assert "Temporary failure in name resolution" in message
     assert "set AAT_DATA" in message
     assert "or connect and run again, or use --dataset fashion-mini" in message

@@ -40,7 +40,8 @@ def public_functions(folder: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "room", ["algorithm", "engine", "robustness", "store", "datasets", "jobs", "views", "views/frames"]
+    "room",
+    ["algorithm", "engine", "robustness", "store", "datasets", "experiments", "jobs", "views", "views/frames"],
 )
 def test_a_public_function_has_one_home_in_its_room(room):
     twins = {name: homes for name, homes in public_functions(PACKAGE / room).items() if len(homes) > 1}

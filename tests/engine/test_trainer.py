@@ -109,7 +109,7 @@ def test_recorded_p_and_k_are_those_of_the_epoch_start_network(training, validat
     p = probabilities(norms, norm_power=norm_power)
     assert np.array_equal(second.probabilities, p.float().numpy())
     assert np.array_equal(second.drawn, draw(p, 40, generator=stream(0, "draw", 2)).numpy())
-    assert second.metrics.sum_gradient_norms == pytest.approx(float(norms.sum()), rel=1e-12)
+    assert second.metrics.sum_scores == pytest.approx(float(norms.sum()), rel=1e-12)
     assert (second.metrics.num_drawn, second.metrics.shortfall) == (40, 0)
 
 

@@ -142,12 +142,12 @@ def test_a_loaded_network_can_be_shared_and_gives_the_stored_weights(tmp_path):
     data, config = datasets.load("fashion-mini"), preset("mini", epochs=1)
     run = make_run(Store(tmp_path), epochs=1)
     with pytest.raises(AATError, match="epoch=1 do not fit the network"):  # made-up weights
-        attack_lab.load_network(run, data, 1)
+        attack_lab.frozen_network(run, data, 1)
     with pytest.raises(AATError, match="no kept checkpoint"):
-        attack_lab.load_network(run, data, 7)
+        attack_lab.frozen_network(run, data, 7)
     network = engine_networks.build_network(config, data.image_shape, 10)
     run.weights = lambda epoch: engine_networks.weights_of(network)
-    loaded = attack_lab.load_network(run, data, 1)
+    loaded = attack_lab.frozen_network(run, data, 1)
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     for mine, theirs in zip(loaded.parameters(), network.parameters(), strict=True):

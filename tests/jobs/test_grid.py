@@ -7,6 +7,7 @@ from aat_explore.cli import main
 from aat_explore.config import EvaluationConfig
 from aat_explore.errors import AATError
 from aat_explore.jobs import grid
+from aat_explore.places import Place
 from aat_explore.presets import PRESETS, preset
 from aat_explore.store import Store
 
@@ -16,7 +17,7 @@ NEVER = 3600.0
 @pytest.fixture
 def work(tmp_path):
     test = EvaluationConfig(images=20, epsilons=(0.0, 0.1), steps=1)
-    return grid.Work(cache_dir=tmp_path, test=test, check_images=0, threads=1)
+    return grid.Work(place=Place(tmp_path, threads=1), test=test, check_images=0)
 
 
 def test_a_grid_is_the_papers_figures_with_each_baseline_once():
@@ -79,7 +80,7 @@ def test_every_grid_has_its_presets():
 def test_an_n_beyond_the_data_set_is_refused_before_anything_is_trained(work):
     with pytest.raises(AATError, match="num_perturbed=6000 exceeds num_train=5000"):
         grid.run(readings.configs("mini", epochs=1, seeds=1, n=(0, 6000)), work)
-    assert Store(work.cache_dir).run_ids() == []
+    assert Store(work.place.cache_dir).run_ids() == []
 
 
 @pytest.mark.slow
@@ -124,7 +125,7 @@ def test_a_grid_that_is_stopped_leaves_no_worker_behind_and_goes_on(work):
 
     with pytest.raises(KeyboardInterrupt):
         grid.run(made, work, jobs=2, hear=stop, every=0.2)
-    store = Store(work.cache_dir)
+    store = Store(work.place.cache_dir)
     assert 1 <= len(store.run_ids()) <= 2
     assert not any(run.training for run in store.list().runs)
     before = {run.id: run.epoch for run in store.list().runs}

@@ -13,6 +13,7 @@ from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig
 from aat_explore.jobs import grid, queue, worker
 from aat_explore.jobs.job import Job, Task
 from aat_explore.jobs.standing import standing
+from aat_explore.places import Place
 from aat_explore.presets import PRESETS, preset
 from aat_explore.store import Store
 
@@ -210,7 +211,7 @@ def killed(monkeypatch):
 @pytest.mark.slow
 def test_a_grid_under_an_ampersand_stops_its_workers(tmp_path, killed):
     """They end by the SIGINT that it sends, not by being killed when its patience ends."""
-    work = grid.Work(cache_dir=tmp_path, check_images=0, threads=1)
+    work = grid.Work(place=Place(tmp_path, threads=1), check_images=0)
 
     def stop(found):
         if found[0].epoch:
@@ -228,7 +229,7 @@ def test_a_grid_under_an_ampersand_stops_its_workers(tmp_path, killed):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_grid_that_is_told_to_end_leaves_no_worker_behind(tmp_path, killed, number):
-    work = grid.Work(cache_dir=tmp_path, check_images=0, threads=1)
+    work = grid.Work(place=Place(tmp_path, threads=1), check_images=0)
 
     def end(found):
         if found[0].epoch:
@@ -271,7 +272,7 @@ def test_the_queue_of_an_app_under_an_ampersand_stops_its_trainer(tmp_path, monk
 
 @pytest.mark.slow
 def test_a_run_of_a_grid_that_is_stopped_from_outside_is_named_and_stops_no_other(tmp_path):
-    work = grid.Work(cache_dir=tmp_path, test=EvaluationConfig(images=20, epsilons=(0.0,), steps=1), check_images=0)
+    work = grid.Work(place=Place(tmp_path), test=EvaluationConfig(images=20, epsilons=(0.0,), steps=1), check_images=0)
     other = preset("mini", epochs=1, seed=1, **SMALL)
     workers = []
     start = grid.Worker

@@ -81,7 +81,7 @@ def test_the_command_line_means_the_config_it_was_made_from(config):
     command = parse(shlex.split(command_lines.train(config, evaluate=False, threads=1, device="cpu")))
     fields = {name: getattr(command.flags, name) for name in RunConfig.model_fields}
     assert checked_config(fields | {"attack": vars(fields["attack"])}) == config
-    assert (command.evaluate, command.threads, command.device) == (False, 1, "cpu")
+    assert (command.evaluate, command.place.threads, command.place.device) == (False, 1, "cpu")
 
 
 # --- Order and refusals ----------------------------------------------------------------------------------------------

@@ -116,7 +116,9 @@ def test_an_evaluation_counts_what_robust_correct_says_at_each_epsilon(data):
     network = confident("StdCNN")
     config = EvaluationConfig(steps=5, epsilons=GRID, seed=3, curve="independent")
     heard = []
-    found, correct = evaluate(network, data, config, GRID, epoch=7, progress=heard.append)
+    found, correct = evaluate(
+        network, data, config, GRID, epoch=7, progress=lambda done, total: heard.append(done / total)
+    )
     expected = [int(clean_correct(network, data).sum())] + [
         int(robust_correct(network, data, attack(epsilon, steps=5), generator=generator(3)).sum())
         for epsilon in GRID[1:]

@@ -77,7 +77,7 @@ def test_without_any_set_of_optional_columns_a_run_opens_and_resumes(tmp_path_fa
         assert opened.metrics()[kept][:2].equals(before[kept])
         assert all(getattr(row, name) == FIELDS[name].default for row in rows for name in missing)
     assert list(written(opened).columns) == list(FIELDS)
-    assert opened.metrics()["sum_gradient_norms"].iloc[2] == 123.0
+    assert opened.metrics()["sum_scores"].iloc[2] == 123.0
 
 
 @pytest.mark.parametrize("column", REQUIRED)
@@ -118,15 +118,23 @@ def test_unknown_columns_are_not_read_and_a_trainer_writes_them_again(run):
 
 def test_a_renamed_column_is_read_under_its_new_name_and_written_under_it_alone(run, monkeypatch):
     before = run.metrics()
-    monkeypatch.setitem(RENAMED, EpochMetrics, {"sum_norms": "sum_gradient_norms", "cost": "loss"})
+    monkeypatch.setitem(RENAMED, EpochMetrics, {"sum_norms": "sum_scores", "cost": "loss"})
     reading.metrics_of.cache_clear()
-    run = rewrite(
-        run, "metrics.parquet", written(run).rename(columns={"sum_gradient_norms": "sum_norms", "loss": "cost"})
-    )
+    run = rewrite(run, "metrics.parquet", written(run).rename(columns={"sum_scores": "sum_norms", "loss": "cost"}))
     assert run.metrics().equals(before)
     run = go_on(run)
     assert list(written(run).columns) == list(FIELDS)
     assert run.metrics()[:2].equals(before)
+
+
+def test_every_run_of_the_showcase_has_its_sums_of_scores():
+    runs = Store(SHOWCASE).list().runs
+    assert len(runs) > 60
+    for run in runs:
+        columns = written(run)
+        sums = columns.get("sum_gradient_norms", columns.get("sum_scores"))
+        assert run.metrics()["sum_scores"].equals(sums.astype(float))
+        assert sums.notna().any() == run.config.samples
 
 
 def test_of_an_old_and_a_new_name_the_new_one_counts(run, monkeypatch):

@@ -15,7 +15,7 @@ from aat_explore.config import EvaluationConfig
 from aat_explore.engine.networks import digest_of_weights
 from aat_explore.experiments import checking
 from aat_explore.experiments import run as experiment
-from aat_explore.records import CHECKS_VERSION, EpochMetrics
+from aat_explore.records import CHECKS_VERSION, RENAMED, EpochMetrics
 from aat_explore.robustness import checks
 from aat_explore.store import Run, Store
 
@@ -52,6 +52,16 @@ def test_it_opens_whole_under_its_name(old, store):
         assert old.probabilities(epoch).shape == (90,)
         assert old.x_adv(epoch).shape == (6, 1, 16, 16)
         assert old.recorded_losses(epoch).shape == old.recorded_classes(epoch).shape == (6, 2)
+
+
+def test_its_sums_of_scores_are_read_under_their_present_name_and_written_under_it(old):
+    sums = pd.read_parquet(old.path / "metrics.parquet")["sum_gradient_norms"].tolist()
+    assert all(total > 0 for total in sums)
+    assert old.metrics()["sum_scores"].tolist() == sums
+    run = experiment.train(old.config, evaluate_with=None, **where(old))
+    columns = pd.read_parquet(run.path / "metrics.parquet")
+    assert "sum_gradient_norms" not in columns
+    assert columns["sum_scores"].tolist()[:2] == sums
 
 
 def test_its_evaluation_and_checks_are_read(old):
@@ -99,12 +109,12 @@ def test_it_is_trained_to_its_end_from_where_it_was(old):
 
 
 def test_without_any_optional_column_it_is_trained_to_its_end(old):
-    frame = pd.read_parquet(old.path / "metrics.parquet").drop(columns=OPTIONAL)
-    rewrite(old, "metrics.parquet", frame)
+    frame = pd.read_parquet(old.path / "metrics.parquet").rename(columns=RENAMED[EpochMetrics])
+    rewrite(old, "metrics.parquet", frame.drop(columns=OPTIONAL))
     run = experiment.train(old.config, evaluate_with=None, **where(old))
     assert run.complete
     assert pd.read_parquet(run.path / "metrics.parquet").columns.tolist() == list(EpochMetrics.model_fields)
-    assert run.metrics()["sum_gradient_norms"].isna().tolist() == [True, True, False, False]
+    assert run.metrics()["sum_scores"].isna().tolist() == [True, True, False, False]
 
 
 def test_it_is_evaluated_and_its_own_evaluation_is_not_made_again(old):

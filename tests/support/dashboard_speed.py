@@ -122,7 +122,7 @@ def attacks(kind: str, rounds: int) -> list[float]:
     store = Store(ROOT / "cache")
     run = store.open(next(name for name in store.run_ids() if "-n1000-" in name))
     data = datasets.load(run.config.dataset)
-    network = attack_lab.load_network(run, data, run.epoch)
+    network = attack_lab.frozen_network(run, data, run.epoch)
     image, label = data.test.images(slice(0, 1))[0], int(data.test.labels[0])
     attempts = [frames.attack.Attempt(kind, 0.3, 20, 2.5, True, seed) for seed in range(rounds)]
     return [timed(partial(attack_lab.attack, network, image, label, one), lambda: None) for one in attempts]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from aat_explore import datasets
 from aat_explore.algorithm import ResNet18, StdCNN
 from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.first_layer import with_fast_first_layer
 
 
 @cache
@@ -28,12 +29,16 @@ def mini_set(start: int, stop: int) -> ImageSet:
 def fresh(name: str) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return StdCNN() if name == "StdCNN" else ResNet18(in_channels=1, mean=[0.5], sd=[0.25])
+        return with_fast_first_layer(StdCNN()) if name == "StdCNN" else ResNet18(in_channels=1, mean=[0.5], sd=[0.25])
 
 
 def confident(name: str) -> nn.Module:
-    """Trained on few samples until most are fitted so well that float32 softmax rounds to one."""
-    return fitted(name, 400, 80) if name == "StdCNN" else fitted(name, 100, 25)
+    """Trained on few samples until it is certain of them.
+
+    ResNet18 takes 45 epochs: up to the 31st the median certainty of the eval mode, whose batch norm lags behind, jumps
+    between 0.997 and 0.9997. From the 42nd on it stays above 0.99975, with one thread and with two.
+    """
+    return fitted(name, 400, 80) if name == "StdCNN" else fitted(name, 100, 45)
 
 
 @cache

@@ -38,8 +38,14 @@ def sound(page: AppTest) -> AppTest:
 
 def said(page: AppTest) -> str:
     """Everything a page says in words."""
-    parts = [*page.info, *page.warning, *page.error, *page.success, *page.caption, *page.code, *page.markdown]
-    return "\n".join(part.value for part in parts)
+    alerts = [*page.info, *page.warning, *page.error, *page.success]
+    texts = [*page.caption, *page.code, *page.markdown]
+    return "\n".join([f"{alert.icon} {alert.value}" for alert in alerts] + [part.value for part in texts])
+
+
+def chosen_run(page: AppTest, key: str = "run") -> str:
+    """The id of the run that a page shows, by its URL."""
+    return page.query_params[key] if isinstance(page.query_params[key], str) else page.query_params[key][0]
 
 
 def captions(page: AppTest) -> str:

@@ -31,7 +31,7 @@ def make_record(config: RunConfig, epoch: int, num_train: int = 5000) -> EpochRe
         loss_rest=0.9 / epoch if n < num_train else None, clean_accuracy_val=0.9 - 0.3 / epoch,
         clean_accuracy_attacked=0.88 - 0.3 / epoch, fgsm_accuracy_val=0.3, robust_accuracy_val=0.2 * n / num_train,
         num_drawn=n, shortfall=0,
-        sum_gradient_norms=None if probabilities is None else 123.0, seconds_scoring=0.5, seconds_draw=0.1,
+        sum_scores=None if probabilities is None else 123.0, seconds_scoring=0.5, seconds_draw=0.1,
         seconds_perturb=0.1, seconds_train=1.0, seconds_validate=0.2, seconds_record=0.01, device="cpu", num_threads=2,
     )  # fmt: skip
     return EpochRecord(

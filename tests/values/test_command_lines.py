@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from aat_explore import command_lines
 from aat_explore.cli.arguments import parse
 from aat_explore.cli.commands.training import Train
-from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, checked_config
+from aat_explore.config import NETWORKS, AttackConfig, RunConfig, checked_config
+from aat_explore.dataset_specs import SPECS
 from aat_explore.errors import AATError
 from aat_explore.presets import PRESETS, flat
+from aat_explore.scores import SCORES
 
 SHARES = st.floats(0.001, 0.999)
-DATASETS = ("fashion-mini", "mnist", "fashion-mnist", "cifar10", "photos-1a2b3c4d", "my photos", "-x", "$HOME;'\"")
+DATASETS = ("fashion-mini", *SPECS, "photos-1a2b3c4d", "my photos", "-x", "$HOME;'\"")
 VALUES = {
     "dataset": st.sampled_from(DATASETS),
     "model": st.sampled_from((*NETWORKS, "nets.small:Net")),
@@ -119,8 +121,8 @@ def test_the_command_of_any_config_means_it_and_says_where_and_how(data, device,
     words = command_lines.train(config, device=device, threads=threads, evaluate=evaluate)
     command = means(command_lines.aat(words, Path(cache)))
     assert config_of(command) == config
-    assert (command.device, command.threads, command.evaluate) == (device, threads, evaluate)
-    assert command.cache_dir == Path(cache)
+    assert (command.place.device, command.place.threads, command.evaluate) == (device, threads, evaluate)
+    assert command.place.cache_dir == Path(cache)
 
 
 @settings(max_examples=10)

@@ -65,10 +65,22 @@ def test_the_papers_grids_hold_the_data_sets_that_it_speaks_of():
     assert [PRESETS[name].dataset for name in GROUPS["letter"]] == ["mnist", "fashion-mnist", "cifar10"]
 
 
+DOTS = {
+    "name": "dots", "num_train": 6, "num_validation": 1, "num_test": 2, "image_shape": (1, 4, 4),
+    "class_names": ("a", "b"), "sha256": {},
+}  # fmt: skip
+
+
 def test_a_published_data_set_without_a_training_epsilon_is_refused():
-    facts = {"num_train": 6, "num_validation": 1, "num_test": 2, "image_shape": (1, 4, 4), "class_names": ("a", "b")}
     with pytest.raises(ValueError, match="epsilon=None is no budget for the published data set dots"):
-        DatasetSpec(name="dots", **facts, sha256={}, torchvision_class="Dots")
+        DatasetSpec(**DOTS, torchvision_class="Dots")
+
+
+def test_a_data_set_is_published_exactly_if_it_names_torchvisions_class_and_an_empty_name_is_refused():
+    assert DatasetSpec(**DOTS, torchvision_class="Dots", epsilon=0.1).published
+    assert not DatasetSpec(**DOTS).published
+    with pytest.raises(ValueError, match="torchvision_class='' of the data set dots names no class; use None"):
+        DatasetSpec(**DOTS, torchvision_class="", epsilon=0.1)
 
 
 def test_the_name_of_custom_images_is_made_of_the_images_and_of_nothing_that_specs_have_gained_since(tmp_path):

@@ -13,6 +13,7 @@ from aat_explore.config import EvaluationConfig
 from aat_explore.dashboard import page
 from aat_explore.experiments import checking
 from aat_explore.experiments import run as experiment
+from aat_explore.places import Place
 from aat_explore.presets import preset
 from aat_explore.records import Timing
 from aat_explore.robustness import checks
@@ -39,10 +40,20 @@ def images() -> dict[str, np.ndarray]:
 def test_no_public_function_has_a_cache_of_its_own():
     expected = {
         *("add", "names", "load", "num_train", "num_test", "open_run", "list_runs"),
-        *("train", "evaluate", "evaluate_every", "check", "bench", "fidelity"),
+        *("train", "evaluate", "evaluate_every", "check"),
     }
     assert set(DEFAULTING) == expected
     assert {inspect.signature(made).parameters["cache_dir"].default for made in DEFAULTING.values()} == {None}
+
+
+@pytest.mark.parametrize(
+    "work",
+    [experiment.train, experiment.evaluate, experiment.evaluate_every, checking.check],
+    ids=lambda it: it.__name__,
+)
+def test_a_place_says_by_name_what_these_functions_take(work):
+    assert Place().arguments() == vars(Place())
+    assert Place().arguments().keys() <= inspect.signature(work).parameters.keys()
 
 
 @pytest.mark.parametrize("asked", ["of the environment", "beside one", "given"])
@@ -97,11 +108,10 @@ def test_benchmarks_write_and_read_in_the_cache_of_the_environment(tmp_path, mon
             return update["timings"]
 
     monkeypatch.setattr(measurement, "measure", lambda *given, **options: Report())
-    assert [made.name for made in measurement.bench(name, rounds=1, device="cpu", threads=1)] == [
-        "nothing", "writing a record",
-    ]  # fmt: skip
+    place = Place(device="cpu", threads=1)
+    assert [made.name for made in measurement.bench(name, rounds=1, place=place)] == ["nothing", "writing a record"]
     assert seen == [tmp_path / "elsewhere"]
-    report = measurement.fidelity(name, num_perturbed=5, epsilon=0.1, epochs=2, seeds=1, device="cpu", threads=1)
+    report = measurement.fidelity(name, num_perturbed=5, epsilon=0.1, epochs=2, seeds=1, place=place)
     assert (report.dataset, report.num_train) == (name, 45)
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
 
@@ -110,4 +120,5 @@ def test_the_command_line_the_dashboard_and_python_agree(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["app.py"])
     for value, cache in ((str(tmp_path), tmp_path), ("", Path("cache"))):
         monkeypatch.setenv("AAT_CACHE", value)
+        assert parse(["train"]).place.cache_dir == Place().cache_dir == cache
         assert parse(["list"]).cache_dir == page.cache_dir() == store.Store().root == store.default_cache() == cache

@@ -173,6 +173,32 @@ def test_epoch_metrics_are_the_runs_metrics_long(store):
     assert "perturbed" not in set(long["measure"])  # n = 0 perturbs nothing
 
 
+def drawn_by(chart) -> set[str]:
+    """The measures whose values a chart carries."""
+    return {row["measure"] for rows in chart.to_dict()["datasets"].values() for row in rows}
+
+
+def test_every_declared_measure_is_drawn_by_the_chart_of_runs(store):
+    long = frames.runs.epoch_metrics(make_run(store))
+    drawn = {kind: drawn_by(charts.runs.epoch_metrics(long, kind)) for kind in frames.runs.KINDS}
+    declared = {kind: set() for kind in frames.runs.KINDS}
+    for kind, name in frames.runs.MEASURES.values():
+        declared[kind].add(name)
+    assert drawn == declared
+
+
+def test_a_measure_of_a_new_kind_is_drawn_in_its_unit(store, monkeypatch):
+    monkeypatch.setitem(frames.runs.KINDS, "seconds", frames.runs.Kind("time", "seconds"))
+    monkeypatch.setitem(frames.runs.MEASURES, "seconds_train", frames.runs.Measure("seconds", "training"))
+    run = make_run(store)
+    chart = charts.runs.epoch_metrics(frames.runs.epoch_metrics(run), "seconds")
+    assert drawn_by(chart) == {"training"}
+    layer = chart.to_dict()["layer"][0]["encoding"]["y"]
+    assert layer["title"] == "time, seconds"
+    assert "domain" not in layer["scale"]
+    assert frames.runs.last_losses(run).keys() == {"all", "perturbed", "unperturbed"}
+
+
 def test_last_losses_leave_out_samples_that_are_not_there(store):
     assert frames.runs.last_losses(make_run(store)) == {"all": 0.25, "perturbed": 0.5, "unperturbed": 0.225}
     assert set(frames.runs.last_losses(make_run(store, num_perturbed=0))) == {"all", "unperturbed"}
@@ -478,6 +504,8 @@ def test_picked_sheet_shows_the_recorded_and_the_clean_images(store, dataset):
     run = make_run(store)
     shown = frames.picks.recorded_picks(run, 2, dataset).head(6)
     found = gallery.picked_images(run, 2, shown, dataset)
+    with pytest.raises(AATError, match="column=blurred is unknown; choose one of clean, adversarial, difference"):
+        gallery.picked_images(run, 2, shown, dataset, "blurred")
     clean, x_adv = dataset.train.images(run.drawn(2)[:6]), run.x_adv(2)[:6]
     assert found.factor == 3
     assert found.largest == gallery.largest_difference(clean, x_adv)

@@ -181,6 +181,8 @@ def test_lists_hold_what_their_names_say(run, mini):
     assert np.array_equal(listed["never drawn"], np.flatnonzero(times == 0))
     labels = mini.train.labels
     assert set(listed["same class"]) == {i for i in range(5000) if labels[i] == labels[10]}
+    with pytest.raises(AATError, match="list=drawn twice is unknown; choose one of most often drawn, never drawn"):
+        frames.sample.listed("drawn twice", *records, mini, 3, 10)
 
 
 def test_next_walks_the_whole_list_and_previous_walks_back():

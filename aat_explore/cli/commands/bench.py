@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from aat_explore.cli.flags import CacheDir, Command, Device, Threads, default_cache
+from aat_explore.cli.flags import Command, PlaceFlags, Where
 from aat_explore.errors import AATError
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ class Bench(Command):
     ] = False
     out: Annotated[Path | None, tyro.conf.arg(help="The JSON file; None = bench/ in the cache.")] = None
     plot: Annotated[Path | None, tyro.conf.arg(help="Draw a chart into this .svg, .png or .html file.")] = None
-    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
-    device: Device = None
-    threads: Threads = None
+    place: Where = dataclasses.field(default_factory=PlaceFlags)
 
     def run(self) -> int:
         """Measure."""
@@ -52,9 +50,7 @@ class Fidelity(Command):
     epochs: Annotated[int, tyro.conf.arg(help="Epochs of each run.")] = 15
     seeds: Annotated[int, tyro.conf.arg(help="Runs of each kind.")] = 3
     out: Annotated[Path | None, tyro.conf.arg(help="The JSON file; None = bench/ in the cache.")] = None
-    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
-    device: Device = None
-    threads: Threads = None
+    place: Where = dataclasses.field(default_factory=PlaceFlags)
 
     def run(self) -> int:
         """Compare."""
@@ -79,12 +75,10 @@ def bench(asked: Bench) -> int:
             num_samples=asked.samples,
             num_images=asked.images,
             rounds=asked.rounds,
-            cache_dir=asked.cache_dir,
-            device=asked.device,
-            threads=asked.threads,
+            place=asked.place,
             progress=steps,
         )
-    path = _write(report, asked.out or _place(asked.cache_dir, "speed"))
+    path = _write(report, asked.out or _file(asked.place.cache_dir, "speed"))
     console = Console()
     console.print(speed.setting(report), highlight=False, soft_wrap=True)
     for frame in (speed.epochs(report), speed.curves(report), speed.targets(report)):
@@ -110,12 +104,10 @@ def fidelity(asked: Fidelity) -> int:
             epsilon=asked.epsilon,
             epochs=asked.epochs,
             seeds=asked.seeds,
-            cache_dir=asked.cache_dir,
-            device=asked.device,
-            threads=asked.threads,
+            place=asked.place,
             progress=steps,
         )
-    path = _write(report, asked.out or _place(asked.cache_dir, "scoring"))
+    path = _write(report, asked.out or _file(asked.place.cache_dir, "scoring"))
     console = Console()
     _print(speed.fidelity(report))
     console.print(f"in {path}", highlight=False, markup=False, soft_wrap=True)
@@ -141,14 +133,14 @@ class _Steps:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def __call__(self, name: str, done: int, total: int) -> None:
-        self._progress.update(self._task, description=name, completed=done, total=total)
+    def __call__(self, done: float, total: float, part: str = "") -> None:
+        self._progress.update(self._task, description=part, completed=done, total=total)
         if not self._console.is_terminal and time.monotonic() - self._last_line_at > 60:
             self._last_line_at = time.monotonic()
-            self._console.print(f"{done} of {total}: {name}", highlight=False, soft_wrap=True)
+            self._console.print(f"{done:g} of {total:g}: {part}", highlight=False, soft_wrap=True)
 
 
-def _place(cache_dir: Path, what: str) -> Path:
+def _file(cache_dir: Path, what: str) -> Path:
     return cache_dir / "bench" / f"{what}-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
 
 

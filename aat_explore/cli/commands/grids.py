@@ -15,7 +15,7 @@ from rich.table import Table
 
 from aat_explore import readings
 from aat_explore.cli import printable
-from aat_explore.cli.flags import CacheDir, Command, Device, Threads, default_cache
+from aat_explore.cli.flags import CacheDir, Command, PlaceFlags, Where, default_cache
 from aat_explore.config import EvaluationConfig, checked
 from aat_explore.errors import AATError
 from aat_explore.jobs import grid as grids
@@ -37,9 +37,7 @@ class Grid(Command):
     images: Annotated[int | None, tyro.conf.arg(help="Test images of PGD-40; None = all.")] = None
     check_images: Annotated[int, tyro.conf.arg(help="Images of `aat check`; 0 = no checks.")] = 1000
     dry: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Only show what would be done.")] = False
-    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
-    device: Device = None
-    threads: Threads = None
+    place: Where = dataclasses.field(default_factory=PlaceFlags)
 
     def run(self) -> int:
         """Train them."""
@@ -72,11 +70,9 @@ def grid(command: Grid) -> int:
     if command.check_images < 0:
         raise AATError(f"check_images={command.check_images} is negative; use 0 for no checks")
     work = grids.Work(
-        cache_dir=command.cache_dir,
+        place=command.place,
         test=checked(EvaluationConfig, {"images": command.images}),
         check_images=command.check_images,
-        device=command.device,
-        threads=command.threads,
     )
     console = Console()
     if command.dry:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from aat_explore.cli.flags import CacheDir, Command, Device, Json, RunId, Threads, default_cache, flags_of, place_of
+from aat_explore.cli.flags import Command, Json, PlaceFlags, RunId, Where, flags_of
 from aat_explore.config import EvaluationConfig, checked
 from aat_explore.errors import AATError
 
@@ -23,9 +23,7 @@ class Evaluate(Command):
     every: Annotated[int | None, tyro.conf.arg(help="Attack the kept weights of every k-th epoch, and the last.")] = (
         None
     )
-    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
-    device: Device = None
-    threads: Threads = None
+    place: Where = dataclasses.field(default_factory=PlaceFlags)
     json: Json = False
 
     def run(self) -> int:
@@ -36,13 +34,13 @@ class Evaluate(Command):
         config = checked(EvaluationConfig, dataclasses.asdict(self.flags))
         if self.epoch is not None and self.every is not None:
             raise AATError(f"epoch={self.epoch} names one checkpoint and every={self.every} many; drop one of them")
-        Store(self.cache_dir).open(self.run_id)  # report a wrong name before loading torch
+        Store(self.place.cache_dir).open(self.run_id)  # report a wrong name before loading torch
         from aat_explore.cli.progress import Display
         from aat_explore.experiments import run as experiment
 
         console = Console(stderr=self.json)
         with Display(console) as display:
-            options: dict[str, Any] = {**place_of(self), "listener": display}
+            options: dict[str, Any] = {**self.place.arguments(), "listener": display}
             if self.every is None:
                 evaluations = [experiment.evaluate(self.run_id, config, epoch=self.epoch, **options)]
             else:
@@ -65,9 +63,7 @@ class Check(Command):
     epsilon: Annotated[float | None, tyro.conf.arg(help="ε of the attacks; None = the training ε.")] = None
     epoch: Annotated[int | None, tyro.conf.arg(help="Epoch whose weights are checked; None = the last.")] = None
     seed: Annotated[int, tyro.conf.arg(help="Seed of the attacks' random numbers.")] = 0
-    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
-    device: Device = None
-    threads: Threads = None
+    place: Where = dataclasses.field(default_factory=PlaceFlags)
     json: Json = False
 
     def run(self) -> int:
@@ -76,7 +72,7 @@ class Check(Command):
         from aat_explore.store import Store
         from aat_explore.views import checks
 
-        Store(self.cache_dir).open(self.run_id)  # report a wrong name before loading torch
+        Store(self.place.cache_dir).open(self.run_id)  # report a wrong name before loading torch
         from aat_explore.cli.progress import Display
         from aat_explore.experiments import checking
 
@@ -88,10 +84,10 @@ class Check(Command):
                 epsilon=self.epsilon,
                 epoch=self.epoch,
                 seed=self.seed,
-                **place_of(self),
+                **self.place.arguments(),
                 listener=display,
             )
-        recorded = checks.of_run(Store(self.cache_dir).open(self.run_id)) | checks.of_report(report)
+        recorded = checks.of_run(Store(self.place.cache_dir).open(self.run_id)) | checks.of_report(report)
         if self.json:
             print(json_text({where: [check.model_dump(mode="json") for check in of] for where, of in recorded.items()}))
         else:

@@ -11,9 +11,10 @@ import tyro
 from rich.console import Console
 
 from aat_explore.cli.commands.app import check_port, serve
-from aat_explore.cli.flags import CacheDir, Command, Device, Threads, default_cache, flags_of, one_of, place_of
+from aat_explore.cli.flags import Command, PlaceFlags, Where, flags_of, one_of
 from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked_config
 from aat_explore.errors import AATError
+from aat_explore.places import Place
 from aat_explore.presets import PRESETS, preset, preset_of
 
 DEMO_EPOCHS = 8
@@ -35,9 +36,7 @@ class Train(Command):
     resize: Annotated[int | None, tyro.conf.arg(help="Crop and resize a --dataset folder's images to this side.")] = (
         None
     )
-    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
-    device: Device = None
-    threads: Threads = None
+    place: Where = dataclasses.field(default_factory=PlaceFlags)
     evaluate: Annotated[bool, tyro.conf.arg(help="Attack the test set with PGD-40 over a grid of ε at the end.")] = True
     keep_every: Annotated[int, tyro.conf.arg(help="Keep the weights of every k-th epoch, besides best and last.")] = 10
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print only the run id.")] = False
@@ -52,14 +51,14 @@ class Train(Command):
     def run(self) -> int:
         """Train one run and print its progress or only its id; a folder of images is added to the cache first."""
         config = checked_config(dataclasses.asdict(self.flags))
-        if _names_folder(config.dataset, self.cache_dir):
-            name = _added(config.dataset, self.resize, self.cache_dir, self.quiet)
+        if _names_folder(config.dataset, self.place.cache_dir):
+            name = _added(config.dataset, self.resize, self.place.cache_dir, self.quiet)
             config = config.model_copy(update={"dataset": name})
         elif self.resize is not None:
             raise AATError(
                 f"resize={self.resize} has no meaning for dataset={config.dataset}; give it with a folder of images"
             )
-        train(config, place_of(self), evaluate=self.evaluate, quiet=self.quiet, keep_every=self.keep_every)
+        train(config, self.place, evaluate=self.evaluate, quiet=self.quiet, keep_every=self.keep_every)
         if self.quiet:
             print(config.run_id)
         return 0
@@ -69,9 +68,7 @@ class Train(Command):
 class Demo(Command):
     """Train n = 0, 100, 1000 and all on the embedded data set, then serve the dashboard on these runs."""
 
-    cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
-    device: Device = None
-    threads: Threads = None
+    place: Where = dataclasses.field(default_factory=PlaceFlags)
     app: Annotated[bool, tyro.conf.arg(help="Serve the dashboard afterwards.")] = True
     port: Annotated[int, tyro.conf.arg(help="The dashboard's port, on this machine only.")] = 8501
 
@@ -80,11 +77,11 @@ class Demo(Command):
         check_port(self.port)
         for num_perturbed in DEMO_NUM_PERTURBED:
             config = preset("mini", num_perturbed=num_perturbed, epochs=DEMO_EPOCHS)
-            train(config, place_of(self), evaluate=True, quiet=False)
-        return serve(self.cache_dir, self.port) if self.app else 0
+            train(config, self.place, evaluate=True, quiet=False)
+        return serve(self.place.cache_dir, self.port) if self.app else 0
 
 
-def train(config: RunConfig, place: dict[str, Any], *, evaluate: bool, quiet: bool, **options: Any) -> None:
+def train(config: RunConfig, place: Place, *, evaluate: bool, quiet: bool, **options: Any) -> None:
     """Train a run and print its progress; `options` are those of `experiment.train`."""
     from aat_explore.cli.output import print_evaluation
     from aat_explore.cli.progress import Display
@@ -94,7 +91,7 @@ def train(config: RunConfig, place: dict[str, Any], *, evaluate: bool, quiet: bo
     with Display(console) as display:
         run = experiment.train(
             config,
-            **place,
+            **place.arguments(),
             **options,
             evaluate_with=EvaluationConfig() if evaluate else None,
             listener=display,

@@ -153,7 +153,7 @@ def _attack(
 def _network(key: tuple[str, str, int], _run: Run, _dataset: Dataset) -> Any:
     from aat_explore.experiments import lab as attack_lab
 
-    return attack_lab.load_network(_run, _dataset, key[-1])
+    return attack_lab.frozen_network(_run, _dataset, key[-1])
 
 
 @st.cache_data(max_entries=32, show_spinner="Attacking …")

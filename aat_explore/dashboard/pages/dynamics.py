@@ -17,7 +17,7 @@ MOST, NEVER = LISTS = ("most often drawn", "never drawn")
 def show() -> None:
     """How uneven p is, how K changes, the classes it prefers, samples drawn often or never, and the data map."""
     page.heading(
-        "Sampler dynamics",
+        "Sampler",
         "The sampler over all epochs: how uneven p is, whether it repeats samples, which classes it prefers, and which "
         "samples it never draws.",
         r"\mathrm{ESS}=\frac{1}{\sum_i p_i^2},\quad H=-\sum_i p_i\ln p_i,\quad "
@@ -27,7 +27,7 @@ def show() -> None:
         "confidence) plots each sample's mean of p over the epochs against its variability v.",
     )
     runs = page.readable_runs()
-    run = context.choose_run(runs)
+    run = context.recorded_run(runs)
     if not page.remembered(frames.dynamics.has_draws, run):
         st.info("No epoch of this run has drawn samples yet (n = 0, or warm-up): choose another run.")
         return

@@ -136,11 +136,13 @@ def _one_run(run: Run, training: list[str]) -> None:
         st.info("Not evaluated yet, so there is no test accuracy. To measure it:")
         st.code(page.command(f"evaluate {run.id}"), language="bash")
     metrics = page.remembered(frames.runs.epoch_metrics, run)
-    left, right = st.columns(2)
-    for kind, column, name in (("loss", left, "Training loss"), ("accuracy", right, "Validation accuracies")):
+    kinds = frames.runs.KINDS
+    for column, kind in zip(st.columns(len(kinds)), kinds, strict=True):
         with column:
             draw = partial(charts.runs.epoch_metrics, metrics, kind)
-            downloads.chart(draw, metrics, f"{run.id}-{kind}", alt=f"{name} of {run.id} by epoch")
+            downloads.chart(
+                draw, metrics, f"{run.id}-{kind}", alt=f"{kinds[kind].title.capitalize()} of {run.id} by epoch"
+            )
     st.caption(
         "Accuracies on validation images, robust ones at the training ε. FGSM accuracy alone proves nothing: a network "
         "can learn to resist FGSM alone, which PGD reveals."

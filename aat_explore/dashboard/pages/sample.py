@@ -52,7 +52,7 @@ def show() -> None:
         "it is likely in only one of E epochs. The sd of log p would be dominated by epochs with p near 0, in which "
         "the image is not drawn.",
     )
-    run = context.picking_run(page.readable_runs())
+    run = context.recorded_run(page.readable_runs())
     dataset = page.dataset_of(run)
     matrix, drawn = page.held(frames.sample.p_matrix, run), page.held(frames.sample.draw_matrix, run)
     T = frames.sample.num_train(matrix, drawn, dataset)

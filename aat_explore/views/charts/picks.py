@@ -11,7 +11,7 @@ from aat_explore.views.charts.style import GROUP_COLOURS, PERCENT, RULE, Chart, 
 
 BRUSH = "p_brush"  # names under which Streamlit reports the selections
 CLICK = "class_click"
-GROUPS = {"all": "all T samples", "drawn": "drawn", "shown": "shown below"}
+GROUPS = {"all": "all T samples", "drawn": "picked", "shown": "shown"}
 
 
 def _groups(frame: pd.DataFrame, dark: bool) -> tuple[dict[str, str], list[str]]:
@@ -22,8 +22,14 @@ def _groups(frame: pd.DataFrame, dark: bool) -> tuple[dict[str, str], list[str]]
     ]
 
 
-def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.picks.p_histogram` on a log axis of p: shares of all T and of the drawn, and a rule at p = 1/T."""
+def legend(frame: pd.DataFrame, *, dark: bool = False) -> dict[str, str]:
+    """Label → colour of the groups in `p_histogram` or `class_mix`, for a legend outside of the chart."""
+    labels, colours = _groups(frame, dark)
+    return dict(zip(labels.values(), colours, strict=True))
+
+
+def p_histogram(frame: pd.DataFrame, *, dark: bool = False, legend: bool = True) -> Chart:
+    """`frames.picks.p_histogram` on a log axis of p: shares of all T and of the picked, and a rule at p = 1/T."""
     labels, colours = _groups(frame, dark)
     data = frame.assign(group=frame["group"].map(labels))
     log = alt.Scale(type="log", nice=False)
@@ -32,14 +38,14 @@ def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
         alt.Chart(data)
         .mark_bar(opacity=0.6)
         .encode(
-            x=alt.X("p_low:Q", scale=log, title="p (log scale)", axis=alt.Axis(format=".0e", tickCount=5)),
+            x=alt.X("p_low:Q", scale=log, title="p (log scale)", axis=alt.Axis(format=".0e", tickCount=4)),
             x2=alt.X2("p_high:Q"),
             y=alt.Y("share:Q", title="share of its group", axis=PERCENT, stack=None, scale=room),
             y2=alt.Y2Datum(0),
             color=alt.Color(
                 "group:N",
                 title=None,
-                legend=alt.Legend(orient="top"),
+                legend=alt.Legend(orient="top") if legend else None,
                 scale=alt.Scale(domain=list(labels.values()), range=colours),
             ),
             tooltip=[
@@ -61,8 +67,8 @@ def p_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     return sized(bars.add_params(brush) + rule + text, 400, 300)
 
 
-def class_mix(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.picks.class_mix` as pairs of bars: each class's share of all T samples and of the drawn ones."""
+def class_mix(frame: pd.DataFrame, *, dark: bool = False, legend: bool = True) -> Chart:
+    """`frames.picks.class_mix` as pairs of bars: each class's share of all T samples and of the picked ones."""
     labels, colours = _groups(frame, dark)
     chart = (
         alt.Chart(frame.assign(group=frame["group"].map(labels)))
@@ -79,7 +85,7 @@ def class_mix(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
             color=alt.Color(
                 "group:N",
                 title=None,
-                legend=alt.Legend(orient="top"),
+                legend=alt.Legend(orient="top") if legend else None,
                 scale=alt.Scale(domain=list(labels.values()), range=colours),
             ),
             tooltip=[

@@ -4,24 +4,26 @@ import altair as alt
 import pandas as pd
 
 from aat_explore.views.charts.style import LINES, PERCENT, SERIES, WIDTH, Chart, sized
+from aat_explore.views.frames.runs import KINDS, SHARE
 
 
 def epoch_metrics(frame: pd.DataFrame, kind: str) -> Chart:
-    """Losses (`kind` loss) or validation accuracies (`accuracy`) of `frames.runs.epoch_metrics` against the epoch."""
+    """The measures of one of `frames.runs.KINDS` in `frames.runs.epoch_metrics`, against the epoch."""
     data = frame[frame["kind"] == kind]
-    accuracy = kind == "accuracy"
+    title, unit = KINDS[kind]
+    is_share = unit == SHARE
     y = alt.Y(
         "value:Q",
-        title="validation accuracy" if accuracy else "training loss, nats",
-        axis=PERCENT if accuracy else alt.Undefined,
-        scale=alt.Scale(domain=[0, 1]) if accuracy else alt.Scale(zero=True),
+        title=title if is_share else f"{title}, {unit}",
+        axis=PERCENT if is_share else alt.Undefined,
+        scale=alt.Scale(domain=[0, 1]) if is_share else alt.Scale(zero=True),
     )
     base = alt.Chart(data).encode(
         x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
         y=y,
         color=alt.Color("measure:N", title=None, legend=LINES, sort=None, scale=alt.Scale(range=SERIES)),
         strokeDash=alt.StrokeDash("measure:N", title=None, legend=LINES, sort=None),
-        tooltip=["epoch", "measure", alt.Tooltip("value:Q", format=".1%" if accuracy else ".4f")],
+        tooltip=["epoch", "measure", alt.Tooltip("value:Q", format=".1%" if is_share else ".4f")],
     )
     return sized(base.mark_line() + base.mark_point(filled=True, size=18, shape="circle"), 380, 300)
 

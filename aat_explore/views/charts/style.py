@@ -1,11 +1,12 @@
 """Shared style of all charts: the paper's colours for n, dash patterns, axes, sizes."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import altair as alt
 import pandas as pd
+from altair.utils.schemapi import debug_mode
 
 Chart: TypeAlias = Any  # one of Altair's five chart classes, whose type annotations are too narrow
 
@@ -40,26 +41,37 @@ INK = {  # text, axes and grid on either theme; text has a contrast of at least 
 }
 
 
-def themed(chart: Chart, *, dark: bool = False) -> Chart:
-    """A copy of the chart in the page's colours and type, for where no theme of Streamlit or JupyterLab is applied."""
+def theme(*, dark: bool = False) -> dict[str, Any]:
+    """Vega-Lite's `config` in the dashboard's colours and type."""
     ink = INK[dark]
     words = {"labelColor": ink["text"], "titleColor": ink["text"], "labelFontSize": 11, "titleFontSize": 12}
-    config = {
+    plain = words | {"titleFontWeight": "normal"}
+    axis = {"gridColor": ink["grid"], "domainColor": ink["axis"], "tickColor": ink["axis"]}
+    return {
         "background": "transparent",
         "font": "Source Sans, sans-serif",
-        "axis": words | {
-            "titleFontWeight": "normal", "gridColor": ink["grid"], "domainColor": ink["axis"], "tickColor": ink["axis"],
-            "tickSize": 4, "labelPadding": 3, "titlePadding": 6,
-        },
-        "legend": words | {"titleFontWeight": "normal", "labelLimit": 0},
-        "header": words | {"titleFontWeight": "normal"},
+        "axis": plain | axis | {"tickSize": 4, "labelPadding": 3, "titlePadding": 6},
+        "legend": plain | {"labelLimit": 0},
+        "header": plain,
         "title": {"color": ink["text"], "fontSize": 12, "fontWeight": 600},
         "text": {"fontSize": 11},
         "view": {"stroke": "transparent"},
-    }  # fmt: skip
-    copy = chart.copy(deep=False)
-    copy.config = alt.Config.from_dict(config)
-    return copy
+    }
+
+
+def page_spec(draw: Callable[[], Chart], *, height: int | None = None, dark: bool = False) -> dict[str, Any]:
+    """A chart's specification for a page: in `theme`, and as wide as its place; charts of several panels keep theirs.
+
+    Altair's checks are left out: they took half of the time, and the tests draw every chart with them.
+    """
+    with debug_mode(False):
+        spec: dict[str, Any] = draw().to_dict(validate=False)
+    spec["config"] = theme(dark=dark)
+    if "mark" in spec or "layer" in spec:
+        spec["width"] = "container"
+        if height is not None:
+            spec["height"] = height
+    return spec
 
 
 def order_of_n(names: Sequence[str]) -> list[str]:
@@ -113,11 +125,3 @@ def panel_width(panels: int) -> int:
 def sized(chart: Chart, width: int, height: int) -> Chart:
     """The chart with this width and height of its plot in pixels."""
     return chart.properties(width=width, height=height)
-
-
-def stretched(chart: Chart, height: int | None = None) -> Chart:
-    """The chart as wide as the page's place for it; charts of several panels keep their width."""
-    if not isinstance(chart, alt.Chart | alt.LayerChart):
-        return chart
-    size = {"width": "container"} if height is None else {"width": "container", "height": height}
-    return chart.properties(**size)

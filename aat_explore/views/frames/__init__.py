@@ -4,6 +4,8 @@
     claims.py    the paper's claims, with intervals and verdicts
     compare.py   runs side by side: settings, curves, what each drew, pairs by seed
     dynamics.py  one run over all epochs: how uneven p is, how the picks change
+    fates.py     what became of a set of samples in a run
+    filmstrip.py which samples some epochs picked, a row an epoch
     figures.py   many runs: the test accuracies in the paper's figures
     picks.py     one epoch: which samples were picked, their p and their classes
     recorded.py  the recorded images, and what the network predicted for them
@@ -13,6 +15,20 @@
 Columns have plain names. Accuracies and shares are in [0, 1], ε is in pixel units, times in seconds, losses in nats.
 """
 
-from aat_explore.views.frames import attack, claims, compare, dynamics, figures, picks, recorded, runs, sample
+from aat_explore.views.frames import (
+    attack,
+    claims,
+    compare,
+    dynamics,
+    fates,
+    figures,
+    filmstrip,
+    picks,
+    recorded,
+    runs,
+    sample,
+)
 
-__all__ = ["attack", "claims", "compare", "dynamics", "figures", "picks", "recorded", "runs", "sample"]
+__all__ = [
+    "attack", "claims", "compare", "dynamics", "fates", "figures", "filmstrip", "picks", "recorded", "runs", "sample",
+]  # fmt: skip

@@ -64,7 +64,8 @@ def recorded_picks(run: Run, epoch: int, dataset: Dataset | None = None, order: 
 
 
 def all_picks(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFrame:
-    """All picks of an epoch (K): position in the draw, image (row i), p, rank of p, label, class, recorded, again.
+    """All picks of an epoch (K): position in the draw, image (row i), p, times uniform (p·T), rank of p, label, class,
+    recorded, again.
 
     `recorded`: its x_adv is `run.x_adv(epoch)[position]`; `again`: also drawn in the previous epoch. For recorded
     picks, by the network that made x′: `loss` and `loss after`, cross-entropy of x and of x′ in nats; `before` and
@@ -75,6 +76,7 @@ def all_picks(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFr
     image, p = run.drawn(epoch), run.probabilities(epoch)
     frame = pd.DataFrame({"position": np.arange(len(image)), "image": image})
     frame["p"] = np.nan if p is None else p[image].astype(np.float64)
+    frame["times uniform"] = np.nan if p is None else frame["p"] * len(p)
     frame["rank"] = pd.array([pd.NA] * len(image) if p is None else diagnostics.ranks(p)[image], dtype="Int64")
     label = None if dataset is None else labels_of(run, dataset, image)
     frame["label"] = pd.array([pd.NA] * len(image) if label is None else label, dtype="Int64")
@@ -145,8 +147,13 @@ def _caption(row: dict[Any, Any]) -> str:
 
 def _image_and_p(row: dict[Any, Any]) -> str:
     named = "" if pd.isna(row["class"]) else f"  {row['class']}"
-    ranked = "" if pd.isna(row["rank"]) else f"\np {row['p']:.2g}  rank {row['rank']:,}"
+    ranked = "" if pd.isna(row["rank"]) else f"\n{times(row['times uniform'])}  rank {row['rank']:,}"
     return f"#{row['image']}{named}{ranked}"
+
+
+def times(multiple: float) -> str:
+    """p as a multiple of uniform p = 1/T, for people: `3.4× uniform`."""
+    return f"{multiple:.0f}× uniform" if multiple >= 9.95 else f"{multiple:.2g}× uniform"
 
 
 def titles(frame: pd.DataFrame) -> list[str]:

@@ -1,6 +1,7 @@
 """Results of runs: one row per run, and one run's metrics over its epochs."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -8,13 +9,32 @@ from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import evaluation_name
 from aat_explore.views.summary import summary
 
+
+class Kind(NamedTuple):
+    """What the measures of one chart have in common: the axis's title, and their unit, which is `share` or its name."""
+
+    title: str
+    unit: str
+
+
+SHARE = "share"  # of images, drawn in per cent from 0 to 100
+KINDS = {"loss": Kind("training loss", "nats"), "accuracy": Kind("validation accuracy", SHARE)}
+
+
+class Measure(NamedTuple):
+    """A column of the metrics that curves show: a key of `KINDS`, and its name in the legend."""
+
+    kind: str
+    name: str
+
+
 MEASURES = {
-    "loss": ("loss", "all"),
-    "loss_drawn": ("loss", "perturbed"),
-    "loss_rest": ("loss", "unperturbed"),
-    "clean_accuracy_val": ("accuracy", "clean"),
-    "fgsm_accuracy_val": ("accuracy", "robust (FGSM)"),
-    "robust_accuracy_val": ("accuracy", "robust (PGD)"),
+    "loss": Measure("loss", "all"),
+    "loss_drawn": Measure("loss", "perturbed"),
+    "loss_rest": Measure("loss", "unperturbed"),
+    "clean_accuracy_val": Measure("accuracy", "clean"),
+    "fgsm_accuracy_val": Measure("accuracy", "robust (FGSM)"),
+    "robust_accuracy_val": Measure("accuracy", "robust (PGD)"),
 }
 
 
@@ -79,10 +99,10 @@ def progress(runs: Sequence[Run], recent: int = 10) -> pd.DataFrame:
 
 
 def epoch_metrics(run: Run) -> pd.DataFrame:
-    """Losses and validation accuracies: epoch, kind (`loss` or `accuracy`), measure, value."""
-    long = run.metrics().melt("epoch", list(MEASURES), "name", "value").dropna(subset="value")
-    long["kind"] = long["name"].map({name: kind for name, (kind, _) in MEASURES.items()})
-    long["measure"] = long["name"].map({name: measure for name, (_, measure) in MEASURES.items()})
+    """The curves of `MEASURES`, such as losses and validation accuracies: epoch, kind (of `KINDS`), measure, value."""
+    long = run.metrics().melt("epoch", list(MEASURES), "column", "value").dropna(subset="value")
+    long["kind"] = long["column"].map({column: measure.kind for column, measure in MEASURES.items()})
+    long["measure"] = long["column"].map({column: measure.name for column, measure in MEASURES.items()})
     return long[["epoch", "kind", "measure", "value"]].reset_index(drop=True)
 
 
@@ -109,5 +129,5 @@ def robustness_over_epochs(run: Run) -> pd.DataFrame:
 def last_losses(run: Run) -> dict[str, float]:
     """Training loss of the last epoch in nats over all, perturbed and unperturbed samples, if there are any."""
     last = run.metrics().iloc[-1]
-    losses = {measure: last[name] for name, (kind, measure) in MEASURES.items() if kind == "loss"}
-    return {measure: float(loss) for measure, loss in losses.items() if pd.notna(loss)}
+    losses = {measure.name: last[column] for column, measure in MEASURES.items() if measure.kind == "loss"}
+    return {name: float(loss) for name, loss in losses.items() if pd.notna(loss)}

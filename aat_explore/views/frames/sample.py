@@ -177,20 +177,20 @@ def listed(name: str, matrix: PMatrix, is_drawn: Array, dataset: Dataset | None,
     """The rows of one of `list_names`, int64, in order; empty if the epoch drew nothing or has no p.
 
     Most often drawn: those drawn at least once, most often first. By p: all T, largest first, so that the next row is
-    the one just below in p. The others: by row.
+    the one just below in p. The others: by row. Raises AATError for an unknown list.
     """
-    rows: Array = np.arange(0)
-    if name == DRAWN and is_drawn.shape[1]:
-        rows = np.flatnonzero(is_drawn[epoch - 1])
-    elif name == MOST:
-        rows = most_often(is_drawn)
-    elif name == NEVER:
-        rows = never(is_drawn)
-    elif name == NEAREST:
-        rows = _by_p(matrix, epoch)
-    elif name == CLASS and dataset is not None:
-        rows = np.flatnonzero(dataset.train.labels == dataset.train.labels[image])
-    return rows
+    empty: Array = np.arange(0)
+    if name == DRAWN:
+        return np.flatnonzero(is_drawn[epoch - 1]) if is_drawn.shape[1] else empty
+    if name == MOST:
+        return most_often(is_drawn)
+    if name == NEVER:
+        return never(is_drawn)
+    if name == NEAREST:
+        return _by_p(matrix, epoch)
+    if name == CLASS:
+        return empty if dataset is None else np.flatnonzero(dataset.train.labels == dataset.train.labels[image])
+    raise AATError(f"list={name} is unknown; choose one of {', '.join((MOST, NEVER, DRAWN, NEAREST, CLASS))}")
 
 
 def p_of(matrix: PMatrix, epoch: int) -> Array | None:
