@@ -8,6 +8,7 @@
     selection.py    the selected samples, the same on every page, and tags
     look.py         spacing, colours of text, one entry in the browser's history per page
     downloads.py    charts and tables with a download
+    run_list.py     a table of runs to sort, tick and open
     player.py       an epoch slider with buttons to step and play
     sheet.py        a sheet of clickable images
     picks_sheet.py  the picks of one epoch as a sheet
