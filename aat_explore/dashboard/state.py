@@ -11,6 +11,7 @@
     PLAYING          id of the run whose epochs are playing       player                player, at the end or on Pause
     STEPPED_FROM     epoch at which the player waits              player                player, on Play and Pause
     SELECTED         data set, and its selected rows              selection             selection
+    COMPARED_WITH    nearest neighbour of the run last compared   compare               never
     TICKS_ANSWERED   time of the last tick in the table of runs   run_list              never
     TRAIN_PRESET     preset that last filled the form             train                 never
     TRAIN_REFUSED    why a button of a job did nothing            train                 train, once shown
@@ -67,6 +68,7 @@ PAGES: Entry[dict[str, Any]] = Entry("state pages", {})  # of st.Page, which has
 PLAYING: Entry[str | None] = Entry("state playing", None)
 STEPPED_FROM: Entry[int | None] = Entry("state stepped from", None)
 SELECTED: Entry[tuple[str, tuple[int, ...]] | None] = Entry("state selected", None)
+COMPARED_WITH: Entry[str | None] = Entry("state compared with", None)
 TICKS_ANSWERED: Entry[float] = Entry("state ticks answered", 0)
 TRAIN_PRESET: Entry[str | None] = Entry("state train preset", None)
 TRAIN_REFUSED: Entry[str | None] = Entry("state train refused", None)
