@@ -15,7 +15,9 @@
     filmstrip.py    the picks of several epochs, one row each
     chosen.py       the selection's images, and what became of them
     figures.py      shared by the two pages with the paper's figures
-    labels.py       labels of the Train form
+    train_form.py   the form of the Train page
+    labels.py       labels of its fields
+    background.py   the queue: work that pages start, and the run in training live
     text.py         text from files, shown literally
 
 Numbers, charts and images come from `views`, which notebooks use too; `app.py` lists the pages.

@@ -13,8 +13,9 @@
     SELECTED         data set, and its selected rows              selection             selection
     COMPARED_WITH    nearest neighbour of the run last compared   compare               never
     TICKS_ANSWERED   time of the last tick in the table of runs   run_list              never
-    TRAIN_PRESET     preset that last filled the form             train                 never
-    TRAIN_REFUSED    why a button of a job did nothing            train                 train, once shown
+    TRAIN_PRESET     preset that last filled the form             train_form            never
+    TRAIN_REFUSED    why a button of a job did nothing            background            background, once shown
+    WORKER_STARTED   when the queue's worker was last started     background            never
 
 No other module of the dashboard touches `st.session_state`; only widgets have keys besides these.
 """
@@ -72,6 +73,7 @@ COMPARED_WITH: Entry[str | None] = Entry("state compared with", None)
 TICKS_ANSWERED: Entry[float] = Entry("state ticks answered", 0)
 TRAIN_PRESET: Entry[str | None] = Entry("state train preset", None)
 TRAIN_REFUSED: Entry[str | None] = Entry("state train refused", None)
+WORKER_STARTED: Entry[float] = Entry("state worker started", 0.0)
 
 
 def asked(name: str) -> Entry[Any]:

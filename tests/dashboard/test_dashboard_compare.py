@@ -31,7 +31,7 @@ def test_the_open_run_is_compared_with_its_nearest_neighbour_without_a_word_of_c
     assert not app.warning
     assert not app.error
     assert len(app.get("vega_lite_chart")) == 4
-    assert "differ in **n, samples perturbed per epoch**: 100 (A), 1000 (B)" in said(app).replace("\\", "")
+    assert "differ in **n, perturbed per epoch**: 100 (A), 1000 (B)" in said(app).replace("\\", "")
     pairs, means, differences = (part.value for part in app.dataframe)
     assert differences.to_dict("list") == {"setting": ["num_perturbed"], "A": ["100"], "B": ["1000"]}
     assert pairs["seed"].tolist() == [0, 1]

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from aat_explore import optional
-from aat_explore.dashboard import choices, context, downloads, page
+from aat_explore.dashboard import background, choices, context, downloads, page
+from aat_explore.jobs.job import Job
 from aat_explore.store import Run
 from aat_explore.views import checks
 from aat_explore.views.protocols import Frame
@@ -14,6 +15,7 @@ MARKS = {  # of each verdict: an icon and the word in its colour
     "pass": ":green[:material/check: pass]",
     "not run": ":gray[:material/remove: not run]",
 }
+CHECKED = 1000  # images, as many as `aat check` takes
 CSS = """
 <style>
 [class*="st-key-checks-"] table { width: 100%; font-size: 0.875rem; }
@@ -25,9 +27,10 @@ CSS = """
 
 def show() -> None:
     """All checks of one run with verdicts and numbers, and beside them the explanation of one of them."""
+    page.name("Checks")
     run = context.choose_run(page.ticked_runs())
     table = page.remembered(checks.table_of, run)
-    page.heading(
+    page.statement(
         "Checks",
         _statement(table),
         r"\hat R(\text{PGD}) \;\ge\; \hat R(\text{all attacks}) \;\ge\; R",
@@ -92,6 +95,9 @@ def _not_made_yet(run: Run) -> None:
     """The commands that make the checks that have not been made."""
     if checks.reported(run) is None:
         st.info("Most checks have not been run. To attack this network in every available way:")
+        if run.complete:
+            job = Job(config=run.config, evaluate=False, check_images=CHECKED)
+            background.offer(run, job, "Check in the background", "check this run")
         st.code(page.command(f"check {run.id}"), language="bash", wrap_lines=True)
     elif checks.BY_EVALUATION not in checks.of_run(run):
         st.caption("AutoAttack, the standard in the field, has not been tried on this run. To try it on 200 images:")

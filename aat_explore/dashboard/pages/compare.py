@@ -30,12 +30,13 @@ CSS = """
 
 def show() -> None:
     """Results, curves, overlap of picks and samples that only one picked; folded: settings, and pairs by seed."""
+    page.name("Compare")
     offered = page.ticked_runs()
     runs = _chosen(offered)
     letters = frames.compare.letters(runs)
     named = context.run_names(runs)
     titles = {letters[run.id]: f"{letters[run.id]} · {named[run.id]}" for run in runs}
-    page.heading(
+    page.statement(
         "Compare",
         _difference(runs),
         r"\mathrm{overlap}(e) = \frac{|K_e \cap K'_e|}{|K_e \cup K'_e|}",

@@ -6,9 +6,10 @@ from functools import partial
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, context, downloads, page, run_list
+from aat_explore.dashboard import background, choices, context, downloads, page, run_list
 from aat_explore.dashboard.run_list import Column
 from aat_explore.errors import AATError
+from aat_explore.jobs.job import Job
 from aat_explore.states import standing
 from aat_explore.store import Run, Store
 from aat_explore.views import charts, frames, names
@@ -53,11 +54,12 @@ PROGRESS = {
 
 def show() -> None:
     """Search line, filters and actions; the table; the curves of the open run; what is in training."""
+    page.name("Runs")
     every = page.readable_runs()
     runs = page.narrowed(every)
     training = sorted(run.id for run in every if run.training)
     run = context.choose_run(every)
-    page.heading(
+    page.statement(
         "Runs",
         _statement(runs, training),
         r"p_i = \frac{\lVert\nabla_{x_i} J\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J\rVert_2^{k}}",
@@ -225,7 +227,10 @@ def _one_run(run: Run, training: list[str]) -> None:
         f":small[last training loss in nats: {losses}]"
     )
     if status == "cut off":
-        st.info(f"Training stopped after epoch {run.epoch}. The same `aat train` command, or Train, resumes it.")
+        st.caption(
+            f":material/warning: Training stopped after epoch {run.epoch}; the same `aat train` command resumes it."
+        )
+        background.offer(run, Job(config=run.config), "Resume training", "resume training")
     metrics = page.remembered(frames.runs.epoch_metrics, run)
     kinds = frames.runs.KINDS
     *curves, tested = st.columns(len(kinds) + 1)
@@ -250,6 +255,8 @@ def _over_epochs(run: Run, status: str) -> None:
         st.code(page.command(f"evaluate {run.id} --every 5 --images 500"), language="bash", wrap_lines=True)
     elif status != "training":
         st.caption("Not evaluated yet, so there is no test accuracy. To measure it:")
+        if run.complete and background.offer(run, Job(config=run.config), "Evaluate", "evaluate"):
+            return
         st.code(page.command(f"evaluate {run.id}"), language="bash", wrap_lines=True)
 
 
