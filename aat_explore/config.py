@@ -19,8 +19,7 @@ from aat_explore.dataset_specs import SPECS, epsilon_grid
 from aat_explore.errors import AATError
 from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
 from aat_explore.robustness_tests import weak_tests
-from aat_explore.scores import PAPERS_SCORE
-from aat_explore.scores import SCORES as SCORES
+from aat_explore.scores import PAPERS_SCORE, SCORES
 
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

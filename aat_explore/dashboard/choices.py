@@ -6,7 +6,8 @@ note. `ask` presets a choice, from a callback or from another page.
 The URL is written once, at the end of a page (`write_url`), with all that the page needs to be opened again: choices
 that are `always` written (run, epoch, test, settings, whose defaults change as runs are trained) and all others that
 differ from their default. A URL that the page did not write is a link: it decides everything, and what it does not name
-has its default.
+has its default. But a change that is made while the page of a link is still being drawn is newer than the link, and one
+that is made before the browser has taken over the URL comes with an earlier URL of the same page.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from aat_explore.dashboard import state
 from aat_explore.dashboard.text import plain
 
 LINK_OFF = ":material/link_off:"
+LATE = 50  # URLs of a page that a slow browser may still send
 Chosen = TypeVar("Chosen")
 Number = TypeVar("Number", int, float)
 Fitting = Callable[[Any], Any]  # the widget's value for one from anywhere; None if it does not fit
@@ -55,13 +57,16 @@ def choose(
     return _kept(key, chosen if chosen in options else first, first, always)
 
 
-def switch(label: str, options: Sequence[str], key: str, *, label_visibility: Any = "visible") -> str:
-    """One of a few short `options`, trusted Markdown, side by side; the first is the default."""
-    _prepare(key, _one_of(options), f"showing {plain(options[0])}")
+def switch(
+    label: str, options: Sequence[str], key: str, *, default: str | None = None, label_visibility: Any = "visible"
+) -> str:
+    """One of a few short `options`, trusted Markdown, side by side; the first unless `default` names another."""
+    first = options[0] if default is None else default
+    _prepare(key, _one_of(options), f"showing {plain(first)}")
     chosen = st.segmented_control(
-        label, options, default=options[0], required=True, key=key, label_visibility=label_visibility
+        label, options, default=first, required=True, key=key, label_visibility=label_visibility
     )
-    return _kept(key, chosen if chosen in options else options[0], options[0])
+    return _kept(key, chosen if chosen in options else first, first)
 
 
 def choose_many(
@@ -179,7 +184,7 @@ def ask(key: str, value: Any) -> None:
 
 def param(key: str, default: str | None = None) -> str | None:
     """The value of `key`, which no widget shows: preset by `ask`, in a link, or kept from before; unchecked."""
-    linked = state.LINKED.get()
+    linked = _link(key)
     if (asked := state.asked(key).take()) is not None:
         value: str | None = str(asked)
     elif linked is not None:
@@ -192,7 +197,7 @@ def param(key: str, default: str | None = None) -> str | None:
 
 def showing(key: str) -> str | None:
     """What the choice `key` will be if it fits, before it is drawn; unchecked."""
-    asked, linked = state.asked(key).get(), state.LINKED.get()
+    asked, linked = state.asked(key).get(), _link(key)
     if asked is not None:
         return str(asked)
     if linked is not None:
@@ -210,9 +215,6 @@ def set_param(key: str, value: str | None) -> None:
     state.CHOSEN.set({name: texts for name, texts in chosen.items() if name != key})
     if value is not None:
         state.CHOSEN.set(state.CHOSEN.get() | {key: [value]})
-    linked = state.LINKED.get()
-    if linked is not None:  # a later look at it must not bring back what the link said
-        state.LINKED.set({name: texts for name, texts in linked.items() if name != key} | state.CHOSEN.get())
 
 
 # --- The URL ---------------------------------------------------------------------------------------------------------
@@ -220,22 +222,31 @@ def set_param(key: str, value: str | None) -> None:
 
 def begin() -> None:
     """Before a page is drawn: find out whether a link was opened."""
-    url = _url()
+    url, linked = _url(), state.LINKED.get()
     state.CHOSEN.set({})
-    if url and url != state.WRITTEN.get():
+    if url and url == linked:  # the page was interrupted: what it drew has changed since
+        return
+    state.LINKED.clear()
+    if not url:  # another page was opened
+        state.URLS.clear()
+    elif url not in state.URLS.get():
         state.LINKED.set(url)
+        state.URLS.set([url])
         state.forget_kept()
-    else:
-        state.LINKED.clear()
 
 
 def write_url() -> None:
     """After a page is drawn: write its choices to the URL, so that it opens the same again."""
     chosen = state.CHOSEN.get()
     state.LINKED.clear()
-    state.WRITTEN.set(chosen)
+    state.URLS.set([*state.URLS.get()[1 - LATE :], chosen])
     if chosen != _url():
         st.query_params.from_dict(chosen)
+
+
+def _link(key: str) -> state.Link | None:
+    """The link just opened, until it has decided the choice `key`."""
+    return None if state.kept(key).there else state.LINKED.get()
 
 
 def _url() -> state.Link:
@@ -259,7 +270,7 @@ def _prepare(key: str, fitting: Fitting, instead: str) -> None:
 
     In this order: a value preset by `ask`, a link's, the widget's, the previous page's.
     """
-    widget, asked, link = state.widget(key), state.asked(key).take(), state.LINKED.get()
+    widget, asked, link = state.widget(key), state.asked(key).take(), _link(key)
     linked = None if link is None or asked is not None else link.get(key)
     if asked is not None:
         value = asked

@@ -29,7 +29,7 @@ def show(run: Run, dataset: Dataset | None, selected: tuple[int, ...]) -> int | 
     others = [other for other in same if other.id != run.id]
     other = None
     with st.sidebar:
-        size = choices.switch("Size", ("M", "S", "L"), "size", label_visibility="collapsed")
+        size = choices.switch("Size", ("S", "M", "L"), "size", default="M", label_visibility="collapsed")
         compared = bool(others) and choices.toggle("Compare with another run", "compare")
     if compared:
         other = context.choose_run(others, key="with", label="Other run")

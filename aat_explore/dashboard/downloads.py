@@ -5,7 +5,7 @@ import io
 import pickle
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -40,9 +40,10 @@ def chart(
         if on_select == "ignore":
             result = _replayed(fingerprint, look, alt, draw)
         else:  # a widget, which Streamlit does not replay
+            spec = _built(fingerprint, look, draw)
             result = st.vega_lite_chart(
-                _built(fingerprint, look, draw),
-                width="stretch",
+                spec,
+                width=_width(spec),
                 theme=None,
                 alt=alt,
                 key=key,
@@ -73,7 +74,12 @@ def _replayed(key: str, look: Look, alt: str, _draw: partial[charts.style.Chart]
     """Show a chart; Streamlit replays it from the second time on."""
     height, dark = look
     spec = charts.style.page_spec(_draw, height=height, dark=dark)
-    st.vega_lite_chart(spec, width="stretch", theme=None, alt=alt)
+    st.vega_lite_chart(spec, width=_width(spec), theme=None, alt=alt)
+
+
+def _width(spec: dict[str, Any]) -> Literal["stretch", "content"]:
+    """How wide a chart is drawn: Streamlit would widen each panel of several to all the space, and cut them off."""
+    return "stretch" if spec.get("width") == "container" else "content"
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -31,7 +31,7 @@ def _choose_options(run: Run) -> Options:
     order = choices.choose("Order", frames.filmstrip.ORDERS, "film")
     several = run.epoch > ROWS
     every = several and choices.switch("Epochs", (SPACED, EVERY), "epochs") == EVERY
-    size = choices.switch("Size", ("M", "S", "L"), "size", label_visibility="collapsed")
+    size = choices.switch("Size", ("S", "M", "L"), "size", default="M", label_visibility="collapsed")
     return Options(order, every, size)
 
 

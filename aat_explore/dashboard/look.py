@@ -22,7 +22,9 @@ h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-
 [data-testid="stPopoverButton"][kind="tertiary"] { min-height: 1.5rem; }
 [data-testid="stSidebar"] button[data-variant="segmented_control"] { padding: 0.1rem 0.5rem; min-height: 1.9rem; }
 [data-testid="stSidebar"] button[data-variant="segmented_control"] p { font-size: 0.82rem; }
-[class*="st-key-figure"] { position: relative; }
+[class*="st-key-statement"] { flex-wrap: nowrap; }  /* the help stays beside a statement of two lines */
+[class*="st-key-statement"] > :first-child { min-width: 0; }
+[class*="st-key-figure"] { position: relative; padding-right: 1.1rem; }  /* room for the download's button */
 [class*="st-key-figure"] > .stElementContainer:last-child,
 [class*="st-key-figure"] > div:last-child:has([data-testid="stPopover"]) {
   position: absolute; top: -0.4rem; right: -0.4rem; width: auto; z-index: 2; opacity: 0.75;

@@ -34,7 +34,7 @@ def _choose_options(dataset: Dataset | None) -> Options:
     """Ask for order, kind of image and size."""
     order = choices.choose("Order", tuple(frames.picks.ORDERS), "order")
     mode = ADVERSARIAL if dataset is None else choices.switch("Show", MODES, "show", label_visibility="collapsed")
-    size = choices.switch("Size", ("M", "S", "L"), "size", label_visibility="collapsed")
+    size = choices.switch("Size", ("S", "M", "L"), "size", default="M", label_visibility="collapsed")
     per_sheet = int(choices.switch("Images per sheet", PER_SHEET, "images"))
     captions = choices.toggle("Captions", "captions", help="Row, class, p and predictions under each image")
     return Options(order, mode, size, per_sheet, captions)

@@ -4,9 +4,9 @@
     asked(name)      value preset from elsewhere                  choices.ask           the choice when it is drawn
     kept(name)       last value of a choice, for other pages      choices               choices, when a link is opened
     widget(key)      value of the widget `key`                    Streamlit, choices    Streamlit, on leaving the page
-    LINKED           a link just opened: choices by name          choices.begin         choices.write_url
+    LINKED           a link just opened, until its page is drawn  choices.begin         choices
     CHOSEN           choices of this run of the page, for its URL choices               choices.begin
-    WRITTEN          the URL as the page last wrote it            choices, page         never; written at each run
+    URLS             the page's URLs, latest last                 choices               choices, on leaving the page
     PAGES            the app's pages by their name in the URL     page.know_pages       never; written at each run
     PLAYING          id of the run whose epochs are playing       player                player, at the end or on Pause
     STEPPED_FROM     epoch at which the player waits              player                player, on Play and Pause
@@ -64,7 +64,7 @@ class Entry(Generic[Value]):
 
 LINKED: Entry[Link | None] = Entry("state linked", None)
 CHOSEN: Entry[Link] = Entry("state chosen", {})
-WRITTEN: Entry[Link] = Entry("state written", {})
+URLS: Entry[list[Link]] = Entry("state urls", [])
 PAGES: Entry[dict[str, Any]] = Entry("state pages", {})  # of st.Page, which has no public type
 PLAYING: Entry[str | None] = Entry("state playing", None)
 STEPPED_FROM: Entry[int | None] = Entry("state stepped from", None)

@@ -10,12 +10,13 @@ from pydantic import BaseModel
 
 from aat_explore import datasets
 from aat_explore.attacks import REGISTRY as ATTACKS
-from aat_explore.config import NETWORKS, SCORES, AttackConfig, RunConfig, checked_config
+from aat_explore.config import NETWORKS, AttackConfig, RunConfig, checked_config
 from aat_explore.dashboard import choices, page, state
 from aat_explore.dashboard.labels import LABELS
 from aat_explore.errors import AATError
 from aat_explore.jobs.job import Job
 from aat_explore.presets import PRESETS, flat
+from aat_explore.scores import SCORES
 from aat_explore.views.names import dataset_name
 
 IN_FRONT = ("dataset", "num_perturbed", "norm_power", "attack.kind", "epsilon", "attack.steps", "epochs", "lr", "seed")
@@ -102,8 +103,7 @@ def _widget(name: str, kind: Any, value: Any, key: str, description: str) -> Any
     if get_origin(kind) is Literal:
         return st.selectbox(label, members, members.index(value), key=key, help=description)
     if kind is bool:
-        names = {"no": False, "yes": True}
-        return names[st.selectbox(label, list(names), int(value), key=key, help=description)]
+        return st.selectbox(label, ("no", "yes"), int(value), key=key, help=description) == "yes"
     if bool in members:
         names = list(DEFAULT_OR)
         return DEFAULT_OR[st.selectbox(label, names, list(DEFAULT_OR.values()).index(value), key=key, help=description)]

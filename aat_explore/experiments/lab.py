@@ -38,9 +38,9 @@ GRID = 17  # values of ε from 0 to twice the chosen one, which is the middle on
 
 
 def frozen_network(run: Run, data: Dataset, epoch: int | None = None) -> nn.Module:
-    """Return `experiment.load_network` without parameter gradients, safe to share between threads.
+    """Return a run's network as `load_network` does, with its parameters frozen, so that threads can share it.
 
-    Raises AATError as `experiment.load_network` does.
+    Raises AATError as `load_network` does.
     """
     return load_network(run, data, epoch).requires_grad_(False)  # so that `attacked` changes nothing in it
 

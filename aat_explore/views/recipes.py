@@ -18,7 +18,7 @@ from aat_explore.readings import BOOKKEEPING
 from aat_explore.records import Evaluation
 from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
 from aat_explore.robustness_tests import WORST_CASE, robustness_test
-from aat_explore.scores import PAPERS_SCORE as PAPERS_SCORE
+from aat_explore.scores import PAPERS_SCORE
 
 AXES = {"dataset", "num_perturbed", "norm_power", "seed"}
 SAMPLING = ("scoring", "score_every", "replacement")

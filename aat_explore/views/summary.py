@@ -6,10 +6,10 @@ import numpy as np
 
 from aat_explore.config import RunConfig
 from aat_explore.records import COST_PHASES
+from aat_explore.scores import PAPERS_SCORE
 from aat_explore.states import standing
 from aat_explore.views import checks, evaluations
 from aat_explore.views.protocols import Run
-from aat_explore.views.recipes import PAPERS_SCORE
 
 
 def summary(run: Run, training: bool = False) -> dict[str, Any]:

@@ -198,7 +198,7 @@ def test_a_uniform_draw_is_the_same_run_to_the_bit_whatever_its_score(training, 
     assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
 
 
-def test_an_own_score_that_takes_chances_is_resumed_as_if_it_had_not_been_cut_off(training, validation, monkeypatch):
+def test_a_custom_score_that_takes_chances_is_resumed_as_if_it_had_not_been_cut_off(training, validation, monkeypatch):
     def chance(network, images, labels):
         return torch.rand(len(images))
 

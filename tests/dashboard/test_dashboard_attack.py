@@ -172,7 +172,7 @@ def test_the_networks_of_baselines_are_attacked_too(store, n):
     assert len(pictures(opened())) == 3
 
 
-def test_an_own_network_is_attacked_too_with_steps_that_suit_any(store):
+def test_a_custom_network_is_attacked_too_with_steps_that_suit_any(store):
     make_network_run(store, model="aat_explore.examples:SmallCNN", score="aat_explore.examples:entropy")
     app = opened(attack="PGD")
     assert not app.error
@@ -180,7 +180,7 @@ def test_an_own_network_is_attacked_too_with_steps_that_suit_any(store):
     assert "PGD, 10 steps" in said(app)
 
 
-def test_an_own_network_that_is_not_there_is_a_message(store):
+def test_a_custom_network_that_is_not_there_is_a_message(store):
     make_run(store, model="__not_here__:Net")
     app = opened()
     assert app.error[0].value.startswith(page.plain("model=__not_here__:Net cannot be imported; searched "))

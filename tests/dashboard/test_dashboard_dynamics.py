@@ -1,4 +1,4 @@
-"""The Sampler dynamics page on normal, empty, partial and damaged caches, and its arithmetic against counting."""
+"""The Sampler page on normal, empty, partial and damaged caches, and its arithmetic against counting."""
 
 import itertools
 import json

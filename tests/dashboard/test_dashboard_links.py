@@ -75,6 +75,54 @@ def test_a_local_run_comes_first_and_the_showcase_when_it_is_alone(tmp_path, mon
     assert opened(run=shown.id).query_params["run"] == shown.id
 
 
+def test_a_change_made_before_the_browser_has_taken_over_the_url_is_kept(store):
+    run = make_run(store, num_perturbed=100)
+    link = {"run": run.id, "epoch": "2", "order": "by p"}
+    app = opened(**link)
+    for epoch in (3, 1, 4):  # all sent with the link, as by a browser that is busy with drawing
+        app.query_params = dict(link)
+        app.slider(key="epoch").set_value(epoch).run()
+        assert app.query_params["epoch"] == str(epoch)
+    assert app.selectbox(key="order").value == "by p"
+
+
+def test_a_change_made_while_a_link_is_drawn_is_kept_and_what_was_not_yet_drawn_is_as_the_link_says():
+    def script():
+        import streamlit as st
+
+        from aat_explore.dashboard import choices
+
+        choices.begin()
+        choices.number("Epoch", 1, 9, 9, "epoch")
+        choices.param("row", "0")
+        if st.session_state.get("runs", 0) == 0:
+            choices.set_param("row", "7")  # as a click would
+        st.session_state["runs"] = st.session_state.get("runs", 0) + 1
+        if st.session_state["runs"] < 3:
+            st.stop()  # here the browser's next change interrupts the page, which writes no URL
+        choices.choose("Order", ["drawn", "p"], "order")
+        choices.write_url()
+
+    app = AppTest.from_function(script)
+    app.query_params = {"epoch": "2", "order": "p", "row": "3"}
+    app.run()
+    for epoch in (5, 6):
+        app.slider[0].set_value(epoch).run()
+    assert app.query_params == {"epoch": "6", "row": "7", "order": "p"}
+
+
+def test_a_link_to_a_page_that_was_left_decides_again(store):
+    run = make_run(store, num_perturbed=100)
+    link = {"run": run.id, "epoch": "2"}
+    app = opened(**link)
+    app.slider(key="epoch").set_value(4).run()
+    app.query_params.clear()  # as in the links to other pages
+    app.run()
+    assert app.slider(key="epoch").value == 4
+    app.query_params = dict(link)  # Back
+    assert app.run().slider(key="epoch").value == 2
+
+
 # --- The selection ---------------------------------------------------------------------------------------------------
 
 

@@ -60,7 +60,7 @@ def test_no_copy_has_what_is_not_looked_at():
 def test_the_run_shown_first_is_real_robust_and_has_its_picks(tmp_path, monkeypatch):
     """What Picks opens on in a fresh checkout: all of Fashion-MNIST, PGD-7, and no check failed."""
     import streamlit as st
-    from pages import opened
+    from pages import chosen_run, opened
 
     run = Store(SHOWCASE).open(FIRST)
     run.verify()
@@ -81,8 +81,7 @@ def test_the_run_shown_first_is_real_robust_and_has_its_picks(tmp_path, monkeypa
     (tmp_path / "showcase").symlink_to(SHOWCASE)
     monkeypatch.setenv("AAT_CACHE", str(tmp_path))
     monkeypatch.delenv("AAT_DATA", raising=False)
-    app = opened("picks")
-    assert app.selectbox(key="run").value == FIRST
+    assert chosen_run(opened("picks")) == FIRST
 
 
 def test_the_picks_of_four_small_runs_are_there():

@@ -151,7 +151,8 @@ def test_a_square_attack_that_was_not_to_be_had_is_made_up_for(old, monkeypatch)
 
 
 def test_picks_shows_its_drawn_images(old):
-    assert pages.images(pages.opened("picks", run=RUN, epoch=2)) == old.drawn(2)[:6].tolist()
+    assert pages.images(pages.opened("picks", run=RUN, epoch=2)) == old.drawn(2).tolist()
+    assert pages.images(pages.opened("picks", run=RUN, epoch=2, show="x′")) == old.drawn(2)[:6].tolist()
 
 
 def test_runs_lists_it(old):

@@ -777,7 +777,7 @@ def test_a_barely_trained_epoch_that_is_hard_to_fool_is_not_kept_as_the_best(tmp
     assert Store(tmp_path).open(CONFIG.run_id).checkpoints() == [4, 6, 7]
 
 
-def test_an_own_run_hides_the_showcase_run_of_its_name_and_the_showcase_is_read_in_place(tmp_path):
+def test_a_local_run_hides_the_showcase_run_of_its_name_and_the_showcase_is_read_in_place(tmp_path):
     write(tmp_path / "showcase", 2, evaluated=True)
     shown = tree(tmp_path / "showcase")
     run = Store(tmp_path).open(CONFIG.run_id)

@@ -18,10 +18,11 @@ from aat_explore.dashboard import (
     state,
 )
 from aat_explore.datasets import Dataset
+from aat_explore.scores import PAPERS_SCORE
 from aat_explore.store import Run
 from aat_explore.views import charts, frames
 from aat_explore.views.protocols import Frame
-from aat_explore.views.recipes import PAPERS_SCORE, norm_name, when_perturbed
+from aat_explore.views.recipes import norm_name, when_perturbed
 
 SHEET, FILMSTRIP, SELECTION = "Sheet", "Filmstrip", "Selection"
 VIEWS = (SHEET, FILMSTRIP, SELECTION)

@@ -24,7 +24,7 @@ def run_curves(frame: pd.DataFrame, measure: str) -> Chart:
     )
     value = alt.Tooltip("value:Q", format=".1%" if accuracy else ".4f")
     tooltip: list[Any] = ["run", "id", alt.Tooltip("failed:N", title="fails"), "epoch", value]
-    return _lines(frame, "run", y, tooltip, SERIES, 1.0 if accuracy else frame["value"].max())
+    return _lines(frame, "run", "value", y, tooltip, SERIES, 1.0 if accuracy else frame["value"].max())
 
 
 def drawn_overlap(frame: pd.DataFrame) -> Chart:
@@ -42,12 +42,13 @@ def drawn_overlap(frame: pd.DataFrame) -> Chart:
         alt.Chart(frame).mark_line(strokeWidth=1, strokeDash=[1, 3]).encode(x="epoch:Q", y="chance:Q", color="pair:N")
     )
     colours = [*SERIES[3:], *SERIES[:3]]  # a pair has not the colour of either run
-    return chance + _lines(frame, "pair", y, tooltip, colours, frame[["overlap", "chance"]].to_numpy().max())
+    return chance + _lines(frame, "pair", "overlap", y, tooltip, colours, frame[["overlap", "chance"]].to_numpy().max())
 
 
-def _lines(frame: pd.DataFrame, column: str, y: alt.Y, tooltip: list[Any], colours: list[str], top: float) -> Chart:
-    """A line for each name in `column`, labelled at its end if there are few, else by a legend; y is 0 to `top`."""
-    value = y.to_dict(context={"data": frame})["field"]
+def _lines(
+    frame: pd.DataFrame, column: str, value: str, y: alt.Y, tooltip: list[Any], colours: list[str], top: float
+) -> Chart:
+    """A line of `value`, as `y` draws it, for each name in `column`, labelled at its end if there are few, else by a legend; y is 0 to `top`."""
     names = list(dict.fromkeys(frame[column]))
     few = len(names) <= FEW
     colours = [colours[at % len(colours)] for at in range(len(names))]

@@ -67,6 +67,7 @@ def page_spec(draw: Callable[[], Chart], *, height: int | None = None, dark: boo
     with debug_mode(False):
         spec: dict[str, Any] = draw().to_dict(validate=False)
     spec["config"] = theme(dark=dark)
+    spec["padding"] = {"top": 6, "right": 4}  # half of a label at an axis's end, which Streamlit would cut off
     if "mark" in spec or "layer" in spec:
         spec["width"] = "container"
         if height is not None:
