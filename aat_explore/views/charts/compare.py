@@ -48,7 +48,7 @@ def drawn_overlap(frame: pd.DataFrame) -> Chart:
 def _lines(
     frame: pd.DataFrame, column: str, value: str, y: alt.Y, tooltip: list[Any], colours: list[str], top: float
 ) -> Chart:
-    """A line of `value`, as `y` draws it, for each name in `column`, labelled at its end if there are few, else by a legend; y is 0 to `top`."""
+    """A line of `value`, drawn as `y`, per name in `column`, labelled at its end if they are few; y is 0 to `top`."""
     names = list(dict.fromkeys(frame[column]))
     few = len(names) <= FEW
     colours = [colours[at % len(colours)] for at in range(len(names))]
