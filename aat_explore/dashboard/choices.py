@@ -194,10 +194,11 @@ def toggle(label: str, key: str, *, default: bool = False, help: str | None = No
     return _kept(key, bool(st.toggle(label, default, key=key, help=help)), default)
 
 
-def text(label: str, key: str, *, placeholder: str = "") -> str:
+def text(label: str, key: str, *, placeholder: str = "", label_visibility: Any = "visible") -> str:
     """A line of text, empty by default."""
     _prepare(key, lambda value: value if isinstance(value, str) else None, "using the default")
-    return _kept(key, st.text_input(label, key=key, placeholder=placeholder), "")
+    written = st.text_input(label, key=key, placeholder=placeholder, label_visibility=label_visibility)
+    return _kept(key, written, "")
 
 
 # --- State without a widget ----------------------------------------------------------------------------------------
