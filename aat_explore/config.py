@@ -161,7 +161,11 @@ class RunConfig(Values):
     )
     precision: Precision = Field(
         "float32",
-        description="[ours] Of the matrix products in training steps; scoring, attacks and tests stay in float32.",
+        description="[ours] Of the matrix products in training steps; scoring and tests stay in float32.",
+    )
+    attack_precision: Precision = Field(
+        "float32",
+        description="[ours] Of the matrix products while x′ is made; x′ that reuses scoring's gradients is float32.",
     )
     normalize: bool = Field(
         True, description="[ours] First layer standardises by the training set's mean and deviation."
@@ -228,7 +232,9 @@ class RunConfig(Values):
         A uniform draw (norm_power 0) ignores the score.
         """
         sampling = ("norm_power", "score", "scoring", "score_every", "replacement")
-        perturbing = ("attack", "perturbing_network", "drawn_samples", "warmup_epochs", "num_recorded")
+        perturbing = (
+            "attack", "attack_precision", "perturbing_network", "drawn_samples", "warmup_epochs", "num_recorded"
+        )  # fmt: skip
         of_uniform = ("score",) if self.norm_power == 0 else ()
         idle = {0: (*sampling, *perturbing), "all": sampling}.get(self.num_perturbed, of_uniform)
         default = RunConfig()

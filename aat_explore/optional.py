@@ -11,6 +11,7 @@ REMEDIES = {
     "foolbox": "pip install 'aat-explore[eval]'",
     "pyautoattack": "pip install 'aat-explore[eval]'",
     "torchattacks": "pip install --no-deps torchattacks",  # its pinned requirements conflict with Streamlit's
+    "umap": "pip install 'aat-explore[embed]'",
     "vl_convert": "pip install 'aat-explore[export]'",
 }
 

@@ -87,6 +87,9 @@ class EpochRecord:
     `recorded_classes`: int32 (m, 2), the predicted classes; both by the network that x′ was made for, at that moment,
     in eval mode; on the fly, for the augmented images.
     `weights`: the network after the epoch. `training_state`: what else a trainer needs to resume.
+    `scores`: by name, float (T,), finite and >= 0: what the epoch's pass over all samples computed of each, by the
+    network at its start. The trainer names them loss, margin, entropy and gradient-norm, as `algorithm.scores` defines
+    them, and a custom score "score"; there are none in an epoch without such a pass. They change no result.
     """
 
     metrics: EpochMetrics
@@ -97,6 +100,7 @@ class EpochRecord:
     recorded_classes: np.ndarray[Any, Any]
     weights: Arrays = field(repr=False)
     training_state: Arrays = field(repr=False)
+    scores: Arrays = field(default_factory=dict, repr=False)
 
 
 class Evaluation(Values):
@@ -165,12 +169,17 @@ Status = Literal["pass", "warn", "fail"]
 
 
 class Check(Values):
-    """One check of a network's robustness and its result, named after the problem it looks for."""
+    """One check of a network's robustness and its result, named after the trouble it looks for.
 
-    name: str = Field(description="Problem looked for; `docs/checks.md` explains each.")
+    Lists of checks show its good state instead (`views.checks.good_state`).
+    """
+
+    name: str = Field(description="Trouble looked for; `docs/checks.md` explains each.")
     status: Status = Field(description="pass, warn or fail.")
     reason: str = Field(description="What was found, in one sentence.")
-    figures: dict[str, float] = Field(description="The numbers behind it; accuracies and shares in [0, 1].")
+    figures: dict[str, float] = Field(
+        description="The numbers behind it; accuracies and shares in [0, 1]. A warning without any could not be made."
+    )
 
 
 NOTABLE, SERIOUS = 0.01, 0.02  # excess in shares of all images: one point is worth a look, two must not pass unflagged

@@ -69,12 +69,12 @@ def input_gradient(
 
 def input_gradients(
     network: nn.Module, images: Images, labels: Int64[Tensor, " B"], *, batch_size: int
-) -> Iterator[tuple[slice, Float[Tensor, "B C H W"]]]:
-    """Yield (rows, gᵢ of these rows) over all samples; the network stays in eval mode while the iterator is open."""
+) -> Iterator[tuple[slice, Float[Tensor, "B C H W"], Float[Tensor, "B K"]]]:
+    """Yield (rows, their gᵢ, their logits) over all samples; the network is in eval mode while the iterator is open."""
     with attacked(network):
         for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
-            yield rows, input_gradient(network, images[rows], labels[rows])[0]
+            yield rows, *input_gradient(network, images[rows], labels[rows])
 
 
 def l2_norms(gradient: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"]:
@@ -103,6 +103,6 @@ def gradient_norms(
     Raises NonFiniteGradientError naming a sample whose gradient is NaN or infinite.
     """
     batches = input_gradients(network, images, labels, batch_size=batch_size)
-    norms = torch.cat([l2_norms(gradient) for _, gradient in batches])
+    norms = torch.cat([l2_norms(gradient) for _, gradient, _ in batches])
     check_finite(norms)
     return norms

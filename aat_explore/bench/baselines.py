@@ -43,6 +43,7 @@ PLAIN = {
     "drawn_samples": "replace",
     "warmup_epochs": 0,
     "precision": "float32",
+    "attack_precision": "float32",
 }
 
 

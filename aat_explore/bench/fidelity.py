@@ -42,7 +42,7 @@ def compare_scoring(way: str, config: RunConfig, training: ImageSet, test: Image
 
 
 def _compared_epoch(trainer: Trainer, epoch: int) -> ScoringEpoch:
-    norms, _ = trainer.scorer.pass_over_all()
+    norms = trainer.scorer.pass_over_all().scores
     picks, _ = trainer.algorithm_1(epoch, Stopwatch(trainer.device))
     exact, actual = probabilities(norms, norm_power=trainer.config.norm_power or 1.0), picks.probabilities
     assert actual is not None, "only runs that draw are compared"

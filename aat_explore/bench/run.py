@@ -55,13 +55,14 @@ def _time_commits(base: RunConfig, training: ImageSet, num_classes: int, cache: 
     config = base.model_copy(update={"num_perturbed": min(100, len(few)), "val_attack_steps": 1})
     record = next(trainer.train(config, few, few.first(10), num_classes=num_classes))
     p = np.full(len(training), 1 / len(training), dtype=np.float32)
+    scores = dict.fromkeys(record.scores, np.random.default_rng(0).gamma(0.3, size=len(training)))
     seconds = []
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache, prefix="bench-") as folder, Store(folder).writer(config) as writer:
         for epoch in range(1, 4 * rounds + 1):
             metrics = record.metrics.model_copy(update={"epoch": epoch})
             start_time = perf_counter()
-            writer.commit(replace(record, metrics=metrics, probabilities=p))
+            writer.commit(replace(record, metrics=metrics, probabilities=p, scores=scores))
             seconds.append(perf_counter() - start_time)
     return Timing(
         name="writing a record", kind="record", config={}, seconds=tuple(seconds), phases={}, peak_bytes=None,

@@ -4,7 +4,9 @@
     commands/      the commands, one file per group: their flags and what they do
     flags.py       the base of all commands, and shared flags
     output.py      what commands print: tables, curves, JSON
+    listing.py     the table of `aat list`
     progress.py    a bar on a terminal, lines elsewhere
+    server.py      the dashboard's port and process
 
 Bad input ends with exit code 2 and one line that says what to do; Ctrl-C with 130, losing at most the running epoch.
 """

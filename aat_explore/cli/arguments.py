@@ -6,6 +6,7 @@ found in the text of these files, without importing them, so that `aat --help` a
 
 import ast
 import contextlib
+import difflib
 import io
 import os
 import re
@@ -21,12 +22,14 @@ import tyro
 from aat_explore.cli import commands
 from aat_explore.cli.flags import Command
 from aat_explore.errors import AATError
+from aat_explore.version import __version__
 
 DESCRIPTION = """Train neural networks by adaptive adversarial training, and explore what it does.
 
 In each epoch only n well-chosen training samples are perturbed. Every run is kept in a cache: which samples were
-picked, by which probabilities, and what that buys in clean and robust accuracy. `aat demo` is the place to start."""
-FIRST = ("training", "runs", "robustness", "grids", "app")  # order of the groups in the help; others follow
+picked, by which probabilities, and what that buys in clean and robust accuracy. `aat demo` is the place to start;
+`aat COMMAND --help` lists a command's flags, and `aat --version` prints the version."""
+FIRST = ("training", "demo", "runs", "robustness", "grids", "app")  # order of the groups in the help; others follow
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ def entries() -> dict[str, Entry]:
 def parse(argv: Sequence[str]) -> Command:
     """Return the requested command; AATError says in one line what cannot be parsed."""
     words = list(argv)
+    if words == ["--version"]:
+        print(f"aat {__version__}")
+        raise SystemExit(0)
+    if words and not words[0].startswith("-") and words[0] not in entries():
+        raise AATError(f"{words[0]} is not a command{_meant(words[0])}; see `aat --help`")
     every = any(word.startswith("--tyro-") for word in words)  # tab completion needs all flags
     kinds = [_kind(name, words, asked=every or words[:1] == [name]) for name in entries()]
     try:
@@ -108,7 +116,18 @@ def _complaint(kinds: list[Any], words: list[str]) -> str:
         if columns is not None:
             os.environ["COLUMNS"] = columns
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue())
-    _, reason, *_ = [*re.split(r"^ *-+ *$", plain, flags=re.MULTILINE), "", ""]
+    _, reason, hints, *_ = [*re.split(r"^ *-+ *$", plain, flags=re.MULTILINE), "", "", ""]
     reason = reason.partition("Got errors:")[0]  # of each member of a union; the reason has named them
+    reason = reason.replace("Expected one of ('None', ", "Expected one of (")  # None is what leaving it out means
+    similar = re.findall(r"^ *(--[a-z][a-z.-]*)", hints, flags=re.MULTILINE) if "Perhaps you meant" in hints else []
     command = [word for word in words[:1] if word in entries()]
-    return f"{' '.join(reason.split()).rstrip('.')}; see `{' '.join(['aat', *command, '--help'])}`"
+    complaint = f"{' '.join(reason.split()).rstrip('.')}{_or(similar)}"
+    return f"{complaint}; see `{' '.join(['aat', *command, '--help'])}`"
+
+
+def _meant(command: str) -> str:
+    return _or([f"`aat {name}`" for name in difflib.get_close_matches(command, entries(), n=2)])
+
+
+def _or(names: Sequence[str]) -> str:
+    return f"; did you mean {' or '.join(dict.fromkeys(names))}?" if names else ""

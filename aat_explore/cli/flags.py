@@ -39,7 +39,7 @@ def one_of(names: Sequence[str]) -> Any:
     choices = ("None", *names)
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
-        metavar="{" + ",".join(choices) + "}",
+        metavar="{" + ",".join(names) + "}",
         instance_from_str=lambda words: None if words[0] == "None" else words[0],
         is_instance=lambda value: value is None or value in names,
         str_from_instance=lambda value: [str(value)],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self, assert_never
+from typing import Any, Literal, NamedTuple, Self, assert_never
 
 import numpy as np
 import torch
@@ -52,33 +52,75 @@ class ImageSet:
         return means, sds
 
 
+class Size(NamedTuple):
+    """How many samples a batch holds, how many of them are perturbed, and how many of these are recorded."""
+
+    samples: int
+    drawn: int
+    recorded: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The batches of one epoch: a table int64 (batches, 4 or 7, B) on the CPU, and the size of each batch.
+
+    The columns of a batch are those of `Batch`, padded to B. The device holds the whole table during the epoch, so that
+    a step finds its batch there, and only the sizes are needed on the host.
+    """
+
+    table: Tensor
+    sizes: tuple[Size, ...]
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one optimiser step trains on, before perturbation.
 
-    `rows` (B,) are training rows and `slots` (B,) their places in K, −1 for a sample that stays clean; both on the
-    device. `positions` (k,) are the positions in the batch of the samples to perturb, on the CPU, so that reading them
-    does not wait for the device.
+    `rows` (B,) are training rows and `slots` (B,) their places in K, −1 for a sample that stays clean. `positions` (k,)
+    are the positions in the batch of the samples to perturb, and `recorded` (r,) says which of these, counted from 0,
+    are recorded. `augmentation` is that of the B samples, None for none.
     """
 
     rows: Tensor
     slots: Tensor
     positions: Tensor
+    recorded: Tensor
+    augmentation: "Augmentation | None"
+
+    @classmethod
+    def of(cls, columns: Tensor, size: Size) -> Self:
+        """Return the batch in the `columns` (4 or 7, B) of a schedule's table."""
+        rows, slots, positions, recorded, *moves = columns.unbind()
+        augmentation = Augmentation(moves[0], moves[1], moves[2] != 0)[: size.samples] if moves else None
+        return cls(
+            rows[: size.samples],
+            slots[: size.samples],
+            positions[: size.drawn],
+            recorded[: size.recorded],
+            augmentation,
+        )
 
 
-def epoch_batches(
+def num_batches(num_samples: int, batch_size: int) -> int:
+    """Return how many batches `num_samples` samples make; the last may be shorter."""
+    return -(-num_samples // batch_size)
+
+
+def schedule(
     num_train: int,
     drawn: Tensor,
     batch_size: int,
     *,
     treatment: Literal["replace", "add", "half"],
     generator: torch.Generator,
-    device: torch.device | str = "cpu",
-) -> Iterator[Batch]:
+    num_recorded: int = 0,
+    augmentation: "Augmentation | None" = None,
+) -> Schedule:
     """Shuffle an epoch's samples and cut them into batches; the last may be shorter.
 
-    Of the T samples those in K = `drawn` are perturbed (Algorithm 1, step 4); treatment "add" makes T + |K| samples,
-    the T clean ones and the perturbed copies. The tables are sent to the device once an epoch.
+    Of the T samples those in K = `drawn` are perturbed (Algorithm 1, step 4), and the first `num_recorded` of them
+    recorded; treatment "add" makes T + |K| samples, the T clean ones and the perturbed copies. `augmentation` holds the
+    moves of all these samples, in the order in which they are trained on.
     """
     match treatment:
         case "add":
@@ -91,11 +133,28 @@ def epoch_batches(
         case _:
             assert_never(treatment)
     order = torch.randperm(len(rows), generator=generator)
-    slots = slots[order]
-    device_rows, device_slots = rows[order].to(device), slots.to(device)
-    for start in range(0, len(rows), batch_size):
-        part = slice(start, start + batch_size)
-        yield Batch(device_rows[part], device_slots[part], (slots[part] >= 0).nonzero().flatten())
+    rows, slots = _cut(rows[order], batch_size, padding=0), _cut(slots[order], batch_size, padding=-1)
+    positions = _first(slots >= 0)
+    slots_drawn = slots.gather(1, positions)
+    is_recorded = (slots_drawn >= 0) & (slots_drawn < num_recorded)
+    columns = [rows, slots, positions, _first(is_recorded)]
+    if augmentation:
+        moves = (augmentation.top, augmentation.left, augmentation.flip)
+        columns += [_cut(move.to(torch.int64), batch_size, padding=0) for move in moves]
+    samples = [min(batch_size, len(order) - start) for start in range(0, len(order), batch_size)]
+    counts = zip(samples, (slots >= 0).sum(1).tolist(), is_recorded.sum(1).tolist(), strict=True)
+    return Schedule(torch.stack(columns, 1), tuple(Size(*count) for count in counts))
+
+
+def _cut(values: Tensor, batch_size: int, *, padding: int) -> Tensor:
+    """Return values (N,) as (batches, B), the last row padded."""
+    rows = num_batches(len(values), batch_size)
+    return torch.nn.functional.pad(values, (0, rows * batch_size - len(values)), value=padding).view(rows, batch_size)
+
+
+def _first(chosen: Tensor) -> Tensor:
+    """Return the positions of each row of (batches, B), those chosen first, both in their order."""
+    return torch.sort((~chosen).to(torch.uint8), dim=1, stable=True).indices
 
 
 @dataclass(frozen=True)
@@ -109,10 +168,10 @@ class Augmentation:
     PADDING = 4
 
     @classmethod
-    def random(cls, count: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Self:
-        """Draw the crops and flips of `count` samples: the same on every device."""
-        offsets = torch.randint(0, 2 * cls.PADDING + 1, (2, count), generator=generator).to(device)
-        return cls(offsets[0], offsets[1], (torch.rand(count, generator=generator) < 0.5).to(device))
+    def random(cls, count: int, generator: torch.Generator) -> Self:
+        """Draw the crops and flips of `count` samples, on the CPU."""
+        offsets = torch.randint(0, 2 * cls.PADDING + 1, (2, count), generator=generator)
+        return cls(offsets[0], offsets[1], torch.rand(count, generator=generator) < 0.5)
 
     def __getitem__(self, positions: Tensor | slice) -> "Augmentation":
         return Augmentation(self.top[positions], self.left[positions], self.flip[positions])

@@ -11,6 +11,7 @@ from aat_explore.algorithm.attacks import fgsm, pgd_step, predicted_labels, unif
 from aat_explore.algorithm.gradients import attacked, pixels
 from aat_explore.attacks import ResolvedAttack
 from aat_explore.engine.batches import ImageSet
+from aat_explore.engine.device import steps_between_drops
 
 WARM_STEPS = 4  # a tenth of PGD-40's
 
@@ -119,21 +120,25 @@ def _attack(
     """Attack the surviving images, clear in `survives` those that some iterate fools, and return the last iterates.
 
     `start` and the result hold all N images, so no image's attack depends on which others are fooled; the result is
-    `start` for images not attacked to the end.
+    `start` for images not attacked to the end. Fooled images are dropped every few steps: to know which they are, the
+    host waits for the device.
     """
-    rows, last = survives.nonzero().flatten(), start.clone()
+    rows, last, every = survives.nonzero().flatten(), start.clone(), steps_between_drops(images.device)
     x_adv, x, y = start[rows], images[rows], labels[rows]
+    resists = torch.ones_like(y, dtype=torch.bool)
     with attacked(network):
-        for _ in range(attack.steps):
+        for step in range(attack.steps):
+            if step and step % every == 0:
+                survives[rows] = resists
+                kept = resists.nonzero().flatten()
+                x_adv, x, y, rows, resists = x_adv[kept], x[kept], y[kept], rows[kept], resists[kept]
             if len(rows) == 0:
                 return last
-            next_x_adv, logits = pgd_step(network, x_adv, x, y, epsilon=attack.epsilon, step_size=attack.step_size)
-            resists = logits.argmax(1) == y
-            survives[rows[~resists]] = False
-            x_adv, x, y, rows = next_x_adv[resists], x[resists], y[resists], rows[resists]
-        resists = predicted_labels(network, x_adv) == y
-        survives[rows[~resists]] = False
-    last[rows[resists]] = x_adv[resists]
+            x_adv, logits = pgd_step(network, x_adv, x, y, epsilon=attack.epsilon, step_size=attack.step_size)
+            resists &= logits.argmax(1) == y
+        resists &= predicted_labels(network, x_adv) == y
+    survives[rows] = resists
+    last[rows] = torch.where(resists[:, None, None, None], x_adv, last[rows])
     return last
 
 

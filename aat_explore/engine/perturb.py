@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from aat_explore.algorithm.attacks import predicted_labels
 from aat_explore.algorithm.gradients import attacked
 from aat_explore.attacks import ResolvedAttack
+from aat_explore.config import Precision
 from aat_explore.engine.custom import blamed, imported
 from aat_explore.errors import AATError
 
@@ -19,12 +20,26 @@ TOLERANCE = 1e-6  # of ‖x′ − x‖∞ ≤ ε, for rounding
 
 
 def perturb(
-    network: nn.Module, images: Tensor, labels: Tensor, attack: ResolvedAttack, generator: torch.Generator
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    attack: ResolvedAttack,
+    generator: torch.Generator,
+    *,
+    precision: Precision = "float32",
 ) -> Tensor:
     """Return x′ (B, C, H, W) under a resolved attack; the network is in eval mode meanwhile, then restored.
 
-    Raises AATError for a custom attack that cannot be imported, fails, or leaves the ball or the box.
+    `precision` is that of the matrix products; x′ is float32. Raises AATError for a custom attack that cannot be
+    imported, fails, or leaves the ball or the box.
     """
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        return _perturbed(network, images, labels, attack, generator)
+
+
+def _perturbed(
+    network: nn.Module, images: Tensor, labels: Tensor, attack: ResolvedAttack, generator: torch.Generator
+) -> Tensor:
     match attack.label:
         case "predicted":
             labels = predicted_labels(network, images)

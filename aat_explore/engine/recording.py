@@ -25,16 +25,22 @@ class Recorder:
     """Keeps the first m perturbed images of an epoch on the device, as they are made.
 
     Losses and predictions of x and x′ are taken in eval mode when x′ is made: before the epoch's training, or on the
-    fly in the batch, then of the augmented images. That is 2m images more to classify, and changes nothing else.
+    fly in the batch, then of the augmented images. That is 2m images more to classify, and changes nothing else. The
+    tensors stay in place from epoch to epoch, as a captured step requires.
     """
 
-    def __init__(self, count: int, shape: torch.Size, device: torch.device) -> None:
-        self._x_adv = torch.zeros((count, *shape), device=device)
-        self._losses = torch.zeros((count, 2), device=device)
-        self._classes = torch.zeros((count, 2), dtype=torch.int32, device=device)
+    def __init__(self, capacity: int, shape: torch.Size, device: torch.device) -> None:
+        self._x_adv = torch.zeros((capacity, *shape), device=device)
+        self._losses = torch.zeros((capacity, 2), device=device)
+        self._classes = torch.zeros((capacity, 2), dtype=torch.int32, device=device)
+        self._count = 0
+
+    def begin(self, num_drawn: int) -> None:
+        """Begin an epoch with |K| = `num_drawn`."""
+        self._count = min(len(self._x_adv), num_drawn)
 
     def __len__(self) -> int:
-        return len(self._x_adv)
+        return self._count
 
     def keep(
         self, network: nn.Module, slots: Tensor, x_adv: Tensor, inputs: tuple[Tensor, Tensor], labels: Tensor
@@ -53,8 +59,9 @@ class Recorder:
 
     def recorded(self) -> Recorded:
         """Return the recorded images, rounded to 1/255, with losses and classes."""
+        m = self._count
         return Recorded(
-            (self._x_adv * 255).round().byte().cpu().numpy(),
-            self._losses.cpu().numpy(),
-            self._classes.cpu().numpy(),
+            (self._x_adv[:m] * 255).round().byte().cpu().numpy(),
+            self._losses[:m].clone().cpu().numpy(),
+            self._classes[:m].clone().cpu().numpy(),
         )

@@ -1,5 +1,6 @@
 """Where an epoch's scores come from: a pass over all samples, or the training steps of the previous epoch."""
 
+from dataclasses import dataclass, field
 from typing import assert_never
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aat_explore.algorithm.gradients import check_finite, gradient_norms, input_gradients, l2_norms
-from aat_explore.algorithm.scores import BUILT_IN, Score, score_all
+from aat_explore.algorithm.scores import BUILT_IN, OF_LOGITS, Labels, Score, logits_of, score_all, scores_of_logits
 from aat_explore.config import RunConfig
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.custom import imported
@@ -26,6 +27,20 @@ def score_of(name: str) -> Score:
     if not callable(score):
         raise AATError(f"score={name} is a {type(score).__name__}; name a function of network, images and labels")
     return score
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores (T,) float64 to draw from, and by-products of the pass over all samples, if there just was one.
+
+    `signs` int8 (T, C, H, W) are those of the gradients, if FGSM can reuse them. `by_name` holds every score that the
+    pass gives without another one, float64 (T,) each: loss, margin, entropy and gradient-norm for the paper's score,
+    the first three for loss and margin, and only the score itself, as "score", for a custom one.
+    """
+
+    scores: Tensor
+    signs: Tensor | None = None
+    by_name: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Scorer:
@@ -52,9 +67,8 @@ class Scorer:
         self.score = config.canonical().score
         self.norms: Tensor | None = None
 
-    def scores(self, epoch: int) -> tuple[Tensor, Tensor | None]:
-        """Return the scores (T,) float64 to draw from and, if just computed and FGSM can use them, gradient signs."""
-        signs = None
+    def scores(self, epoch: int) -> Scored:
+        """Return the scores of an epoch, of a pass over all samples if it is due."""
         match self.config.scoring:
             case "carry-over":
                 is_due = False
@@ -65,11 +79,13 @@ class Scorer:
         if self.norms is None or is_due:
             device = self.training.images.device
             with global_stream(self.config.seed, "score", epoch, device):  # for a custom score that is random
-                self.norms, signs = self.pass_over_all()
-        return self.norms, signs
+                scored = self.pass_over_all()
+            self.norms = scored.scores
+            return scored
+        return Scored(self.norms)
 
-    def pass_over_all(self) -> tuple[Tensor, Tensor | None]:
-        """Score every sample; return the scores (T,) and, if FGSM can reuse them, the gradients' signs as int8.
+    def pass_over_all(self) -> Scored:
+        """Score every sample.
 
         The signs take a quarter of the gradients' memory (43 MB for MNIST, 123 MB for CIFAR10) and save
         the 2n/T passes that perturbing K would cost.
@@ -77,18 +93,32 @@ class Scorer:
         images, labels = self.training.images, self.training.labels
         size = chunk_size(images.device)
         if self.score != PAPERS_SCORE:
-            score, name = score_of(self.score), f"score={self.score}"
-            return score_all(score, self.network, images, labels, batch_size=size, name=name), None
+            return self._pass_by_score(size)
         reuses = self.config.reuses_scoring_gradient
         signs = torch.empty(images.shape, dtype=torch.int8, device=images.device) if reuses else None
-        parts = []
-        for rows, gradient in input_gradients(self.network, images, labels, batch_size=size):
+        parts, all_logits = [], []
+        for rows, gradient, logits in input_gradients(self.network, images, labels, batch_size=size):
             parts.append(l2_norms(gradient))
+            all_logits.append(logits)
             if signs is not None:
                 signs[rows] = gradient.sign()
         norms = torch.cat(parts)
         check_finite(norms)
-        return norms, signs
+        return Scored(norms, signs, {PAPERS_SCORE: norms} | scores_of_logits(torch.cat(all_logits), labels))
+
+    def _pass_by_score(self, size: int) -> Scored:
+        """Score every sample by another score than the paper's."""
+        all_logits: list[Tensor] = []
+
+        def of_logits(network: nn.Module, images: Tensor, labels: Labels) -> Tensor:
+            all_logits.append(logits_of(network, images))
+            return OF_LOGITS[self.score](all_logits[-1], labels)
+
+        score = of_logits if self.score in OF_LOGITS else score_of(self.score)
+        images, labels, name = self.training.images, self.training.labels, f"score={self.score}"
+        scores = score_all(score, self.network, images, labels, batch_size=size, name=name)
+        by_name = scores_of_logits(torch.cat(all_logits), labels) if all_logits else {"score": scores}
+        return Scored(scores, by_name=by_name)
 
     def collects(self, epoch: int) -> bool:
         """Whether the training steps of this epoch collect norms for the next."""

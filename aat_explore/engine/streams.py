@@ -25,6 +25,21 @@ def stream(seed: int, use: Use, epoch: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(stream_seed(seed, use, epoch))
 
 
+class DeviceStream:
+    """A stream whose numbers are drawn where they are used: on CUDA on the device, as a captured step requires.
+
+    There the numbers differ from the CPU's. The generator is one object for the whole run, seeded for each epoch.
+    """
+
+    def __init__(self, seed: int, use: Use, device: torch.device) -> None:
+        self._seed, self._use = seed, use
+        self.generator = torch.Generator(device if device.type == "cuda" else CPU)
+
+    def begin(self, epoch: int) -> torch.Generator:
+        """Seed the generator for an epoch and return it."""
+        return self.generator.manual_seed(stream_seed(self._seed, self._use, epoch))
+
+
 @contextmanager
 def global_stream(seed: int, use: Use, epoch: int = 0, device: torch.device = CPU) -> Iterator[None]:
     """Seed the global generators of CPU and device, which initialisation and dropout use; restore both on exit."""

@@ -1,7 +1,7 @@
 """Algorithm 1 of the paper, epoch by epoch: score, draw, perturb, train; then validate and record."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 import numpy as np
@@ -19,7 +19,7 @@ from aat_explore.engine.networks import load_state, load_weights, placed, starti
 from aat_explore.engine.perturb import perturb
 from aat_explore.engine.scoring import Scorer
 from aat_explore.engine.steps import Trained, TrainingPass
-from aat_explore.engine.streams import stream
+from aat_explore.engine.streams import DeviceStream, stream
 from aat_explore.records import Arrays, EpochMetrics, EpochRecord
 
 
@@ -36,7 +36,8 @@ class Resume:
 class Picks:
     """Steps 1 to 3 of an epoch: the distribution (T,) if K is random, K = `drawn` (|K|,) on the CPU, and the shortfall.
 
-    `signs` int8 (T, C, H, W) are those of the gradients that scoring computed, if FGSM can reuse them.
+    `signs` int8 (T, C, H, W) are those of the gradients that scoring computed, if FGSM can reuse them. `scores` are
+    those of a pass over all samples, by name, float64 (T,); none if the epoch had none.
     """
 
     probabilities: Tensor | None
@@ -44,6 +45,7 @@ class Picks:
     shortfall: int = 0
     sum_scores: float | None = None
     signs: Tensor | None = None
+    scores: dict[str, Tensor] = field(default_factory=dict)
 
 
 def train(
@@ -74,7 +76,8 @@ class Trainer:
         self.code = code_state(config)
         self.optimizer = self._make_optimizer()
         self.scorer = Scorer(config, self.network, training)
-        self.training_pass = TrainingPass(config, self.network, self.optimizer, training)
+        self.attack_stream = DeviceStream(config.seed, "attack", self.device)
+        self.training_pass = TrainingPass(config, self.network, self.optimizer, training, self.attack_stream.generator)
         if resume:
             check_code(config, resume.training_state)
             load_weights(self.network, resume.weights, whose=f"run={config.run_id}, epoch={resume.epoch}")
@@ -114,7 +117,7 @@ class Trainer:
         """Run the steps of Algorithm 1 for one epoch, counted from 1, without validation and records."""
         self._set_learning_rate(self.learning_rate(epoch))
         picks = self.pick(epoch, watch)
-        attack_stream = stream(self.config.seed, "attack", epoch)
+        attack_stream = self.attack_stream.begin(epoch)
         match self.config.perturbing_network:
             case "on-the-fly":
                 x_adv = None
@@ -124,7 +127,7 @@ class Trainer:
                 assert_never(self.config.perturbing_network)
         watch.lap("perturb")
         collect = self.scorer.collects(epoch)
-        trained = self.training_pass.run(epoch, picks.drawn, x_adv, attack_stream, collect=collect)
+        trained = self.training_pass.run(epoch, picks.drawn, x_adv, collect=collect)
         watch.lap("train")
         if trained.norms is not None:
             self.scorer.carry(trained.norms, picks.drawn, epoch)
@@ -141,6 +144,7 @@ class Trainer:
         training_state = {**state_of(self.optimizer), **self.scorer.state(), **self.code}
         p = None if picks.probabilities is None else picks.probabilities.float().cpu().numpy()
         drawn = picks.drawn.numpy().astype(np.int32)
+        scores = {name: values.float().cpu().numpy() for name, values in picks.scores.items()}
         watch.lap("record")
         metrics = EpochMetrics(
             epoch=epoch,
@@ -168,6 +172,7 @@ class Trainer:
             recorded_classes=recorded.classes,
             weights=weights,
             training_state=training_state,
+            scores={name: values for name, values in scores.items() if np.isfinite(values).all()},
         )
 
     def pick(self, epoch: int, watch: Stopwatch) -> Picks:
@@ -177,9 +182,9 @@ class Trainer:
             return Picks(None, torch.arange(0))
         if config.num_perturbed == "all":
             return Picks(None, torch.arange(num_train))
-        scores, signs = self.scorer.scores(epoch)
+        scored = self.scorer.scores(epoch)
         watch.lap("scoring")
-        p = probabilities(scores, norm_power=config.norm_power)
+        p = probabilities(scored.scores, norm_power=config.norm_power)
         generator = stream(config.seed, "draw", epoch)
         drawn = draw(p, config.num_perturbed, generator=generator, replacement=config.replacement).cpu()
         shortfall = config.num_perturbed - len(drawn)
@@ -187,7 +192,7 @@ class Trainer:
             first_positions = np.sort(np.unique(drawn.numpy(), return_index=True)[1])
             drawn = drawn[torch.from_numpy(first_positions)]
         watch.lap("draw")
-        return Picks(p, drawn, shortfall, float(scores.sum()), signs)
+        return Picks(p, drawn, shortfall, float(scored.scores.sum()), scored.signs, scored.by_name)
 
     def perturb_drawn(self, picks: Picks, generator: torch.Generator) -> Tensor:
         """Step 3: x′ of the samples in K under the epoch-start network, float32 (|K|, C, H, W)."""
@@ -199,7 +204,8 @@ class Trainer:
             if picks.signs is not None:
                 perturbed = move(images, picks.signs[rows], self.attack.epsilon)
             else:
-                perturbed = perturb(self.network, images, self.training.labels[rows], self.attack, generator)
+                labels, precision = self.training.labels[rows], self.config.attack_precision
+                perturbed = perturb(self.network, images, labels, self.attack, generator, precision=precision)
             x_adv[start : start + len(rows)] = perturbed
         return x_adv
 

@@ -292,7 +292,7 @@ def _zero_gradients(trial: Trial) -> Check:
     is_zero = torch.cat(
         [
             l2_norms(gradient).cpu() == 0
-            for _, gradient in input_gradients(trial.network, trial.data.images, trial.data.labels, batch_size=200)
+            for _, gradient, _ in input_gradients(trial.network, trial.data.images, trial.data.labels, batch_size=200)
         ]
     )
     share = _share(is_zero)

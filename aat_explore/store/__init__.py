@@ -5,6 +5,7 @@
         HEAD.json                            schema, last epoch, size and sha256 of every file: the commit point
         metrics.parquet                      one EpochMetrics row per epoch
         epochs/0042/{probabilities,drawn,x_adv}.npy
+        epochs/0042/score-*.npy              scores of all samples
         checkpoints/0042.safetensors         weights: last two, best, every tenth
         checkpoints/0042.training.safetensors    optimiser state, so that the run resumes: last two
         evaluations/*.json, *.npy            counts, and a bit for each attack, ε and image
@@ -15,11 +16,13 @@
 
 The files of this package; `Store` below lists, opens and locks runs:
 
-    run.py      reads one run, trusting only what HEAD lists
-    reading.py  reads files of older and newer versions
-    writer.py   commits epochs, evaluations and checks, safe against crashes
-    copies.py   light copies of runs
-    tags.py     named sets of training rows
+    run.py         reads one run, trusting only what HEAD lists
+    reading.py     reads files of older and newer versions
+    scores.py      how the scores of all samples are stored
+    writer.py      commits epochs, evaluations and checks, safe against crashes
+    copies.py      light copies of runs
+    tags.py        named sets of training rows
+    embeddings.py  places of training samples by a network's last hidden layer
 
 A writer puts every file under a temporary name beside its target, syncs it, renames it, and renames HEAD last. A reader
 trusts only HEAD: a file that HEAD does not list does not exist, and one whose size or digest differs is damaged.
@@ -55,6 +58,9 @@ class Listing:
     damaged: dict[str, str]
 
 
+NAMED = 8  # how many names an error lists of those that begin with what was asked for
+
+
 class Store:
     """A cache folder (None: `default_cache`): its `runs/`, and the committed `showcase/`, which is read-only."""
 
@@ -67,10 +73,15 @@ class Store:
 
     def open(self, run_id: str) -> Run:
         """Open a run; RunNotFoundError or RunDamagedError says what is wrong."""
-        path = self._paths().get(checked_run_id(run_id))
+        paths = self._paths()
+        path = paths.get(checked_run_id(run_id))
         if path is None:
+            similar = sorted(name for name in paths if name.startswith(run_id))
+            more = f" and {len(similar) - NAMED} more" if len(similar) > NAMED else ""
             raise RunNotFoundError(
-                f"run={run_id} is not in {self.root}; `aat list --cache-dir {self.root}` shows what is"
+                f"run={run_id} is not in {self.root}; "
+                + (f"names that begin so: {', '.join(similar[:NAMED])}{more}; " if similar else "")
+                + f"`aat list --cache-dir {self.root}` shows what is"
             )
         return self._at(path)
 

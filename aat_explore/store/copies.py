@@ -9,6 +9,7 @@ import numpy as np
 
 from aat_explore.errors import AATError
 from aat_explore.store.run import EVALUATION, FileEntry, Head, Run, digest_of
+from aat_explore.store.scores import SCORE
 from aat_explore.store.writer import make_folder, write_whole
 
 DRAWN = re.compile(r"epochs/[0-9]{4}/(probabilities|drawn)\.npy")
@@ -20,12 +21,14 @@ class Contents:
     """What a light copy holds besides settings, metrics, evaluations and checks.
 
     `weights`: those after the last epoch. `picks`: p, the picks and the images recorded of them, for every epoch; only
-    the first `images` recorded images of each epoch, or all for None.
+    the first `images` recorded images of each epoch, or all for None. `scores`: with picks, the scores of all samples
+    too, which are two to four times as large as p.
     """
 
     weights: bool = True
     picks: bool = False
     images: int | None = None
+    scores: bool = True
 
 
 LIGHT = Contents()
@@ -69,6 +72,7 @@ def _belongs(name: str, epoch: int, contents: Contents) -> bool:
         or name.startswith("checks/")
         or (contents.weights and name == f"checkpoints/{epoch:04d}.safetensors")
         or (contents.picks and bool(DRAWN.fullmatch(name) or RECORDED.fullmatch(name)))
+        or (contents.picks and contents.scores and SCORE.fullmatch(name) is not None)
     )
 
 

@@ -18,6 +18,7 @@ from aat_explore.config import Model, RunConfig, Values, checked_run_id, one_lin
 from aat_explore.errors import AATError
 from aat_explore.records import SCHEMA_VERSION, CheckReport, EpochMetrics, Evaluation
 from aat_explore.store.reading import TOLERANT, ColumnsMissingError, Metrics, metrics_of, recorded, unknown_fields
+from aat_explore.store.scores import SCORE, is_sound
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -218,6 +219,21 @@ class Run:
         if p.dtype.kind != "f" or p.ndim != 1 or not (np.isfinite(p) & (p >= 0)).all():
             raise self._damage(name, "is not one finite probability a sample")
         return p
+
+    def scores(self, epoch: int) -> dict[str, Array]:
+        """Scores of all samples by the network at the epoch's start, by name: float32 (T,), finite and >= 0.
+
+        Which there are is said at `EpochRecord`; none in an epoch without a scoring pass, in one that an older version
+        recorded, and in a copy without them.
+        """
+        matches = map(SCORE.fullmatch, self.head.files)
+        files = {match[2]: match[0] for match in matches if match and int(match[1]) == epoch}
+        p = self.probabilities(epoch) if files else None
+        arrays = {name: self._array(file) for name, file in files.items()}
+        for name, array in arrays.items():
+            if not is_sound(array) or (p is not None and len(array) != len(p)):
+                raise self._damage(files[name], "is not one finite number >= 0 for each sample")
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     def drawn(self, epoch: int) -> Array:
         """The set K of one epoch: int32 (|K|,), rows of the training split in the order drawn."""

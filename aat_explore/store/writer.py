@@ -16,6 +16,7 @@ from aat_explore.errors import AATError
 from aat_explore.records import SCHEMA_VERSION, Arrays, CheckReport, EpochMetrics, EpochRecord, Evaluation
 from aat_explore.store.reading import type_of
 from aat_explore.store.run import WEIGHTS, Array, FileEntry, Head, Run, digest_of, part_file, verdicts_file
+from aat_explore.store.scores import compact, score_file
 
 KEEP_LAST = 2  # checkpoints with optimiser state: the newest, and the previous one in case of a bad disk
 KEEP_EVERY = 10  # by default, weights kept for good, for robust accuracy over epochs
@@ -71,6 +72,8 @@ class RunWriter:
         folder = f"epochs/{epoch:04d}"
         if record.probabilities is not None:
             self._put(f"{folder}/probabilities.npy", _npy(record.probabilities.astype(np.float32)))
+        for name, scores in record.scores.items():
+            self._put(score_file(epoch, name), _npy(compact(name, scores)))
         self._put(f"{folder}/drawn.npy", _npy(record.drawn.astype(np.int32)))
         self._put(f"{folder}/x_adv.npy", _npy(record.x_adv))
         self._put(f"{folder}/losses.npy", _npy(record.recorded_losses.astype(np.float32)))

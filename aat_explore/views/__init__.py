@@ -4,6 +4,7 @@
     evaluations.py   which evaluations of a run count
     summary.py       one run as a table row, without pandas
     checks.py        which checks a run passes, by all of its records
+    effect.py        what perturbing buys in a few runs: the closing words of the demo
     protocols.py     the interfaces of run and data set that views need
     frames/          runs → tidy pandas frames, one file per subject
     recipes.py       names of settings and attacks, and which runs may be averaged or compared

@@ -170,22 +170,47 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
     return buffer.getvalue()
 
 
+@dataclass(frozen=True)
+class StripLayout:
+    """Positions in a strip: `left` pixels of labels, then images `width` × `height` pixels, GAP apart."""
+
+    left: int
+    width: int
+    height: int
+
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """Left, top, width and height in pixels of one image."""
+        return self.left + column * (self.width + GAP), row * (self.height + GAP), self.width, self.height
+
+    def size(self, rows: int, columns: int) -> tuple[int, int]:
+        """Width and height in pixels of a strip whose longest row has so many columns."""
+        left, top, width, height = self.box(rows - 1, columns - 1)
+        return left + width, top + height
+
+
+def strip_layout(rows: Mapping[str, UInt8], *, scale: int = 2) -> StripLayout:
+    """The layout of a `strip`; AATError if there is no image, or if their shapes differ."""
+    firsts = {label: images[:1] for label, images in rows.items() if len(images)}
+    _, _, height, width = common_shape(firsts or rows)
+    font = ImageFont.load_default(size=FONT_SIZE)
+    left = max(int(font.getlength(label)) for label in rows) + MARGIN
+    return StripLayout(left, width * scale, height * scale)
+
+
 def strip(rows: Mapping[str, UInt8], *, scale: int = 2) -> bytes:
     """One wide PNG on white: for each label a row of images, with the label on its left.
 
-    `rows`: label → uint8 (k, C, H, W), k > 0, C = 1 or 3, all of one shape; AATError otherwise.
+    `rows`: label → uint8 (k, C, H, W), C = 1 or 3, all images of one shape; AATError otherwise. k may differ.
     """
     rows = alike(rows)
-    k, _, height, width = common_shape(rows)
-    font = ImageFont.load_default(size=FONT_SIZE)
-    left = max(int(font.getlength(label)) for label in rows) + MARGIN
-    wide, high = width * scale + GAP, height * scale + GAP
-    picture = Image.new("RGB", (left + k * wide - GAP, len(rows) * high - GAP), "white")
+    plan, font = strip_layout(rows, scale=scale), ImageFont.load_default(size=FONT_SIZE)
+    picture = Image.new("RGB", plan.size(len(rows), max(map(len, rows.values()))), "white")
     draw = ImageDraw.Draw(picture)
     for row, (label, images) in enumerate(rows.items()):
-        draw.text((0, row * high + height * scale // 2), label, fill=INK[False], font=font, anchor="lm")
+        middle = plan.box(row, 0)[1] + plan.height // 2
+        draw.text((0, middle), label, fill=INK[False], font=font, anchor="lm")
         for column, image in enumerate(images):
-            picture.paste(Image.fromarray(enlarged(image, scale)), (left + column * wide, row * high))
+            picture.paste(Image.fromarray(enlarged(image, scale)), plan.box(row, column)[:2])
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -35,6 +35,7 @@ class Run(Protocol):
     def metrics(self) -> "pd.DataFrame": ...  # noqa: D102
     def rows(self) -> Sequence[EpochMetrics]: ...  # noqa: D102
     def probabilities(self, epoch: int) -> Array | None: ...  # noqa: D102
+    def scores(self, epoch: int) -> dict[str, Array]: ...  # noqa: D102
     def drawn(self, epoch: int) -> Array: ...  # noqa: D102
     def x_adv(self, epoch: int) -> Array: ...  # noqa: D102
     def recorded_losses(self, epoch: int) -> Array | None: ...  # noqa: D102

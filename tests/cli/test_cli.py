@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from synthetic import make_evaluation, make_run
 
@@ -22,6 +23,7 @@ from aat_explore.datasets import Split
 from aat_explore.presets import PRESETS, preset
 from aat_explore.records import EpochMetrics, Evaluation
 from aat_explore.store import Store
+from aat_explore.version import __version__
 
 ROOT = Path(__file__).parents[2]
 TINY_RUN = [
@@ -73,9 +75,11 @@ def complaint(capsys) -> str:
 # --- Bad input -----------------------------------------------------------------------------------------------------
 
 BAD = [
-    ("", r"Expected one of {train, demo, list, show, copy, evaluate, check, grid, .*fidelity}; see `aat --help`"),
-    ("bogus", r"bogus.*see `aat --help`"),
-    ("list --cache-dri x", r"aat: Unrecognized options: --cache-dri, x; see `aat list --help`"),
+    ("", r"Expected one of {train, demo, list, show, copy, evaluate, check, .*fidelity, embed}; see `aat --help`"),
+    ("bogus", r"aat: bogus is not a command; see `aat --help`"),
+    ("trian --epochs 3", r"aat: trian is not a command; did you mean `aat train`\?; see `aat --help`"),
+    ("list --cache-dri x", r"options: --cache-dri, x; did you mean --cache-dir\?; see `aat list --help`"),
+    ("train --num-pertubed 3", r"options: --num-pertubed, 3; did you mean --num-perturbed\?; see `aat train --help`"),
     ("train --bogus 3", r"--bogus.*see `aat train --help`"),
     ("train --epsilon abc", r"--epsilon.*'abc'"),
     ("train --epsilon", r"--epsilon"),
@@ -110,6 +114,8 @@ BAD = [
     ("show ../../etc", r"run='../../etc' is not a run id"),
     ("show " + "a" * 65, r"is not a run id .*at most 64"),
     ("evaluate nope", r"run=nope is not in"),
+    ("embed nope", r"run=nope is not in"),
+    ("embed nope --method tsne", r"'tsne' for argument '--method'"),
     ("evaluate nope --epsilons 2", r"epsilons=2 is outside a pixel's range"),
     ("evaluate nope --steps 0", r"steps=0"),
     ("app --port 99999", r"port=99999 is not in 1\.\.65535"),
@@ -222,7 +228,7 @@ def test_a_data_set_alone_brings_its_presets_model_and_epsilon(name):
 
 def test_a_wrong_preset_is_answered_by_all_of_them_in_their_order(capsys):
     assert main(["train", "--preset", "nope"]) == 2
-    choices = ", ".join(f"'{name}'" for name in ("None", *PRESETS))
+    choices = ", ".join(f"'{name}'" for name in PRESETS)
     assert f"Expected one of ({choices});" in capsys.readouterr().err
 
 
@@ -247,6 +253,7 @@ SAID = {
     "lr_milestones": ("0.5 0.75", (0.5, 0.75)), "val_attack_steps": ("2", 2), "val_attack_images": ("9", 9),
     "num_recorded": ("4", 4), "seed": ("11", 11), "replacement": (None, True), "augment": (None, True),
     "normalize": ("no", False), "precision": ("bfloat16", "bfloat16"),
+    "attack_precision": ("bfloat16", "bfloat16"),
 }  # fmt: skip
 SAID_OF_ATTACK = {
     "kind": ("mi-fgsm", "mi-fgsm"), "steps": ("3", 3), "step_size": ("0.01", 0.01), "label": ("predicted", "predicted"),
@@ -300,6 +307,18 @@ def test_the_help_says_what_the_tool_does_and_not_how_the_package_is_imported(ca
     assert "adaptive adversarial training" in text
     assert "aat demo" in text
     assert "import" not in text
+
+
+def test_the_version_is_printed_alone(capsys):
+    with pytest.raises(SystemExit) as ended:
+        aat("--version")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"aat {__version__}\n"
+
+
+def test_none_is_a_value_of_flags_that_may_be_left_out():
+    assert parse(["train", "--preset", "None"]).preset is None
+    assert parse(["train", "--device", "None"]).place.device is None
 
 
 NEW_COMMAND = """
@@ -424,6 +443,26 @@ def test_the_showcase_is_not_evaluated(tmp_path, capsys):
     assert f"add --cache-dir {tmp_path / 'showcase'}" in complaint(capsys)
 
 
+# --- embed -----------------------------------------------------------------------------------------------------------
+
+
+def test_embedding_says_where_it_is_and_leaves_the_run_as_it_is(tmp_path, capsys, tiny_data):
+    aat(*TINY_RUN, "--quiet", "--cache-dir", tmp_path)
+    run_id = capsys.readouterr().out.strip()
+    before = Store(tmp_path).open(run_id).revision
+    words = ["embed", run_id, "--cache-dir", tmp_path, "--device", "cpu", "--threads", "1"]
+    assert aat(*words) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\d+ samples by the network after epoch 2; the two components hold \d+% of .* variance", first)
+    path = Path(second.removeprefix("in "))
+    assert path.parent == tmp_path / "embeddings"
+    assert np.load(path).shape == (int(first.split()[0]), 2)
+    assert aat(*words, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown == {"method": "pca", "epoch": 2, "samples": len(np.load(path)), "shares": None, "path": str(path)}
+    assert Store(tmp_path).open(run_id).revision == before
+
+
 # --- list, show ----------------------------------------------------------------------------------------------------
 
 
@@ -480,6 +519,17 @@ def test_show_prints_all_there_is_as_standard_json_and_exactly(tmp_path, capsys)
     assert shown["evaluations"][0]["accuracies"] == list(run.evaluations()[0].accuracies)
 
 
+@pytest.mark.parametrize("command", ["show", "evaluate", "check"])
+def test_the_beginning_of_a_name_is_answered_by_the_runs_that_begin_so(tmp_path, capsys, command):
+    runs = [make_run(Store(tmp_path), epochs=1, seed=seed, num_perturbed=100) for seed in range(10)]
+    other = make_run(Store(tmp_path), epochs=1, num_perturbed=0)
+    assert aat(command, "fashion-mini-n100", "--cache-dir", tmp_path) == 2
+    names = sorted(run.id for run in runs)
+    message = complaint(capsys)
+    assert f"; names that begin so: {', '.join(names[:8])} and 2 more; `aat list" in message
+    assert other.id not in message
+
+
 def test_show_has_json_for_what_is_missing(tmp_path, capsys):
     run = make_run(Store(tmp_path), epochs=1, num_perturbed=0, evaluated=False)
     assert aat("show", run.id, "--json", "--cache-dir", tmp_path) == 0
@@ -495,6 +545,18 @@ def test_show_prints_every_setting_and_marks_those_that_differ_from_the_default(
     for name, value in run.config.model_dump().items():
         (line,) = [line for line in lines if line.startswith(f"  {name} = ")]
         assert line == f"  {name} = {value}" + ("  *" if name in ("epsilon", "epochs") else "")
+
+
+def test_copy_takes_scores_along_with_the_picks_unless_told_otherwise(tmp_path, capsys):
+    run = make_run(Store(tmp_path / "a"), epochs=1, num_train=60, num_perturbed=20)
+    for flags, picks, scores in (((), False, 0), (("--picks",), True, 4), (("--picks", "--no-scores"), True, 0)):
+        to = tmp_path / "-".join(["to", *flags])
+        assert aat("copy", run.id, "--to", to, "--cache-dir", tmp_path / "a", *flags) == 0
+        copy = Store(to).open(run.id)
+        assert (copy.recorded, len(copy.scores(1))) == (picks, scores)
+    capsys.readouterr()
+    assert aat("copy", run.id, "--to", tmp_path / "b", "--cache-dir", tmp_path / "a", "--no-scores") == 2
+    assert "scores=False has no meaning without picks" in complaint(capsys)
 
 
 def test_show_names_the_damaged_file(tmp_path, capsys):
@@ -606,35 +668,7 @@ def test_a_full_device_is_one_line(tmp_path, capsys, monkeypatch):
         aat(*TINY_RUN, "--cache-dir", tmp_path)
 
 
-# --- app -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_app_is_served_on_this_machine_only_and_told_which_cache(tmp_path, monkeypatch, capsys):
-    called = {}
-
-    def run(command, env, check):
-        called.update(command=command, cache=env["AAT_CACHE"])
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    assert aat("app", "--cache-dir", "relative", "--port", "9000") == 0
-    assert called["command"][:4] == [sys.executable, "-m", "streamlit", "run"]
-    assert {"--server.address=127.0.0.1", "--server.port=9000", "--browser.gatherUsageStats=false"} <= set(
-        called["command"]
-    )
-    assert Path(called["command"][4]).is_file()
-    assert called["cache"] == str(tmp_path / "here" / "relative")
-
-
-def test_the_demo_trains_its_four_runs_once(tmp_path, monkeypatch, tiny_data, capsys):
-    from aat_explore.cli.commands import training
-
-    trained = []
-    monkeypatch.setattr(training, "train", lambda config, *rest, **options: trained.append(config))
-    assert aat("demo", "--no-app", "--cache-dir", tmp_path) == 0
-    assert [config.num_perturbed for config in trained] == [0, 100, 1000, "all"]
-    assert len({config.run_id for config in trained}) == 4
-    assert {config.dataset for config in trained} == {"fashion-mini"}
+# --- Narrow and odd terminals ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

@@ -201,7 +201,7 @@ def _pick(tab, label: str, option: str) -> None:
 
 
 def test_the_numbers_of_the_curves_are_the_runs_metrics(tab, chosen):
-    tab.goto(f"/?run={chosen.id}")
+    tab.goto(f"/runs?run={chosen.id}")
     name, path = _downloaded(tab, tab, "Numbers, CSV")
     assert chosen.id in name
     assert name.endswith(".csv")

@@ -21,7 +21,8 @@ from aat_explore import open_run, showcase
 from aat_explore.bench import tables as speed
 from aat_explore.cli import main
 from aat_explore.cli.arguments import entries, parse
-from aat_explore.cli.commands.training import Demo, Train
+from aat_explore.cli.commands.demo import Demo
+from aat_explore.cli.commands.training import Train
 from aat_explore.config import checked_config
 from aat_explore.presets import PRESETS
 from aat_explore.records import EpochMetrics, Evaluation
@@ -115,6 +116,14 @@ def test_every_aat_command_named_in_a_sentence_is_one_that_aat_takes(code):
     assert words[0] in entries()
     if len(words) > 1:
         parse(words)
+
+
+def test_the_command_for_tab_completion_prints_a_script(capsys):
+    (shell,) = re.findall(r"^aat --tyro-print-completion (\w+) >", PAGES["training.md"], flags=re.MULTILINE)
+    with pytest.raises(SystemExit) as ended:
+        main(["--tyro-print-completion", shell])
+    assert ended.value.code in (0, None)
+    assert "--num-perturbed" in capsys.readouterr().out
 
 
 def test_every_other_command_is_one_of_an_installed_program_on_files_that_exist():
@@ -238,12 +247,13 @@ def test_a_run_of_another_trainer_opens_in_the_dashboard_like_any_other(tmp_path
     assert run.metrics()["clean_accuracy_val"].iloc[-1] > 0.6
     assert np.array_equal(run.weights(3)["weight"], names["W"].T.astype(np.float32))
     monkeypatch.setenv("AAT_CACHE", str(tmp_path / "cache"))
-    assert list(pages.opened("runs").dataframe[0].value["run"]) == [run.id]
+    (table,) = (sheet for sheet in pages.sheets(pages.opened("runs")) if sheet.get("label") == "Runs in the cache")
+    assert [row["id"] for row in table["rows"]] == [run.id]
     for name in ("picks", "sample"):
         shown = pages.opened(name, run=run.id)
         assert not shown.error
         assert pages.sheets(shown)
-    for name in ("dynamics", "accuracy", "robustness", "checks"):
+    for name in ("overview", "dynamics", "results", "checks"):
         assert not pages.opened(name, run=run.id).error
 
 

@@ -5,23 +5,30 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aat_explore.engine.batches import Augmentation, ImageSet, epoch_batches
+from aat_explore.engine.batches import Augmentation, Batch, ImageSet, schedule
+
+
+def batches_of(*args, **options):
+    """The batches of an epoch as its table and sizes give them."""
+    options.setdefault("generator", torch.Generator().manual_seed(0))
+    plan = schedule(*args, **options)
+    return [Batch.of(columns, size) for columns, size in zip(plan.table, plan.sizes, strict=True)]
 
 
 @given(
     num_train=st.integers(1, 60),
     batch_size=st.integers(1, 70),
     treatment=st.sampled_from(["replace", "half", "add"]),
+    num_recorded=st.integers(0, 20),
     data=st.data(),
 )
-def test_an_epoch_holds_each_sample_once_and_each_drawn_sample_perturbed_once(num_train, batch_size, treatment, data):
+def test_an_epoch_holds_each_sample_once_and_each_drawn_sample_perturbed_once(
+    num_train, batch_size, treatment, num_recorded, data
+):
     drawn = data.draw(st.lists(st.integers(0, num_train - 1), unique=True))
-    batches = list(
-        epoch_batches(
-            num_train, torch.tensor(drawn, dtype=torch.int64), batch_size, treatment=treatment,
-            generator=torch.Generator().manual_seed(0),
-        )
-    )  # fmt: skip
+    batches = batches_of(
+        num_train, torch.tensor(drawn, dtype=torch.int64), batch_size, treatment=treatment, num_recorded=num_recorded
+    )
     rows = torch.cat([batch.rows for batch in batches]).tolist()
     expected = list(range(num_train)) + (drawn if treatment == "add" else [])
     assert sorted(rows) == sorted(expected)
@@ -34,22 +41,29 @@ def test_an_epoch_holds_each_sample_once_and_each_drawn_sample_perturbed_once(nu
     ]
     assert sorted(perturbed) == sorted((row, slot) for slot, row in enumerate(drawn))
     assert all(torch.equal(batch.positions, (batch.slots >= 0).nonzero().flatten()) for batch in batches)
+    recorded = torch.cat([batch.slots[batch.positions][batch.recorded] for batch in batches])
+    assert sorted(recorded.tolist()) == list(range(min(num_recorded, len(drawn))))
 
 
 def test_added_copies_leave_the_clean_samples_clean():
-    (batch,) = epoch_batches(5, torch.tensor([3]), 10, treatment="add", generator=torch.Generator().manual_seed(0))
+    (batch,) = batches_of(5, torch.tensor([3]), 10, treatment="add")
     clean = set(range(6)) - set(batch.positions.tolist())
     assert sorted(batch.rows[list(clean)].tolist()) == [0, 1, 2, 3, 4]
 
 
 def test_shuffles_differ_by_generator():
     one, two = (
-        next(
-            epoch_batches(100, torch.arange(0), 100, treatment="replace", generator=torch.Generator().manual_seed(seed))
-        )
+        batches_of(100, torch.arange(0), 100, treatment="replace", generator=torch.Generator().manual_seed(seed))[0]
         for seed in (0, 1)
     )
     assert not torch.equal(one.rows, two.rows)
+
+
+def test_each_sample_keeps_its_augmentation_in_the_batches():
+    moves = Augmentation.random(25, torch.Generator().manual_seed(0))
+    batches = batches_of(25, torch.tensor([3, 4]), 10, treatment="half", augmentation=moves)
+    for name in ("top", "left", "flip"):
+        assert torch.equal(torch.cat([getattr(batch.augmentation, name) for batch in batches]), getattr(moves, name))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

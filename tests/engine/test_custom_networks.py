@@ -17,7 +17,7 @@ from aat_explore.engine import capture
 from aat_explore.engine.admission import check_network
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.networks import build_network, load_weights, placed, starting_network, weights_of
-from aat_explore.engine.trainer import Resume, train
+from aat_explore.engine.trainer import Resume, Trainer, train
 from aat_explore.errors import AATError
 from aat_explore.examples import SmallCNN
 from aat_explore.experiments import run as experiment
@@ -366,15 +366,24 @@ def test_a_run_of_custom_network_and_score_cut_off_goes_on_as_if_it_had_not_been
         assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
 
 
-def test_steps_of_a_custom_network_are_never_captured(monkeypatch):
-    """It may decide in Python, which a CUDA graph would repeat for ever."""
-    seen, real = [], capture.Captured.__call__
-    monkeypatch.setattr(capture.Captured, "__call__", lambda self, *inputs: (seen.append(1), real(self, *inputs))[1])
+@pytest.mark.parametrize(
+    ("fields", "num_captured"),
+    [
+        ({"model": "StdCNN"}, 3),
+        ({"model": "aat_explore.examples:SmallCNN"}, 0),
+        ({"model": "StdCNN", "attack": {"kind": "aat_explore.examples:margin_pgd"}}, 2),
+    ],
+    ids=["StdCNN", "custom network", "custom attack"],
+)
+def test_steps_of_a_custom_network_and_attack_are_never_captured(fields, num_captured, monkeypatch):
+    """They may decide in Python, which a CUDA graph would repeat for ever."""
+    devices, real = [], capture.Captured.__init__
+    monkeypatch.setattr(
+        capture.Captured, "__init__", lambda self, *arguments: (devices.append(arguments[1]), real(self, *arguments))[1]
+    )
     training, validation = mini_set(0, 256), mini_set(1000, 1040)
-    for model, steps in (("aat_explore.examples:SmallCNN", 0), ("StdCNN", 2)):
-        seen.clear()
-        next(train(small(model=model), training, validation, num_classes=10))
-        assert len(seen) == steps
+    Trainer(small(**fields), training, validation, 10, None)
+    assert len(devices) - devices.count(None) == num_captured
 
 
 def test_a_custom_network_keeps_its_memory_format():

@@ -48,7 +48,7 @@ def collected(config: RunConfig, training: ImageSet, validation: ImageSet, drawn
     x_adv = None
     if config.perturbing_network == "epoch-start":
         x_adv = fgsm(trainer.network, images, training.labels[drawn], epsilon=0.3)
-    trained = trainer.training_pass.run(1, drawn, x_adv, stream(0, "attack", 1), collect=True)
+    trained = trainer.training_pass.run(1, drawn, x_adv, collect=True)
     return trained.norms, exact, trainer
 
 
@@ -58,7 +58,8 @@ def collected(config: RunConfig, training: ImageSet, validation: ImageSet, drawn
 def test_fgsm_by_the_signs_of_scoring_is_fgsm_recomputed_bit_for_bit(training, validation):
     """With the batches of scoring; another batch size may round another way."""
     trainer = trainer_of(carrying(scoring="epoch-start", num_perturbed=T), training, validation)
-    norms, signs = trainer.scorer.pass_over_all()
+    scored = trainer.scorer.pass_over_all()
+    norms, signs = scored.scores, scored.signs
     picks = trainer.pick(1, Stopwatch(CPU))
     reused = trainer.perturb_drawn(picks, stream(0, "attack", 1))
     recomputed = torch.empty_like(reused)

@@ -13,7 +13,7 @@ from aat_explore.config import RunConfig
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import Stopwatch, chunk_size
 from aat_explore.engine.networks import load_weights, placed, starting_network, weights_of
-from aat_explore.engine.scoring import Scorer
+from aat_explore.engine.scoring import Scored, Scorer
 from aat_explore.engine.streams import global_stream, stream
 from aat_explore.engine.trainer import Trainer, train
 from aat_explore.errors import AATError
@@ -213,7 +213,7 @@ def test_a_shortfall_is_recorded(training, validation, monkeypatch):
     """Only ten samples have a gradient: n = 40 gives ten, and says that thirty are missing."""
     norms = torch.zeros(T, dtype=torch.float64)
     norms[:10] = 1
-    monkeypatch.setattr(Scorer, "scores", lambda self, epoch: (norms, None))
+    monkeypatch.setattr(Scorer, "scores", lambda self, epoch: Scored(norms))
     record = run(small(epochs=1), training, validation)[0]
     assert sorted(record.drawn.tolist()) == list(range(10))
     assert (record.metrics.num_drawn, record.metrics.shortfall) == (10, 30)

@@ -52,6 +52,7 @@ def test_it_opens_whole_under_its_name(old, store):
         assert old.probabilities(epoch).shape == (90,)
         assert old.x_adv(epoch).shape == (6, 1, 16, 16)
         assert old.recorded_losses(epoch).shape == old.recorded_classes(epoch).shape == (6, 2)
+        assert old.scores(epoch) == {}
 
 
 def test_its_sums_of_scores_are_read_under_their_present_name_and_written_under_it(old):
@@ -101,6 +102,7 @@ def test_it_is_trained_to_its_end_from_where_it_was(old):
     assert len(lasting) == 14
     assert {name: after[name] for name in lasting} == {name: before[name] for name in lasting}
     assert [len(run.drawn(epoch)) for epoch in (3, 4)] == [20, 20]
+    assert [len(run.scores(epoch)) for epoch in (2, 3, 4)] == [0, 4, 4]
     pd.testing.assert_frame_equal(run.metrics()[:2], rows)
     assert pd.read_parquet(run.path / "metrics.parquet").columns.tolist() == list(EpochMetrics.model_fields)
     assert steps

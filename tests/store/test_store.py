@@ -462,7 +462,7 @@ def test_a_pickle_in_an_array_file_is_never_loaded(tmp_path):
     write(tmp_path, 1)
     buffer = io.BytesIO()
     np.save(buffer, np.array([Bomb(tmp_path / "exploded")], dtype=object), allow_pickle=True)
-    for array in ("drawn", "x_adv", "probabilities", "losses", "predicted"):
+    for array in ("drawn", "x_adv", "score-loss", "probabilities", "losses", "predicted"):
         path = folder_of(tmp_path) / f"epochs/0001/{array}.npy"
         path.write_bytes(buffer.getvalue())
         commit_by_hand(tmp_path, {f"epochs/0001/{array}.npy": buffer.getvalue()})
@@ -507,7 +507,8 @@ def header(text: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
 
 
-READERS = {"losses": "recorded_losses", "predicted": "recorded_classes"}
+SCORES = ("loss", "margin", "entropy", "gradient-norm")
+READERS = {"losses": "recorded_losses", "predicted": "recorded_classes"} | {f"score-{s}": "scores" for s in SCORES}
 FORGED_ARRAYS = {
     "drawn": [
         npy([0.0, 1.0], float), npy([[0, 1]], int), npy(3, int), npy([-1, 0], int), npy([2, 2], int),
@@ -525,6 +526,11 @@ FORGED_ARRAYS = {
     "losses": [
         npy([0.5, 0.5], float), npy([[0.5]], float), npy([[0.5, np.nan]], float), npy([[-0.1, 1]], float),
         npy(0.5, float), npy([[1, 2]], int),
+    ],
+    "score-loss": [
+        npy([0.5] * NUM_TRAIN, complex), npy([1] * NUM_TRAIN, int), npy([[0.5] * NUM_TRAIN], float), npy(0.5, float),
+        npy([0.5] * (NUM_TRAIN - 1), float), npy([np.nan] * NUM_TRAIN, float), npy([-0.1] * NUM_TRAIN, float),
+        npy([np.inf] * NUM_TRAIN, np.float16),
     ],
     "predicted": [npy([1, 2], int), npy([[1]], int), npy([[-1, 2]], int), npy([[0.5, 1]], float), npy(1, int)],
 }  # fmt: skip
@@ -926,6 +932,7 @@ def test_a_light_copy_has_all_that_figures_are_made_of_and_is_sound(tmp_path):
     assert run.recorded
     assert not copy.recorded
     assert sum(file.stat().st_size for file in copy.path.rglob("*") if file.is_file()) < 40_000
+    assert not copy.scores(1)
     with pytest.raises(AATError, match=r"epoch=1 of run=.* is not recorded"):
         copy.drawn(1)
     with Store(tmp_path / "b").writer(run.config) as writer:  # and it can be tested further
@@ -933,15 +940,18 @@ def test_a_light_copy_has_all_that_figures_are_made_of_and_is_sound(tmp_path):
     assert len(Store(tmp_path / "b").open(run.id).evaluations()) == 3
 
 
+@pytest.mark.parametrize("scores", [True, False])
 @pytest.mark.parametrize("images", [None, 0, 3])
-def test_a_copy_with_picks_has_p_picks_and_the_first_images_of_each_epoch(tmp_path, images):
+def test_a_copy_with_picks_has_p_picks_scores_on_request_and_the_first_images_of_each_epoch(tmp_path, images, scores):
     run = make_run(Store(tmp_path / "a"), epochs=3)
-    copy = light_copy(run, tmp_path / "b", Contents(picks=True, images=images))
+    copy = light_copy(run, tmp_path / "b", Contents(picks=True, images=images, scores=scores))
     copy.verify()
     assert copy.recorded
     for epoch in (1, 2, 3):
         assert np.array_equal(copy.probabilities(epoch), run.probabilities(epoch))
         assert np.array_equal(copy.drawn(epoch), run.drawn(epoch))
+        assert copy.scores(epoch).keys() == (run.scores(epoch).keys() if scores else set())
+        assert all(np.array_equal(copy.scores(epoch)[name], run.scores(epoch)[name]) for name in copy.scores(epoch))
         for array in ("x_adv", "recorded_losses", "recorded_classes"):
             assert np.array_equal(getattr(copy, array)(epoch), getattr(run, array)(epoch)[:images])
     assert copy.checkpoints() == [3]

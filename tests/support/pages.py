@@ -1,7 +1,9 @@
 """One page of the dashboard by Streamlit's own test runner, for the tests of all pages."""
 
 import json
+import struct
 
+import numpy as np
 from streamlit.testing.v1 import AppTest
 
 HOSTILE = "**bold** `x` $y$ :red[z] [a](http://b) <img src=c> # _d_ | ~e~"
@@ -59,7 +61,26 @@ def captions(page: AppTest) -> str:
 
 def sheets(page: AppTest) -> list[dict]:
     """What the sheets of images were given."""
-    return [json.loads(element.proto.json) for element in page.get("bidi_component")]
+    return [json.loads(element.proto.json) for element in page.get("bidi_component") if element.proto.json]
+
+
+def samples_map(page: AppTest) -> dict:
+    """What the map was given: its head, and x, y (T,), picked and selected bool (T,), labels (T,) if there are any."""
+    [packed] = [element.proto.bytes for element in page.get("bidi_component") if element.proto.bytes]
+    start = 4 + struct.unpack("<I", packed[:4])[0]
+    head, arrays = json.loads(packed[4:start]), packed[start:]
+    count = head["count"]
+    x, y = np.frombuffer(arrays[: 8 * count], "<f4").reshape(2, count)
+    bits, labels = arrays[8 * count :], None
+    size = -(-count // 8)
+    flags = [
+        np.unpackbits(np.frombuffer(bits[at : at + size], np.uint8), count=count, bitorder="little").astype(bool)
+        for at in (0, size)
+    ]
+    if head["classes"]:
+        labels = np.frombuffer(bits[2 * size :], np.uint8)
+        assert len(labels) == count
+    return head | {"x": x, "y": y, "picked": flags[0], "selected": flags[1], "labels": labels}
 
 
 def images(page: AppTest, at: int = 0) -> list[int]:

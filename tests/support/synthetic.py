@@ -43,7 +43,15 @@ def make_record(config: RunConfig, epoch: int, num_train: int = 5000) -> EpochRe
         recorded_classes=rng.integers(0, 10, (len(shown), 2), dtype=np.int32),
         weights={"layer.weight": rng.normal(size=(3, 2)).astype(np.float32)},
         training_state={"optimizer.0.step": np.array([epoch], dtype=np.float32)},
+        scores={} if probabilities is None else make_scores(rng, num_train),
     )
+
+
+def make_scores(rng: np.random.Generator, num_train: int) -> dict[str, np.ndarray]:
+    """Made-up scores of all samples: loss and gradient-norm fit no float16."""
+    spread = {"loss": rng.gamma(0.3, size=num_train), "gradient-norm": rng.gamma(0.1, size=num_train)}
+    narrow = {"margin": rng.uniform(0.01, 1, num_train), "entropy": rng.uniform(0.01, 2.3, num_train)}
+    return {name: values.astype(np.float32) for name, values in (spread | narrow).items()}
 
 
 def make_evaluation(config: RunConfig, epoch: int, **fields: object) -> Evaluation:

@@ -100,7 +100,8 @@ def test_every_field_can_be_changed_alone_or_with_what_it_needs(field):
         "dataset": "my photos", "model": "nets:Net", "score": "loss", "num_perturbed": "all", "norm_power": 0.0,
         "lr_milestones": (0.5,), "attack.kind": "pgd", "attack.label": "predicted", "attack.random_start": True,
         "scoring": "carry-over", "perturbing_network": "on-the-fly", "drawn_samples": "add", "optimizer": "sgd",
-        "precision": "bfloat16", "replacement": True, "normalize": False, "augment": True, "dropout": 0.25,
+        "precision": "bfloat16", "attack_precision": "bfloat16",
+        "replacement": True, "normalize": False, "augment": True, "dropout": 0.25,
         "epsilon": 0.25, "lr": 0.25, "momentum": 0.25, "weight_decay": 0.25, "attack.step_size": 0.25,
         "attack.options": (("k", 3),),
     }.get(field, 7)  # fmt: skip

@@ -56,6 +56,7 @@ RUN_FIELDS = {
     "lr_milestones": st.lists(st.floats(0, 1, exclude_min=True, exclude_max=True), max_size=3).map(tuple),
     "dropout": st.floats(0, 1, exclude_max=True),
     "precision": st.sampled_from(["float32", "bfloat16"]),
+    "attack_precision": st.sampled_from(["float32", "bfloat16"]),
     "normalize": st.booleans(),
     "augment": st.booleans(),
     "val_attack_steps": COUNT,

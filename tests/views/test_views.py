@@ -254,6 +254,15 @@ def test_a_fall_of_pgd_accuracy_within_an_epoch_is_catastrophic_overfitting(stor
     assert check.figures["largest fall"] == pytest.approx(max(0.0, *(-np.diff(course))) if len(course) > 1 else 0.0)
 
 
+def test_a_network_that_never_resisted_pgd_is_not_said_to_have_fallen(store):
+    frame = metrics(store, 0.9, 0.9, fgsm=0.6, num_perturbed=100)
+    never, fell = frame.assign(robust_accuracy_val=(0.021, 0.0)), frame.assign(robust_accuracy_val=(0.5, 0.0))
+    said = [checks.of_metrics(one, complete=True)[-1].reason for one in (never, fell)]
+    assert "never exceeded 2.1%" in said[0]
+    assert "fall" not in said[0]
+    assert "the largest fall of PGD accuracy is 50.0 points, in epoch 2" in said[1]
+
+
 def test_runs_table_has_a_row_a_run_and_says_what_is_not_known(store):
     runs = [make_run(store), make_run(store, seed=1, committed=2, evaluated=False), make_run(store, num_perturbed=0)]
     table = frames.runs.runs_table(runs, training=[runs[1].id])

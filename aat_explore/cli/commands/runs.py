@@ -17,21 +17,25 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class List(Command):
-    """List the runs of the cache, one per line."""
+    """List the runs of the cache, one per line: the newest first, those of the showcase last."""
 
+    wide: Annotated[
+        bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Show all columns, however narrow the terminal.")
+    ] = False
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
     json: Json = False
 
     def run(self) -> int:
         """Print one line per run, and the reason for each that does not open (on stderr, or in the JSON)."""
-        from aat_explore.cli.output import cell, json_text, print_table
+        from aat_explore.cli.output import json_text
         from aat_explore.store import Store
 
         listing = Store(self.cache_dir).list()
-        rows, damaged = [], dict(listing.damaged)
+        rows, newest, damaged = [], [], dict(listing.damaged)
         for run in listing.runs:
             try:
-                rows.append(_summary(run))
+                rows.append(row := _summary(run))
+                newest.append(((run.showcase, 0 if run.showcase else -run.modified, run.id), row))
             except AATError as error:
                 damaged[run.id] = str(error)
         if self.json:
@@ -43,10 +47,9 @@ class List(Command):
         if not rows:
             print(f"no runs in {self.cache_dir}; `aat demo` makes four, `aat train --help` says how to make others")
         else:
-            accuracies = ("clean_accuracy", "robust_accuracy")
-            columns = ("run_id", "epochs_done", "epochs", "status", *accuracies, "seconds_an_epoch", "flag")
-            cells = ([row[name] for name in columns] for row in rows)
-            print_table(columns, cells, cell, left=("run_id", "status", "flag"))
+            from aat_explore.cli.listing import print_list
+
+            print_list([row for _, row in sorted(newest, key=lambda item: item[0])], wide=self.wide)
         return 0
 
 
@@ -91,6 +94,7 @@ class Copy(Command):
     to: Annotated[Path, tyro.conf.arg(help="The other cache folder.")]
     picks: Annotated[bool, tyro.conf.arg(help="Copy p, the picks and the recorded x′ of every epoch as well.")] = False
     images: Annotated[int | None, tyro.conf.arg(help="With picks: the first x′ of each epoch; None = all.")] = None
+    scores: Annotated[bool, tyro.conf.arg(help="With picks: copy the scores of all samples of every epoch too.")] = True
     weights: Annotated[bool, tyro.conf.arg(help="Copy the weights after the last epoch.")] = True
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
 
@@ -102,7 +106,9 @@ class Copy(Command):
             raise AATError("no run is named; `aat list` shows them")
         if self.images is not None and not self.picks:
             raise AATError(f"images={self.images} has no meaning without picks; add --picks, or drop it")
-        contents = Contents(weights=self.weights, picks=self.picks, images=self.images)
+        if not self.scores and not self.picks:
+            raise AATError("scores=False has no meaning without picks; add --picks, or drop it")
+        contents = Contents(weights=self.weights, picks=self.picks, images=self.images, scores=self.scores)
         for run in [Store(self.cache_dir).open(run_id) for run_id in self.run_ids]:
             print(f"in {light_copy(run, self.to, contents).path}")
         return 0

@@ -1,4 +1,4 @@
-"""`aat train` and `aat demo`: configs become runs of the cache."""
+"""`aat train`: a config becomes a run of the cache."""
 
 import dataclasses
 import os
@@ -10,15 +10,11 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
-from aat_explore.cli.commands.app import check_port, serve
 from aat_explore.cli.flags import Command, PlaceFlags, Where, flags_of, one_of
 from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked_config
 from aat_explore.errors import AATError
 from aat_explore.places import Place
-from aat_explore.presets import PRESETS, preset, preset_of
-
-DEMO_EPOCHS = 8
-DEMO_NUM_PERTURBED = (0, 100, 1000, "all")
+from aat_explore.presets import PRESETS, preset_of
 
 RunFlags: Any = flags_of(RunConfig)
 
@@ -62,23 +58,6 @@ class Train(Command):
         if self.quiet:
             print(config.run_id)
         return 0
-
-
-@dataclasses.dataclass
-class Demo(Command):
-    """Train n = 0, 100, 1000 and all on the embedded data set, then serve the dashboard on these runs."""
-
-    place: Where = dataclasses.field(default_factory=PlaceFlags)
-    app: Annotated[bool, tyro.conf.arg(help="Serve the dashboard afterwards.")] = True
-    port: Annotated[int, tyro.conf.arg(help="The dashboard's port, on this machine only.")] = 8501
-
-    def run(self) -> int:
-        """Train the demo's runs and serve them."""
-        check_port(self.port)
-        for num_perturbed in DEMO_NUM_PERTURBED:
-            config = preset("mini", num_perturbed=num_perturbed, epochs=DEMO_EPOCHS)
-            train(config, self.place, evaluate=True, quiet=False)
-        return serve(self.place.cache_dir, self.port) if self.app else 0
 
 
 def train(config: RunConfig, place: Place, *, evaluate: bool, quiet: bool, **options: Any) -> None:

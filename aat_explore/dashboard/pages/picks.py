@@ -14,6 +14,7 @@ from aat_explore.dashboard import (
     look,
     page,
     picks_sheet,
+    samples_map,
     selection,
     state,
 )
@@ -24,8 +25,8 @@ from aat_explore.views import charts, frames
 from aat_explore.views.protocols import Frame
 from aat_explore.views.recipes import norm_name, when_perturbed
 
-SHEET, FILMSTRIP, SELECTION = "Sheet", "Filmstrip", "Selection"
-VIEWS = (SHEET, FILMSTRIP, SELECTION)
+SHEET, FILMSTRIP, MAP, SELECTION = "Sheet", "Filmstrip", "Map", "Selection"
+VIEWS = (SHEET, FILMSTRIP, MAP, SELECTION)
 OUTCOME = (
     "Of the recorded images, by the network that made x′: fooled (right before, wrong after), resists (right, right), "
     "wrong already (wrong, wrong), corrected (wrong, right: label leaking, if the attack knew the true label)"
@@ -58,8 +59,13 @@ def show() -> None:
             clicked = picks_sheet.show(run, epoch, dataset, shown, selected)
         elif view == FILMSTRIP:
             clicked = filmstrip.show(run, dataset, classes, selected)
+        elif view == MAP:
+            clicked = samples_map.show(run, epoch, dataset, classes, selected)
         else:
             clicked = chosen.show(run, dataset, selected)
+    with rail:
+        if view == MAP and clicked is None:
+            clicked = samples_map.beside(run, dataset, selected)
     if clicked is not None:
         page.open_page("sample", run=run.id, epoch=epoch, image=clicked)
     with rail:
@@ -102,7 +108,7 @@ def _explanation(run: Run) -> str:
 
 def _filtered(every: Frame, classes: Sequence[str], view: str) -> Frame:
     """What passes the filters of this view; for n = all and warm-up there is no p to filter by."""
-    if view in (FILMSTRIP, SELECTION):
+    if view in (FILMSTRIP, MAP, SELECTION):
         return frames.picks.selected(every, classes=classes)
     outcomes = []
     if counts := frames.recorded.outcome_counts(every):
