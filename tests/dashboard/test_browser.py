@@ -87,7 +87,7 @@ def test_clicking_a_class_shows_that_class_alone(tab, chosen):
 def test_the_chosen_run_and_epoch_are_kept_from_page_to_page(tab, chosen):
     tab.goto(f"/picks?run={chosen.id}&epoch=2")
     shown = _sheet(tab)
-    for page in ("Runs", "Accuracy vs n", "Sampler"):
+    for page in ("Runs", "Results", "Sampler"):
         tab.get_by_role("link", name=page, exact=True).click()
         tab.get_by_role("heading", name=page, exact=True).wait_for(state="attached")
         tab.locator("canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()

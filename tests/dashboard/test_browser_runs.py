@@ -46,7 +46,7 @@ def test_a_click_on_a_row_opens_its_run_at_once_and_the_charts_are_on_the_same_s
     tab.goto(f"/runs?run={ids[1]}")
     tab.locator(f'tr[data-id="{ids[2]}"]').click()
     assert opened(tab) == ids[2]
-    tab.wait_for_url(f"**/?run={ids[2]}")
+    tab.wait_for_url(f"**/runs?run={ids[2]}")
     tab.get_by_test_id("stMain").get_by_text("seed 2 · 2 of 2 epochs").wait_for()
     charts = tab.get_by_test_id("stVegaLiteChart")
     charts.nth(1).wait_for()
@@ -57,9 +57,9 @@ def test_the_table_is_worked_by_the_keyboard(tab, ids):
     tab.goto(f"/runs?run={ids[0]}")
     line = tab.locator(f'tr[data-id="{ids[3]}"]')
     line.get_by_role("button").press("Enter")
-    tab.wait_for_url(f"**/?run={ids[3]}")
+    tab.wait_for_url(f"**/runs?run={ids[3]}")
     line.get_by_role("checkbox").press("Space")
-    tab.wait_for_url(f"**/?run={ids[3]}&ticked={ids[3]}")
+    tab.wait_for_url(f"**/runs?run={ids[3]}&ticked={ids[3]}")
     assert opened(tab) == ids[3]
 
 

@@ -81,6 +81,7 @@ def started(tab, config: RunConfig) -> None:
     tab.get_by_role("spinbutton", name="CPU threads").fill("1")
     tab.keyboard.press("Enter")
     tab.get_by_text("Evaluate at the end").click()
+    tab.get_by_text("As a command").click()
     command = tab.get_by_role("code").filter(has_text=f"--seed={config.seed} ")
     command.filter(has_text="--threads=1 ").filter(has_text="--no-evaluate ").wait_for(state="attached")
     tab.get_by_text(f"{full_name(config)}: new, {config.epochs} epochs").wait_for()
