@@ -76,7 +76,7 @@ def _chosen(offered: Sequence[Run]) -> list[Run]:
     run = context.choose_run(
         offered, prefer=lambda run: run.recorded and run.config.samples and picking.count(run.config.dataset) > 1
     )
-    nearest = page.remembered(frames.compare.neighbours, run, context.in_order(offered))
+    nearest = page.remembered(frames.compare.nearest_runs, run, context.in_order(offered))
     if not nearest:
         st.info("There is only one run here. To train the same with another seed:")
         st.code(page.command("train --seed 1"), language="bash")

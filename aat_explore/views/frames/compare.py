@@ -28,7 +28,7 @@ def letters(runs: Sequence[Run]) -> dict[str, str]:
     return {run.id: chr(ord("A") + at) for at, run in enumerate(runs)}
 
 
-def neighbours(run: Run, runs: Sequence[Run]) -> list[str]:
+def nearest_runs(run: Run, runs: Sequence[Run]) -> list[str]:
     """Ids of the other runs, the most comparable first.
 
     First those of the same data set, then those with a record of picks, then by the number of settings that differ,
