@@ -23,7 +23,7 @@ from aat_explore.views import charts, frames, names
 ENDED = 10  # finished jobs to list
 STARTING = 8.0  # seconds that a worker may take to start before the queue counts as paused
 EPOCHS, TILES = 6, 24  # of the latest picks: rows, and images in each; the window cuts those that do not fit
-CHART_HEIGHT = 165
+CHART_HEIGHT = 190
 ICONS = {
     "waiting": ":material/hourglass_empty:",
     "running": ":material/directions_run:",
@@ -95,8 +95,11 @@ def _until_done(config: RunConfig) -> None:
 # --- The queue -------------------------------------------------------------------------------------------------------
 
 
-def show_queue() -> None:
-    """The run in training live, then every other job; the page is redrawn when any of this changes."""
+def show_queue(config: RunConfig | None) -> None:
+    """The run in training live, then every other job; the page is redrawn when any of this changes.
+
+    Until a run was started here, the one nearest to `config` stands in their place, to show what to expect.
+    """
     cache = page.cache_dir()
     listing = queue.listing(cache)
     if refused := state.TRAIN_REFUSED.take():
@@ -114,6 +117,8 @@ def show_queue() -> None:
         _entry(entry, is_latest=entry is (shown[0] if not active else None))
     if not shown:
         st.caption("Runs that you start train here, one at a time, with their latest picks.")
+        if config is not None:
+            _nearest(config)
     elif len(shown) < len(listing.entries):
         st.caption(f"The last {len(shown)} of {len(listing.entries)} runs started here.")
     _follow(_seen(), listing.damaged)
@@ -159,6 +164,25 @@ def _entry(entry: Entry, *, is_latest: bool) -> None:
         if lines and job.state in ("running", "failed"):
             with st.expander("Log", expanded=job.state == "failed"):
                 st.code("\n".join(lines), language=None, wrap_lines=True)
+
+
+def _nearest(config: RunConfig) -> None:
+    """The curves and picks of the run of the same data set that is most like `config`, if there is one with picks."""
+    store = Store(page.cache_dir())
+    runs = {run.id: run for run in store.list().runs if run.config.dataset == config.dataset}
+    sampling = [run for run in runs.values() if run.recorded and run.config.samples]
+    if not sampling:
+        return
+    run = runs[frames.compare.nearest_runs(config, sampling)[0]]
+    with st.container(border=True):
+        title, link = st.columns([3, 1], vertical_alignment="center")
+        title.markdown(f"Most similar run: **{page.plain(names.full_name(run.config))}**")
+        with link, st.container(horizontal=True, horizontal_alignment="right"):
+            if st.button("Picks", key="train nearest picks", type="tertiary"):
+                page.open_page("picks", run=run.id)
+        st.markdown(_reached(run))
+        _curves(run)
+        _latest_picks(run)
 
 
 def _opened(config: RunConfig) -> Run | None:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
@@ -89,7 +90,9 @@ def _widget(name: str, kind: Any, value: Any, key: str, description: str) -> Any
     members = [member for member in get_args(kind) if member is not type(None)]
     if name in OFFERED or name == "dataset":
         options = OFFERED.get(name) or datasets.names(page.cache_dir())
-        return st.selectbox(label, options, options.index(value), key=key, help=description)
+        return st.selectbox(
+            label, options, options.index(value), key=key, help=description, format_func=partial(_shown, name)
+        )
     if name in ("num_perturbed", "seed"):
         return st.text_input(label, str(value), key=key, help=description)
     if name == "attack.options":
@@ -112,6 +115,13 @@ def _widget(name: str, kind: Any, value: Any, key: str, description: str) -> Any
             label, value=value, step=_step(value), format="%g", key=key, help=description, placeholder="default"
         )
     return st.number_input(label, value=value, step=1, key=key, help=description, placeholder="default")
+
+
+def _shown(name: str, value: str) -> str:
+    """An offered value as papers write it."""
+    if name == "dataset":
+        return dataset_name(value)
+    return ATTACKS[value].title if name == "attack.kind" else value
 
 
 def _step(value: float | None) -> float:

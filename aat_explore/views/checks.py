@@ -159,7 +159,10 @@ def _row(trouble: str, made: Sequence[tuple[str, Check]]) -> dict[str, str]:
 
 
 def _figures(check: Check) -> str:
-    return " · ".join(f"{name} {_figure(name, value)}" for name, value in check.figures.items())
+    return " · ".join(
+        f"{name.replace('ε = ', 'at ε ')}{':' if '=' in name else ''} {_figure(name, value)}"
+        for name, value in check.figures.items()
+    )
 
 
 def _figure(name: str, value: float) -> str:

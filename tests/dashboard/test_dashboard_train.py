@@ -143,6 +143,24 @@ def test_a_finished_run_says_what_it_reached_and_leads_to_its_picks_results_and_
     assert links == [(name, {"run": run.id}) for name in ("picks", "results", "compare")]
 
 
+def test_before_a_first_start_the_most_similar_run_of_the_data_set_shows_what_to_expect(store, monkeypatch):
+    make_run(store, num_perturbed=100, seed=1)
+    similar = make_run(store, num_perturbed=200)
+    make_run(store, num_perturbed=200, dataset="mnist")
+    make_run(store, num_perturbed=0)
+    links = []
+    monkeypatch.setattr(page, "open_page", lambda name, **params: links.append((name, params)))
+    app = opened(fields='{"num_perturbed": 200}')
+    assert "Most similar run: **Fashion\\-mini · n 200 · Norm · FGSM ε 0\\.3 · seed 0**" in said(app)
+    assert len(app.get("vega_lite_chart")) == 2
+    assert [group["label"] for group in sheets(app)[0]["groups"]] == [f"epoch {epoch}" for epoch in (4, 3, 2, 1)]
+    app.button(key="train nearest picks").click().run()
+    assert links == [("picks", {"run": similar.id})]
+    assert "Most similar run" not in said(opened(fields='{"dataset": "cifar10"}'))
+    training_queue.enqueue(store.root, Job(config=preset("mini", seed=9)))
+    assert "Most similar run" not in said(opened())
+
+
 def test_a_stopped_run_is_resumed_by_its_button(store):
     make_run(store, committed=2, evaluated=False)
     ended(store, "stopped", device="cpu", threads=1)

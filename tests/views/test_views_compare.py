@@ -76,7 +76,7 @@ def test_the_nearest_neighbour_is_of_one_data_set_has_picks_and_differs_in_least
     light = light_copy(make_run(Store(store.root / "x"), epochs=1, num_perturbed=300), store.root)
     runs = [other_set, none, light, far, repeated, run, both, larger]
     nearest = [larger, both, repeated, far]  # with picks; then without any; then of another data set
-    found = frames.compare.nearest_runs(run, runs)
+    found = frames.compare.nearest_runs(run.config, [other for other in runs if other.id != run.id])
     assert found[:4] == [one.id for one in nearest]
     assert set(found[4:6]) == {none.id, light.id}
     assert found[6:] == [other_set.id]

@@ -18,7 +18,10 @@ MARKS = {  # of each verdict: an icon and the word in its colour
 CHECKED = 1000  # images, as many as `aat check` takes
 CSS = """
 <style>
-[class*="st-key-checks-"] table { width: 100%; font-size: 0.875rem; }
+[class*="st-key-checks-"] table { width: 100%; font-size: 0.875rem; table-layout: fixed; }
+[class*="st-key-checks-"] th:nth-child(1) { width: 5.5rem; }
+[class*="st-key-checks-"] th:nth-child(2) { width: 30%; }
+[class*="st-key-checks-"] th:nth-child(4) { width: 17%; }
 [class*="st-key-checks-"] :is(th, td) { padding: 0.28rem 0.6rem; border-width: 0 0 1px 0; }
 [class*="st-key-checks-"] td:first-child { white-space: nowrap; }
 </style>
@@ -67,12 +70,13 @@ def _statement(table: Frame) -> str:
 def _group(table: Frame, group: str) -> None:
     rows = table[table["group"] == group]
     title = "not run" if group == "not run" else f"on {group}"
-    lines = [f"| verdict | {title} | {'why' if group == 'not run' else 'numbers'} | on |", "|---|---|---|---|"]
     if group == "not run":
+        lines = [f"| verdict | {title} | why |", "|---|---|---|"]
         for reason, of_reason in rows.groupby("numbers", sort=False):
             names = ", ".join(page.plain(check) for check in of_reason["check"])
-            lines.append(f"| {MARKS[group]} | :gray[{names}] | :gray[{page.plain(str(reason))}] | |")
+            lines.append(f"| {MARKS[group]} | :gray[{names}] | :gray[{page.plain(str(reason))}] |")
     else:
+        lines = [f"| verdict | {title} | numbers | on |", "|---|---|---|---|"]
         for row in rows[["verdict", "check", "figures", "numbers", "on"]].itertuples(index=False, name=None):
             verdict, check, figures, reason, on = map(str, row)
             cells = [MARKS[verdict], f"**{page.plain(check)}**", page.plain(figures or reason), page.plain(on)]

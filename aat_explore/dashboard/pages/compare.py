@@ -76,7 +76,7 @@ def _chosen(offered: Sequence[Run]) -> list[Run]:
     run = context.choose_run(
         offered, prefer=lambda run: run.recorded and run.config.samples and picking.count(run.config.dataset) > 1
     )
-    nearest = page.remembered(frames.compare.nearest_runs, run, context.in_order(offered))
+    nearest = page.remembered(_nearest, run, context.in_order(offered))
     if not nearest:
         st.info("There is only one run here. To train the same with another seed:")
         st.code(page.command("train --seed 1"), language="bash")
@@ -102,6 +102,10 @@ def _chosen(offered: Sequence[Run]) -> list[Run]:
         st.info("Both are the same run; choose another to compare it with.")
         st.stop()
     return distinct
+
+
+def _nearest(run: Run, runs: Sequence[Run]) -> list[str]:
+    return frames.compare.nearest_runs(run.config, [other for other in runs if other.id != run.id])
 
 
 def _follow_the_open_run(run: Run, nearest: str) -> None:

@@ -33,7 +33,7 @@ def show() -> None:
         if chosen is not None:
             _offer(*chosen)
     with right:
-        background.show_queue()
+        background.show_queue(chosen[0][0] if chosen else None)
 
 
 def _offer(configs: list[RunConfig], how: Job) -> None:

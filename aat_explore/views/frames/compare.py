@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aat_explore.config import RunConfig
 from aat_explore.readings import BOOKKEEPING
 from aat_explore.views import checks, diagnostics
 from aat_explore.views.frames.figures import evaluated, over_seeds
@@ -28,22 +29,22 @@ def letters(runs: Sequence[Run]) -> dict[str, str]:
     return {run.id: chr(ord("A") + at) for at, run in enumerate(runs)}
 
 
-def nearest_runs(run: Run, runs: Sequence[Run]) -> list[str]:
-    """Ids of the other runs, the most comparable first.
+def nearest_runs(config: RunConfig, runs: Sequence[Run]) -> list[str]:
+    """Ids of `runs`, the most comparable to one with this config first.
 
     First those of the same data set, then those with a record of picks, then by the number of settings that differ,
     seed included; a mere repetition comes after the runs that differ in one setting, whatever their seed.
     """
-    wanted = _without_seed(run)
+    wanted = _without_seed(config)
 
     def distance(other: Run) -> tuple[bool, bool, float]:
-        of_other = _without_seed(other)
+        of_other = _without_seed(other.config)
         differing = sum(of_other[name] != value for name, value in wanted.items())
-        seeds = other.config.seed != run.config.seed
+        seeds = other.config.seed != config.seed
         picked = other.recorded and other.config.num_perturbed != 0
-        return other.config.dataset != run.config.dataset, not picked, differing + seeds if differing else 2.5
+        return other.config.dataset != config.dataset, not picked, differing + seeds if differing else 2.5
 
-    return [other.id for other in sorted(runs, key=distance) if other.id != run.id]
+    return [other.id for other in sorted(runs, key=distance)]
 
 
 def pairs(runs: Sequence[Run]) -> dict[str, tuple[str, str]]:
@@ -219,19 +220,19 @@ def count_captions(ranked: pd.DataFrame, names: tuple[str, str]) -> tuple[list[s
 
 def repetitions(first: Run, second: Run) -> bool:
     """Whether two runs differ only in the seed and bookkeeping settings."""
-    return _without_seed(first) == _without_seed(second)
+    return _without_seed(first.config) == _without_seed(second.config)
 
 
 def alike_but_for_the_seed(runs: Sequence[Run], like: Run) -> list[str]:
     """Ids of the runs that share all settings of `like` except the seed and bookkeeping."""
-    wanted = _without_seed(like)
-    return [run.id for run in runs if _without_seed(run) == wanted]
+    wanted = _without_seed(like.config)
+    return [run.id for run in runs if _without_seed(run.config) == wanted]
 
 
-def _without_seed(run: Run) -> dict[str, Any]:
-    config = run.config.canonical()
-    fields = {name: value for name, value in config if name not in {"attack", "seed", *BOOKKEEPING}}
-    return fields | {"attack": config.resolved_attack}
+def _without_seed(config: RunConfig) -> dict[str, Any]:
+    canonical = config.canonical()
+    fields = {name: value for name, value in canonical if name not in {"attack", "seed", *BOOKKEEPING}}
+    return fields | {"attack": canonical.resolved_attack}
 
 
 def paired_by_seed(runs: Sequence[Run], first: Run, second: Run, test: str, epsilon: float) -> pd.DataFrame:
