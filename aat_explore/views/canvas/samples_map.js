@@ -353,6 +353,7 @@ class SamplesMap {
   }
 
   press(event) {
+    if (!this.px) return; // not drawn yet
     if (event.shiftKey && event.key !== "+" || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = 60, actions = {
       ArrowLeft: () => this.pan(step, 0), ArrowRight: () => this.pan(-step, 0),

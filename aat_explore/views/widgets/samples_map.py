@@ -11,11 +11,11 @@ from aat_explore.errors import AATError
 from aat_explore.views import frames
 from aat_explore.views.canvas.points import CLASS, OF_NETWORK, OF_RUN, OF_SCORES, PICKED, Points, notes, points_of
 from aat_explore.views.canvas.still import still
+from aat_explore.views.canvas.widget import PointsMap
 from aat_explore.views.frames.samples_map import DATA_MAP, EMBEDDINGS, MAP_OF_P, Axis
 from aat_explore.views.protocols import Dataset, Run
 from aat_explore.views.widgets.explorer import Explorer, State, dropdown, epoch_player
 from aat_explore.views.widgets.picks import EVERY, check_draws, check_recorded
-from aat_explore.views.widgets.points_map import PointsMap
 
 MOST_BELOW = 20  # images of the selection that are shown below the map
 HOW_TO = "Drag moves, Shift-drag selects, and the wheel zooms once the map is clicked on."
