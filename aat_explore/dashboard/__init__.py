@@ -16,7 +16,7 @@
     steps.py        the list of images that Previous and Next follow
     picks_sheet.py  the picks of one epoch as a sheet
     filmstrip.py    the picks of several epochs, one row each
-    samples_map.py  all samples as points, drawn by plotting.js and samples_map.js
+    samples_map.py  all samples as points, on the canvas of views
     chosen.py       the selection's images, and what became of them
     figures.py      which runs, settings and test a figure shows, and the claims beside it
     train_form.py   the form of the Train page

@@ -1,16 +1,6 @@
-"""The Picks page's map: all samples as points on a canvas, the picks of the epoch lit up; a lasso selects.
+"""The Picks page's map: all samples as points on a canvas, the picks of the epoch lit up; a lasso selects."""
 
-Altair draws each point as a shape of its own, which at T = 55,000 takes seconds; here the browser gets one block of
-bytes and writes pixels. Text is set as text, never as HTML: it comes from files.
-"""
-
-import hashlib
-import json
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -21,96 +11,41 @@ from aat_explore.datasets import Dataset
 from aat_explore.optional import installed, remedy
 from aat_explore.store import Run
 from aat_explore.store.embeddings import Embeddings, Method
-from aat_explore.views import charts, frames
+from aat_explore.views import frames
+from aat_explore.views.canvas.points import (
+    CLASS,
+    CSS,
+    HTML,
+    JS,
+    OF_NETWORK,
+    OF_RUN,
+    OF_SCORES,
+    PICKED,
+    notes,
+    points_of,
+)
 from aat_explore.views.frames.samples_map import DATA_MAP, EMBEDDINGS, MAP_OF_P, Axis
-from aat_explore.views.protocols import UInt8
 
-OF_RUN, OF_SCORES, OF_NETWORK = "Data map", "Scores", "Embedding"
-PICKED, CLASS = "picked", "class"
 MOST_BESIDE = 40  # images of the selection that fit beside the map
-SELECTED = "#e08a00"  # as on sheets
-CLASSES = (  # after Petroff 2021, for colour-blind readers, visible on light and dark; red is left to the picks
-    "#3f90da", "#ffa90e", "#2a9d5c", "#94a4a2", "#9a4fd0", "#a96b59", "#e76300", "#b9ac70", "#e377c2", "#92dadd",
-)  # fmt: skip
 
-HTML = """
-<div class="map" role="group" aria-label="Map of samples">
-  <div class="bar">
-    <button data-act="lasso" aria-pressed="false" title="Select by encircling; also a drag with Shift">Lasso</button>
-    <button data-act="in" title="Zoom in (+, or the wheel)" aria-label="Zoom in">+</button>
-    <button data-act="out" title="Zoom out (−, or the wheel)" aria-label="Zoom out">−</button>
-    <button data-act="all" title="Show all (0, or a double click)">All</button>
-    <span class="readout"></span><span class="legend"></span>
-  </div>
-  <div class="plot">
-    <canvas class="points"></canvas>
-    <canvas class="over" tabindex="0" role="application" aria-roledescription="map"></canvas>
-    <div class="tip" role="status" hidden></div>
-  </div>
-</div>
+STYLE = """
+.map { height: calc(100vh - 168px); min-height: 380px; --map-ink: var(--st-text-color);
+       --map-ground: var(--st-background-color); --map-panel: var(--st-secondary-background-color);
+       --map-border: var(--st-border-color); --map-accent: var(--st-primary-color); --map-font: var(--st-font); }
 """
-CSS = """
-.map { display: flex; flex-direction: column; gap: 4px; height: calc(100vh - 168px); min-height: 380px;
-       font-family: var(--st-font); font-size: 12px; color: var(--st-text-color); }
-.bar { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 6px; }
-.bar button { all: unset; cursor: pointer; padding: 1px 9px; border-radius: 5px;
-              border: 1px solid var(--st-border-color); }
-.bar button:hover, .bar button:focus-visible { border-color: var(--st-primary-color); }
-.bar button:focus-visible, .over:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: -1px; }
-.bar button[aria-pressed="true"] { background: var(--st-primary-color); color: white; }
-.readout { margin: 0 6px; font-variant-numeric: tabular-nums; }
-.legend { display: flex; flex-wrap: wrap; gap: 0 10px; }
-.legend i { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 4px; }
-.plot { position: relative; flex: 1; min-height: 0; }
-canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
-.over { cursor: grab; touch-action: none; }
-.tip { position: absolute; pointer-events: none; padding: 3px 7px; border-radius: 4px; white-space: pre; z-index: 2;
-       background: var(--st-secondary-background-color); border: 1px solid var(--st-border-color); }
+SHOW = """
+const maps = new WeakMap();
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".map");
+  if (!maps.has(root)) maps.set(root, new SamplesMap(root, setTriggerValue));
+  const map = maps.get(root);
+  map.tell = setTriggerValue;
+  map.update(unpack(data));
+}
 """
-JS = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("plotting.js", "samples_map.js"))
 
-_map = st.components.v2.component("aat_samples_map", html=HTML, css=CSS, js=JS)
-
-
-@dataclass(frozen=True)
-class Points:
-    """What the browser needs of the map: both axes, which samples are picked and selected, and their classes.
-
-    `picked` and `selected` bool (T,); `labels` uint8 (T,) into `classes`, or None; `shown` bool (T,), the rest is left
-    out. `key` names run and axes: while it stays the same, points move to their next place. `legend`: label → colour.
-    """
-
-    key: str
-    epoch: int
-    axes: tuple[Axis, Axis]
-    picked: NDArray[np.bool_]
-    selected: NDArray[np.bool_]
-    shown: NDArray[np.bool_]
-    labels: UInt8 | None
-    classes: Sequence[str]
-    colours: Mapping[str, str | Sequence[str]]
-    legend: Mapping[str, str]
-
-    def packed(self) -> bytes:
-        """As bytes: the length of a JSON head, the head, then x and y, float32, a bit for each flag, and the labels."""
-        head: dict[str, Any] = {
-            "key": self.key,
-            "epoch": self.epoch,
-            "count": len(self.picked),
-            "axes": [{"title": axis.title, "log": axis.log, "whole": axis.whole} for axis in self.axes],
-            "classes": list(self.classes) if self.labels is not None else [],
-            "colours": dict(self.colours),
-            "legend": list(self.legend.items()),
-            "alt": f"Map of training samples, epoch {self.epoch}: {frames.samples_map.facts(self.axes, self.picked)}",
-        }
-        values = [np.where(self.shown, axis.values, np.float32("nan")).astype("<f4") for axis in self.axes]
-        flags = [np.packbits(flag, bitorder="little") for flag in (self.picked, self.selected)]
-        arrays = b"".join(array.tobytes() for array in (*values, *flags))
-        if self.labels is not None:
-            arrays += self.labels.astype(np.uint8).tobytes()
-        head["stamp"] = hashlib.sha256(repr(head).encode() + arrays).hexdigest()[:16]
-        text = json.dumps(head).encode()
-        return struct.pack("<I", len(text)) + text + arrays
+_map = st.components.v2.component("aat_samples_map", html=HTML, css=STYLE + CSS, js=JS + SHOW)
 
 
 def show(
@@ -124,7 +59,17 @@ def show(
     axes = _axes(run, epoch, dataset, names)
     if axes is None:
         return None
-    points = _points(run, epoch, dataset, classes, selected, axes, " ".join(names), by_class)
+    points = points_of(
+        run,
+        epoch,
+        dataset,
+        axes,
+        key=f"{run.id} {' '.join(names)}",
+        selected=selected,
+        classes=classes,
+        by_class=by_class,
+        dark=page.dark(),
+    )
 
     def select() -> None:
         event = state.component("map").get("selected")
@@ -133,19 +78,12 @@ def show(
             selection.put(run.config.dataset, rows)
 
     clicked = _map(data=points.packed(), key="map", on_clicked_change=lambda: None, on_selected_change=select).clicked
-    notes = [f"Strong colours: picked in epoch {epoch}"] if by_class else []
-    notes += ["Drag moves, wheel zooms, Shift-drag selects, click opens a sample"]
-    if names == DATA_MAP:
-        notes.append("probabilities over all scored epochs")
-    if names == MAP_OF_P and not set(DATA_MAP) <= set(offered):
-        notes.append("by p, because this run recorded no losses for a data map")
+    words = [f"Strong colours: picked in epoch {epoch}"] if by_class else []
+    words += ["Drag moves, wheel zooms, Shift-drag selects, click opens a sample"]
     if names in EMBEDDINGS.values():
-        notes.append(f"placed by the network after epoch {run.checkpoints()[-1]}")
-    if any(axis.whole for axis in axes):
-        notes.append("samples of a count are spread around it")
-    if zeros := frames.samples_map.nowhere(axes):
-        notes.append(f"{zeros:,} of {len(points.picked):,} are 0 on a log axis and have no place on it")
-    st.caption(" · ".join(notes))
+        words.append(f"placed by the network after epoch {run.checkpoints()[-1]}")
+    words += notes(names, axes, offered)
+    st.caption(" · ".join(words))
     return int(clicked) if isinstance(clicked, int | float) and 0 <= clicked < len(points.picked) else None
 
 
@@ -193,17 +131,10 @@ def _axes(run: Run, epoch: int, dataset: Dataset | None, names: tuple[str, str])
         if (points := _embedding(run, dataset, method)) is None:
             return None
         values = dict(zip(names, points.T, strict=True))
-    if set(names) & set(DATA_MAP) and (data_map := page.held(frames.samples_map.data_map, run)) is not None:
-        values |= data_map
-    if set(names) & set(MAP_OF_P) and (of_p := page.held(frames.sample.sample_map, run)) is not None:
-        values |= frames.samples_map.map_of_p(of_p)
-    if frames.samples_map.TIMES in names:
-        drawn = page.held(frames.sample.draw_matrix, run)
-        values[frames.samples_map.TIMES] = frames.samples_map.times_so_far(drawn, epoch)
-    if not set(names) <= set(values):
-        values |= page.remembered(frames.samples_map.of_epoch, run, epoch, names)
-    if lacking := [name for name in names if name not in values]:
-        st.info(f"Epoch {epoch} has no {' and no '.join(lacking)} (warm-up, or not recorded); choose another epoch.")
+    else:
+        values = frames.samples_map.values_of(run, epoch, names, page.held, page.remembered)
+    if lacking := frames.samples_map.lacking(epoch, names, values):
+        st.info(lacking)
         return None
     x, y = (frames.samples_map.axis(name, values[name]) for name in names)
     return x, y
@@ -222,51 +153,3 @@ def _embedding(run: Run, dataset: Dataset | None, method: Method) -> NDArray[np.
         if method == "umap" and not installed("umap"):
             st.caption(f"UMAP needs a library: `{remedy('umap')}`.")
     return points
-
-
-# --- Points ----------------------------------------------------------------------------------------------------------
-
-
-def _points(
-    run: Run,
-    epoch: int,
-    dataset: Dataset | None,
-    classes: Sequence[str],
-    selected: tuple[int, ...],
-    axes: tuple[Axis, Axis],
-    names: str,
-    by_class: bool,
-) -> Points:
-    count = len(axes[0].values)
-    picked, chosen = np.zeros(count, bool), np.zeros(count, bool)
-    picked[run.drawn(epoch)] = True
-    chosen[[row for row in selected if row < count]] = True
-    every = () if dataset is None else dataset.class_names
-    labels = None if dataset is None else frames.recorded.labels_of(run, dataset, np.arange(count))
-    shown = np.ones(count, bool)
-    if labels is not None and classes:
-        shown = np.isin(labels, [label for label, name in enumerate(every) if name in classes])
-    groups = charts.style.GROUP_COLOURS[page.dark()]
-    colours: dict[str, str | list[str]] = {"all": groups["all"], "picked": groups["drawn"], "selected": SELECTED}
-    legend = {f"picked in epoch {epoch}": groups["drawn"]}
-    if by_class:
-        legend = {}
-        of_class = [CLASSES[label % len(CLASSES)] for label in range(len(every))]
-        colours["classes"] = of_class
-        legend |= {name: of_class[label] for label, name in enumerate(every) if not classes or name in classes}
-    else:
-        legend["others"] = groups["all"]
-    if chosen.any():
-        legend["selected"] = SELECTED
-    return Points(
-        key=f"{run.id} {names}",
-        epoch=epoch,
-        axes=axes,
-        picked=picked,
-        selected=chosen,
-        shown=shown,
-        labels=labels,
-        classes=every,
-        colours=colours,
-        legend=legend,
-    )

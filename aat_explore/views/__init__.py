@@ -12,6 +12,7 @@
     gallery.py       uint8 images → one contact-sheet PNG
     names.py         names of runs for people
     pixels.py        checks images, enlarges them, colours signed differences
+    canvas/          all samples as points, drawn by the browser
     widgets/         explorers for notebooks, from the same calls
     sprite.py        uint8 images → one PNG that the browser cuts into tiles
     report.py        one HTML file with claims, figures and runs

@@ -158,7 +158,7 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
         for k in range(min(plan.per_row, shape[0])):
             left, top = plan.corner(k, column)
             if len(images) > 1 or k == 0:
-                draw.text((left, top - LINE - 2), _in_ascii(heading), fill=INK[dark], font=font)
+                draw.text((left, top - LINE - 2), in_ascii(heading), fill=INK[dark], font=font)
     for k, caption in enumerate(captions):
         left, top = plan.corner(k, 0)
         below = top + plan.height * plan.scale + 1
@@ -218,7 +218,7 @@ def strip(rows: Mapping[str, UInt8], *, scale: int = 2) -> bytes:
 
 def _fitting(draw: ImageDraw.ImageDraw, line: str, width: float, font: Any) -> str:
     """`line` in ASCII, truncated to `width` pixels."""
-    text = _in_ascii(line)
+    text = in_ascii(line)
     if draw.textlength(text, font=font) <= width:
         return text
     while text and draw.textlength(text + "...", font=font) > width:
@@ -226,6 +226,6 @@ def _fitting(draw: ImageDraw.ImageDraw, line: str, width: float, font: Any) -> s
     return text + "..."
 
 
-def _in_ascii(text: str) -> str:
+def in_ascii(text: str) -> str:
     """The text in ASCII, because Pillow's font has no glyphs for arrows and most other symbols."""
     return text.translate(IN_ASCII).encode("ascii", "replace").decode()

@@ -32,7 +32,7 @@ def address(tmp_path_factory):
         yield f"http://127.0.0.1:{port}"
 
 
-def test_sliding_playing_and_clicking_change_what_is_shown(tab):
+def test_sliding_playing_clicking_and_selecting_change_what_is_shown(tab):
     tab.goto(f"/lab/tree/{NOTEBOOK.name}")
     tab.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     tab.locator(".jp-NotebookPanel-toolbar").get_by_text("Python 3 (ipykernel)").wait_for()
@@ -56,3 +56,10 @@ def test_sliding_playing_and_clicking_change_what_is_shown(tab):
     tile.click()
     words.nth(1).filter(has_text=f"Image {image},").wait_for()
     tab.locator(".jp-OutputArea .vega-embed svg, .jp-OutputArea .vega-embed canvas").first.wait_for()
+
+    points = tab.locator(".map[data-stamp]")
+    points.scroll_into_view_if_needed()
+    points.locator(".readout").get_by_text("in view").wait_for()
+    points.locator(".over").press("s")  # the points in view; a drag would have to wait until the page stands still
+    words.filter(has_text="selected").filter(has_text="Map of training samples").wait_for()
+    points.locator(".legend").get_by_text("selected").wait_for()

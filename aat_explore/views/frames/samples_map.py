@@ -1,18 +1,20 @@
 """All training samples as points: what an axis of the map can be, and the values of each sample along it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aat_explore.scores import PAPERS_SCORE
-from aat_explore.views.frames.sample import SampleMap
+from aat_explore.views.frames.sample import SampleMap, draw_matrix, sample_map
 from aat_explore.views.protocols import Array, Run
 
 Floats = NDArray[np.float32]
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
 CUSTOM = "score"  # name of the scores that a custom function gives
 
 
@@ -143,6 +145,45 @@ def offered(run: Run) -> tuple[str, ...]:
     if has_data_map(run):
         names |= set(DATA_MAP)
     return tuple(name for name in QUANTITIES if name in names)
+
+
+class Recall(Protocol):
+    """Calls a function, or gives what an earlier call with the same arguments returned."""
+
+    def __call__(  # noqa: D102
+        self, compute: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs
+    ) -> Result: ...
+
+
+def called(compute: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """The `Recall` that recalls nothing."""
+    return compute(*args, **kwargs)
+
+
+def values_of(run: Run, epoch: int, names: Collection[str], held: Recall, remembered: Recall) -> dict[str, Floats]:
+    """The values of each sample, float32 (T,), by those of `names` that the run has at this epoch.
+
+    What takes the whole run to compute is asked for through `held`, what takes one epoch through `remembered`. An
+    embedding is not the run's.
+    """
+    values: dict[str, Floats] = {}
+    if set(names) & set(DATA_MAP) and (of_network := held(data_map, run)) is not None:
+        values |= of_network
+    if set(names) & set(MAP_OF_P) and (of_p := held(sample_map, run)) is not None:
+        values |= map_of_p(of_p)
+    if TIMES in names:
+        values[TIMES] = times_so_far(held(draw_matrix, run), epoch)
+    if not set(names) <= set(values):
+        values |= remembered(of_epoch, run, epoch, tuple(names))
+    return values
+
+
+def lacking(epoch: int, names: Collection[str], values: Collection[str]) -> str | None:
+    """Say which of `names` an epoch lacks; None if `values` has them all."""
+    lacked = [name for name in names if name not in values]
+    if not lacked:
+        return None
+    return f"Epoch {epoch} has no {' and no '.join(lacked)} (warm-up, or not recorded); choose another epoch."
 
 
 # --- Axes ------------------------------------------------------------------------------------------------------------

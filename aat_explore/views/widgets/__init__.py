@@ -4,6 +4,7 @@
     sheet.py       a sheet of images to click on and to select from
     picks.py       what each epoch picked
     filmstrip.py   what some epochs picked, a row an epoch
+    samples_map.py all samples as points, the picks of each epoch lit up
     sample.py      one training image over all epochs
     attack.py      one test image under attack
 
@@ -15,5 +16,6 @@ from aat_explore.views.widgets.attack import AttackExplorer
 from aat_explore.views.widgets.filmstrip import FilmstripExplorer
 from aat_explore.views.widgets.picks import PickExplorer
 from aat_explore.views.widgets.sample import SampleExplorer
+from aat_explore.views.widgets.samples_map import MapExplorer
 
-__all__ = ["AttackExplorer", "FilmstripExplorer", "PickExplorer", "SampleExplorer"]
+__all__ = ["AttackExplorer", "FilmstripExplorer", "MapExplorer", "PickExplorer", "SampleExplorer"]

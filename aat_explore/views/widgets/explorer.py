@@ -16,6 +16,7 @@ from aat_explore.views import charts
 from aat_explore.views.protocols import UInt8
 from aat_explore.views.widgets.sheet import Sheet
 
+PACE = 800  # milliseconds per epoch when playing
 PAUSE = 0.15  # seconds without events before a redraw: dragging a slider sends dozens per second
 
 
@@ -72,17 +73,18 @@ class Explorer(ABC):
     """Controls, with the result below them; `box` holds everything in one widget.
 
     An `AATError`, which the user can fix, appears as text in place of the result. `rows` are the samples selected so
-    far: a click on an image with Shift, Ctrl or ⌘ (or the key s) selects its sample, or no longer.
+    far: a click on an image with Shift, Ctrl or ⌘ (or the key s) selects its sample, or no longer. `rows` of controls
+    come first, then the text, the widgets `above` the sheet, the sheet and the chart.
     """
 
-    def __init__(self, *rows: Sequence[Any]) -> None:
+    def __init__(self, *rows: Sequence[Any], above: Sequence[Any] = ()) -> None:
         self.words, self.sheet, self.chart = ipywidgets.HTML(), Sheet(), ipywidgets.Output()
         self.state = State([])
         self._selected: set[int] = set()
         self.sheet.on_select(self._flip)
         wrapped = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
         controls = [ipywidgets.HBox(row, layout=wrapped) for row in rows]
-        self.box = ipywidgets.VBox([*controls, self.words, self.sheet, self.chart])
+        self.box = ipywidgets.VBox([*controls, self.words, *above, self.sheet, self.chart])
         self._redraw = Debounced(self._show)
 
     @property
@@ -92,7 +94,10 @@ class Explorer(ABC):
 
     @rows.setter
     def rows(self, rows: Iterable[int]) -> None:
-        self._selected = {int(row) for row in rows}
+        self._select({int(row) for row in rows})
+
+    def _select(self, rows: set[int]) -> None:
+        self._selected = rows
         self._mark()
 
     def _flip(self, at: int) -> None:
@@ -132,9 +137,13 @@ class Explorer(ABC):
         """The widget, plus its picture and text for use without a running kernel."""
         self._redraw.flush()
         bundle = {**self.box._repr_mimebundle_(**options), "text/plain": "\n".join(self.state.words)}
-        if self.sheet.png is not None:
-            bundle["image/png"] = base64.b64encode(self.sheet.png).decode()
+        if (picture := self._picture()) is not None:
+            bundle["image/png"] = base64.b64encode(picture).decode()
         return bundle
+
+    def _picture(self) -> bytes | None:
+        """The static picture, a PNG."""
+        return self.sheet.png
 
 
 def dropdown(label: str, options: Sequence[Any]) -> Any:
@@ -145,6 +154,14 @@ def dropdown(label: str, options: Sequence[Any]) -> Any:
 def slider(label: str, low: int, high: int, value: int) -> Any:
     """A slider over whole numbers, ends included."""
     return ipywidgets.IntSlider(value=value, min=low, max=high, **_described(label, "340px"))
+
+
+def epoch_player(last: int) -> tuple[Any, Any]:
+    """A button to play and a slider over the epochs 1 to `last`, which move each other."""
+    epoch = slider("epoch", 1, last, 1)
+    play = ipywidgets.Play(min=1, max=last, value=1, interval=PACE, show_repeat=False)
+    ipywidgets.link((play, "value"), (epoch, "value"))
+    return play, epoch
 
 
 def row_number(label: str, last: int, value: int) -> Any:

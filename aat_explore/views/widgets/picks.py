@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 
-import ipywidgets
-
 from aat_explore.errors import AATError
 from aat_explore.views import frames, gallery
 from aat_explore.views.protocols import Dataset, Run
 from aat_explore.views.recipes import as_seen
-from aat_explore.views.widgets.explorer import Explorer, State, dropdown, slider
+from aat_explore.views.widgets.explorer import Explorer, State, dropdown, epoch_player
 
 SIDE_BY_SIDE, CLEAN, ADVERSARIAL, DIFFERENCE = "side by side", "clean", "adversarial", "difference"
 EVERY = "all classes"
-PACE = 800  # milliseconds per epoch when playing
 
 
 class PickExplorer(Explorer):
@@ -23,9 +20,7 @@ class PickExplorer(Explorer):
 
     def __init__(self, run: Run, dataset: Dataset | None = None, *, count: int = 12) -> None:
         self._run, self._dataset, self._count = run, dataset, count
-        self.epoch = slider("epoch", 1, run.epoch, 1)
-        self.play = ipywidgets.Play(min=1, max=run.epoch, value=1, interval=PACE, show_repeat=False)
-        ipywidgets.link((self.play, "value"), (self.epoch, "value"))
+        self.play, self.epoch = epoch_player(run.epoch)
         self.classes = dropdown("class", [EVERY, *(() if dataset is None else dataset.class_names)])
         self.order = dropdown("order", list(frames.picks.ORDERS))
         modes = [ADVERSARIAL] if dataset is None else [SIDE_BY_SIDE, CLEAN, ADVERSARIAL, DIFFERENCE]

@@ -4,17 +4,27 @@ const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
 // --- Data ------------------------------------------------------------------------------------------------------------
 
+// A block of bytes: the length of a JSON head, the head, then the arrays that `assembled` takes.
 function unpack(bytes) {
   const length = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   let at = 4 + length;
-  const next = (size) => bytes.slice(at, (at += size)); // a copy begins at its own buffer's start, as floats need
-  const n = head.count;
-  head.values = [new Float32Array(next(4 * n).buffer), new Float32Array(next(4 * n).buffer)];
-  head.picked = bits(next(Math.ceil(n / 8)), n);
-  head.selected = bits(next(Math.ceil(n / 8)), n);
-  head.labels = head.classes.length ? next(n) : null;
-  return head;
+  const next = (size) => bytes.subarray(at, (at += size));
+  const n = head.count, flags = Math.ceil(n / 8);
+  const values = next(8 * n), picked = next(flags), selected = next(flags);
+  return assembled(head, { values, picked, selected, labels: next(head.classes.length ? n : 0) });
+}
+
+// A head with its arrays, each given as bytes: x and y as floats, a bit for each flag, and a byte for each label.
+function assembled(head, { values, picked, selected, labels }) {
+  const n = head.count, numbers = new Float32Array(values.slice().buffer); // a copy begins at its own buffer's start
+  return {
+    ...head,
+    values: [numbers.subarray(0, n), numbers.subarray(n)],
+    picked: bits(picked, n),
+    selected: bits(selected, n),
+    labels: head.classes.length ? labels.slice() : null,
+  };
 }
 
 function bits(packed, count) {

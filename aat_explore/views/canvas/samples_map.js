@@ -1,4 +1,5 @@
-// All samples as points on a canvas: zoom, pan, hover, lasso. It follows plotting.js in one script.
+// All samples as points on a canvas: zoom, pan, hover, lasso. In one script, between plotting.js and what puts it on a
+// page: `tell("selected", { rows, time })` and `tell("clicked", row)` report what the user does.
 
 const LEFT = 66, RIGHT = 12, TOP = 8, BOTTOM = 44;
 const NEAR = 12; // pixels within which the pointer means a point
@@ -97,7 +98,7 @@ class SamplesMap {
     const [left, right, top, bottom] = [LEFT, this.width - RIGHT, TOP, this.height - BOTTOM];
     const width = Math.max(1, Math.round((right - left) * dpr)), height = Math.max(1, Math.round((bottom - top) * dpr));
     const pen = this.points.getContext("2d");
-    const image = new ImageData(width, height), ground = colour(getComputedStyle(this.root).getPropertyValue("--st-background-color") || "#fff");
+    const image = new ImageData(width, height), ground = colour(getComputedStyle(this.root).getPropertyValue("--map-ground") || "#fff");
     new Uint32Array(image.data.buffer).fill((255 << 24) | (ground[2] << 16) | (ground[1] << 8) | ground[0]);
     const [[ax, bx], [ay, by]] = [this.scale(0), this.scale(1)], [u, v] = this.at;
     const px = (this.px = new Float32Array(count)), py = (this.py = new Float32Array(count));
@@ -145,13 +146,13 @@ class SamplesMap {
   // Axes, the point under the pointer and the lasso, over the points.
   cover() {
     const dpr = window.devicePixelRatio || 1, pen = this.over.getContext("2d"), style = getComputedStyle(this.root);
-    const ink = style.getPropertyValue("--st-text-color").trim() || "#333";
+    const ink = style.getPropertyValue("--map-ink").trim() || "#333";
     const [left, right, top, bottom] = [LEFT, this.width - RIGHT, TOP, this.height - BOTTOM];
     pen.setTransform(dpr, 0, 0, dpr, 0, 0);
     pen.clearRect(0, 0, this.width, this.height);
     pen.strokeStyle = pen.fillStyle = ink;
     pen.lineWidth = 1;
-    const family = style.getPropertyValue("--st-font") || "sans-serif";
+    const family = style.getPropertyValue("--map-font") || "sans-serif";
     pen.font = `11px ${family}`;
     const line = (x0, y0, x1, y1, alpha) => {
       pen.globalAlpha = alpha;
@@ -189,7 +190,7 @@ class SamplesMap {
       pen.stroke();
     }
     if (this.lasso?.length > 1) {
-      pen.strokeStyle = pen.fillStyle = style.getPropertyValue("--st-primary-color").trim() || "#1f6fd8";
+      pen.strokeStyle = pen.fillStyle = style.getPropertyValue("--map-accent").trim() || "#1f6fd8";
       pen.lineWidth = 1.5;
       pen.beginPath();
       for (const [x, y] of this.lasso) pen.lineTo(x, y);
@@ -352,6 +353,7 @@ class SamplesMap {
   }
 
   press(event) {
+    if (!this.px) return; // not drawn yet
     if (event.shiftKey && event.key !== "+" || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = 60, actions = {
       ArrowLeft: () => this.pan(step, 0), ArrowRight: () => this.pan(-step, 0),
@@ -369,16 +371,4 @@ class SamplesMap {
       requestAnimationFrame(() => requestAnimationFrame(() => this.hover(this.nearest(...this.centre(), Infinity))));
     }
   }
-}
-
-// --- Streamlit -------------------------------------------------------------------------------------------------------
-
-const maps = new WeakMap();
-
-export default function ({ data, parentElement, setTriggerValue }) {
-  const root = parentElement.querySelector(".map");
-  if (!maps.has(root)) maps.set(root, new SamplesMap(root, setTriggerValue));
-  const map = maps.get(root);
-  map.tell = setTriggerValue;
-  map.update(unpack(data));
 }
