@@ -211,8 +211,13 @@ def name(title: str) -> None:
 
 
 def heading(title: str, sentence: str, equation: str, explanation: str) -> None:
-    """One line on what the page shows, with the equation (LaTeX) and its explanation behind a help button."""
+    """`name` and `statement`."""
     name(title)
+    statement(title, sentence, equation, explanation)
+
+
+def statement(title: str, sentence: str, equation: str, explanation: str) -> None:
+    """One line on what the page shows, with the equation (LaTeX) and its explanation behind a help button."""
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key=f"statement {title}"):
         st.markdown(sentence, width="stretch")
         with st.popover("Help", icon=":material/function:", type="tertiary"):
