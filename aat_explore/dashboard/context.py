@@ -108,7 +108,10 @@ def offered(runs: Sequence[Run]) -> list[Run]:
 
 
 def in_order(runs: Sequence[Run]) -> list[Run]:
-    """Local runs, newest first; then the showcase: runs that sample, fail no check and have a large T first."""
+    """Local runs, newest first; then the showcase: runs that sample, have picks, fail no check and have a large T first.
+
+    So the run that most pages open on in a fresh checkout has picks, and keeps its place from page to page.
+    """
     by_id = {run.id: run for run in runs}
     return [by_id[run_id] for run_id in page.remembered(_order, list(runs))]
 
@@ -117,14 +120,15 @@ def _order(runs: Sequence[Run]) -> list[str]:
     return [run.id for run in sorted(runs, key=_rank)]
 
 
-def _rank(run: Run) -> tuple[bool, float, bool, bool, int, str]:
+def _rank(run: Run) -> tuple[bool, float, bool, bool, bool, int, str]:
     if not run.showcase:
-        return False, -run.modified, False, False, 0, run.id
+        return False, -run.modified, False, False, False, 0, run.id
     try:
         num_train = datasets.num_train(run.config.dataset, cache_dir=page.cache_dir())
     except AATError:  # a custom data set that is no longer there
         num_train = 0
-    return True, 0.0, not run.config.samples, bool(page.run_summary(run)["flag"]), -num_train, run.id
+    flagged = bool(page.run_summary(run)["flag"])
+    return True, 0.0, not run.config.samples, not run.recorded, flagged, -num_train, run.id
 
 
 def _about(run: Run, key: str) -> None:

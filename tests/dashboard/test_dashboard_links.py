@@ -58,6 +58,7 @@ def test_a_run_without_picks_keeps_its_place_and_says_so(store):
     none = make_run(store, num_perturbed=0)
     app = opened(run=none.id)
     assert "picked and perturbed nothing" in said(app)
+    assert any(">Picks</h1>" in element.proto.body for element in app.get("html"))
     assert app.query_params["run"] == none.id
     app.button(key=f"instead {other.id}").click().run()
     assert app.query_params["run"] == other.id

@@ -58,7 +58,7 @@ def test_no_copy_has_what_is_not_looked_at():
 
 
 def test_the_run_shown_first_is_real_robust_and_has_its_picks(tmp_path, monkeypatch):
-    """What Picks opens on in a fresh checkout: all of Fashion-MNIST, PGD-7, and no check failed."""
+    """What pages about a run open on in a fresh checkout: all of Fashion-MNIST, PGD-7, and no check failed."""
     import streamlit as st
     from pages import chosen_run, opened
 
@@ -81,7 +81,7 @@ def test_the_run_shown_first_is_real_robust_and_has_its_picks(tmp_path, monkeypa
     (tmp_path / "showcase").symlink_to(SHOWCASE)
     monkeypatch.setenv("AAT_CACHE", str(tmp_path))
     monkeypatch.delenv("AAT_DATA", raising=False)
-    assert chosen_run(opened("picks")) == FIRST
+    assert [chosen_run(opened(name)) for name in ("picks", "runs", "sample", "checks")] == [FIRST] * 4
 
 
 def test_the_picks_of_four_small_runs_are_there():

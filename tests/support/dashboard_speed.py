@@ -29,6 +29,7 @@ PORT = 8790
 ADDRESS = f"http://127.0.0.1:{PORT}"
 EPOCHS, NUM_TRAIN = 100, 55_000
 DRAWN_PICTURE = ".tiles[data-stamp] button, [data-testid=stVegaLiteChart] svg, [data-testid=stVegaLiteChart] canvas"
+WITHOUT_PICTURES = {"train", "claims", "checks", "guide"}
 
 
 def make_cache(folder: Path) -> None:
@@ -46,8 +47,8 @@ def make_cache(folder: Path) -> None:
 
 
 def settled(page: Page) -> None:
-    """Wait until the script has run and, but for the form of Train, something is drawn."""
-    if not page.url.split("?")[0].endswith("/train"):
+    """Wait until the script has run and, on pages with pictures, something is drawn."""
+    if page.url.split("?")[0].rsplit("/", 1)[-1] not in WITHOUT_PICTURES:
         page.locator(DRAWN_PICTURE).first.wait_for()
     page.wait_for_function("!document.querySelector('[data-testid=stApp][data-test-script-state=running]')")
 
@@ -76,18 +77,29 @@ def steps(page: Page, run: str, images: int, show: str, number: int) -> list[flo
 
 
 def pages_of(page: Page) -> list[str]:
-    """The pages by their names in the sidebar, but for the Attack lab."""
+    """The pages by their names in the navigation, but for the Attack lab."""
     page.goto(ADDRESS)
     settled(page)
-    names = page.get_by_test_id("stSidebarNavLink").all_inner_texts()
+    more(page)
+    names = page.locator("[data-testid=stTopNavLink], [data-testid=stTopNavDropdownLink]").all_inner_texts()
+    page.keyboard.press("Escape")
     return [name.split("\n")[-1] for name in names if "Attack" not in name]
+
+
+def more(page: Page) -> None:
+    """Open the menu of pages that have no place of their own in the navigation."""
+    page.get_by_test_id("stTopNavSection").click()
+    page.get_by_test_id("stTopNavDropdownLink").first.wait_for()
 
 
 def switch(page: Page, name: str) -> float:
     """Seconds from a click on a page's link to its heading and first picture, its script at its end."""
-    link = page.get_by_role("link", name=name, exact=True)
+    link = page.get_by_test_id("stTopNavLink").and_(page.get_by_role("link", name=name, exact=True))
+    if not link.count():
+        more(page)
+        link = page.get_by_role("menuitem", name=name, exact=True)
     there = page.get_by_role("heading", name=name, exact=True)
-    seconds = timed(link.click, lambda: (there.wait_for(), settled(page)))
+    seconds = timed(link.click, lambda: (there.wait_for(state="attached"), settled(page)))
     page.wait_for_timeout(300)
     return seconds
 
@@ -184,7 +196,7 @@ def main() -> None:
             settled(page)
             print(f"cold start to first chart: {time.perf_counter() - start:.1f} s (target 4; loop {loop():.0f} ms)")
             for images, target in ((200, 0.4), (1000, 0.8)):
-                for show in ("clean", "adversarial"):
+                for show in ("clean", "x′"):
                     report(
                         f"epoch step, {images} {show} images",
                         partial(steps, page, sampled, images, show, 30),

@@ -37,6 +37,7 @@ RAIL = [0.76, 0.24]  # widths of the images and of the charts beside them
 
 def show() -> None:
     """Images first: the picks of an epoch, or of several; p and class mix beside them; filters in the sidebar."""
+    page.name("Picks")
     run = context.picking_run(page.readable_runs())
     epoch = context.choose_epoch(run)
     dataset = page.dataset_of(run)
@@ -46,7 +47,7 @@ def show() -> None:
         classes = [] if dataset is None else choices.choose_many("Classes", dataset.class_names, "class")
         shown = _filtered(every, classes, view)
     selected = selection.show(run.config.dataset)
-    page.heading(
+    page.statement(
         "Picks",
         _statement(run, epoch, every),
         r"p_i = \frac{\lVert\nabla_{x_i} J\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J\rVert_2^{k}},\qquad "
