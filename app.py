@@ -4,15 +4,14 @@ import streamlit as st
 
 from aat_explore.dashboard import look, page
 from aat_explore.dashboard.pages import (
-    accuracy,
     attack,
     checks,
-    claims,
     compare,
     dynamics,
     guide,
+    overview,
     picks,
-    robustness,
+    results,
     runs,
     sample,
     train,
@@ -20,20 +19,23 @@ from aat_explore.dashboard.pages import (
 
 PAGES = {
     "": [
+        st.Page(overview.show, title="Overview", icon=":material/dashboard:", default=True),
         st.Page(picks.show, title="Picks", icon=":material/image_search:", url_path="picks"),
         st.Page(sample.show, title="Sample", icon=":material/image:", url_path="sample"),
         st.Page(dynamics.show, title="Sampler", icon=":material/insights:", url_path="dynamics"),
-        st.Page(accuracy.show, title="Accuracy vs n", icon=":material/show_chart:", url_path="accuracy"),
+        st.Page(results.show, title="Results", icon=":material/show_chart:", url_path="results"),
         st.Page(compare.show, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
-        st.Page(runs.show, title="Runs", icon=":material/list:", url_path="runs", default=True),
+        st.Page(runs.show, title="Runs", icon=":material/list:", url_path="runs"),
         st.Page(train.show, title="Train", icon=":material/model_training:", url_path="train"),
     ],
     "More": [
-        st.Page(robustness.show, title="Robustness vs ε", icon=":material/shield:", url_path="robustness"),
-        st.Page(claims.show, title="Claims", icon=":material/gavel:", url_path="claims"),
         st.Page(checks.show, title="Checks", icon=":material/fact_check:", url_path="checks"),
         st.Page(attack.show, title="Attack lab", icon=":material/science:", url_path="attack"),
         st.Page(guide.show, title="Guide", icon=":material/menu_book:", url_path="guide"),
+        st.Page(overview.from_its_name, title="Overview", url_path="overview", visibility="hidden"),
+        st.Page(results.from_accuracy, title="Accuracy vs n", url_path="accuracy", visibility="hidden"),
+        st.Page(results.from_robustness, title="Robustness vs ε", url_path="robustness", visibility="hidden"),
+        st.Page(results.from_claims, title="Claims", url_path="claims", visibility="hidden"),
     ],
 }
 

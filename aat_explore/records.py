@@ -169,12 +169,17 @@ Status = Literal["pass", "warn", "fail"]
 
 
 class Check(Values):
-    """One check of a network's robustness and its result, named after the problem it looks for."""
+    """One check of a network's robustness and its result, named after the trouble it looks for.
 
-    name: str = Field(description="Problem looked for; `docs/checks.md` explains each.")
+    Lists of checks show its good state instead (`views.checks.good_state`).
+    """
+
+    name: str = Field(description="Trouble looked for; `docs/checks.md` explains each.")
     status: Status = Field(description="pass, warn or fail.")
     reason: str = Field(description="What was found, in one sentence.")
-    figures: dict[str, float] = Field(description="The numbers behind it; accuracies and shares in [0, 1].")
+    figures: dict[str, float] = Field(
+        description="The numbers behind it; accuracies and shares in [0, 1]. A warning without any could not be made."
+    )
 
 
 NOTABLE, SERIOUS = 0.01, 0.02  # excess in shares of all images: one point is worth a look, two must not pass unflagged

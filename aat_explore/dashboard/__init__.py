@@ -8,14 +8,20 @@
     selection.py    the selected samples, the same on every page, and tags
     look.py         spacing, colours of text, one entry in the browser's history per page
     downloads.py    charts and tables with a download
+    run_list.py     a table of runs to sort, tick and open
     player.py       an epoch slider with buttons to step and play
     sheet.py        a sheet of clickable images
+    pictures.py     a row of a few images
+    sample_panel.py one training image in one epoch
+    steps.py        the list of images that Previous and Next follow
     picks_sheet.py  the picks of one epoch as a sheet
     filmstrip.py    the picks of several epochs, one row each
     samples_map.py  all samples as points, drawn by plotting.js and samples_map.js
     chosen.py       the selection's images, and what became of them
-    figures.py      shared by the two pages with the paper's figures
-    labels.py       labels of the Train form
+    figures.py      which runs, settings and test a figure shows, and the claims beside it
+    train_form.py   the form of the Train page
+    labels.py       labels of its fields
+    background.py   the queue: work that pages start, and the run in training live
     text.py         text from files, shown literally
 
 Numbers, charts and images come from `views`, which notebooks use too; `app.py` lists the pages.

@@ -122,6 +122,33 @@ def number(
     return _kept(key, type(default)(chosen), default, always)
 
 
+def along(
+    label: str,
+    stops: Sequence[float],
+    default: float,
+    key: str,
+    *,
+    help: str | None = None,  # noqa: A002
+) -> float:
+    """A slider over a few numbers in ascending order (not empty); the one nearest to `default` at first."""
+    first = min(stops, key=lambda stop: abs(stop - default))
+
+    def fitting(value: Any) -> float | None:
+        try:
+            nearest = min(stops, key=lambda stop: abs(stop - float(value)))
+        except (TypeError, ValueError):
+            return None
+        return nearest if abs(nearest - float(value)) < 1e-6 else None
+
+    _prepare(key, fitting, f"showing {first:g}")
+    if len(stops) == 1:
+        return _kept(key, first, first)
+    chosen = st.select_slider(
+        label, list(stops), value=first, format_func=lambda stop: f"{stop:.3g}", key=key, help=help
+    )
+    return _kept(key, chosen, first)
+
+
 def whole(
     label: str,
     low: int,
@@ -167,10 +194,11 @@ def toggle(label: str, key: str, *, default: bool = False, help: str | None = No
     return _kept(key, bool(st.toggle(label, default, key=key, help=help)), default)
 
 
-def text(label: str, key: str, *, placeholder: str = "") -> str:
+def text(label: str, key: str, *, placeholder: str = "", label_visibility: Any = "visible") -> str:
     """A line of text, empty by default."""
     _prepare(key, lambda value: value if isinstance(value, str) else None, "using the default")
-    return _kept(key, st.text_input(label, key=key, placeholder=placeholder), "")
+    written = st.text_input(label, key=key, placeholder=placeholder, label_visibility=label_visibility)
+    return _kept(key, written, "")
 
 
 # --- State without a widget ----------------------------------------------------------------------------------------

@@ -1,79 +1,227 @@
-"""Shared by the two pages with the paper's figures: the choice of evaluations and settings, and what was tested."""
+"""What the pages with test accuracies share: which runs, settings and test are shown, and the claims beside them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, page
+from aat_explore import command_lines
+from aat_explore.config import RunConfig
+from aat_explore.dashboard import choices, context, downloads, page, state
 from aat_explore.dashboard.text import label
 from aat_explore.store import Run
-from aat_explore.views import frames
+from aat_explore.views import frames, names
+from aat_explore.views.frames import claims
 from aat_explore.views.protocols import Frame
-from aat_explore.views.recipes import Recipe
+from aat_explore.views.recipes import Recipe, recipe
 
-PERCENT = st.column_config.NumberColumn(format="percent")
-MEAN_COLUMNS = {
-    "mean": PERCENT,
-    "sd": PERCENT,
-    "low": None,
-    "high": None,
-    "position": None,
+ICONS = {claims.HOLDS: ":green[:material/check:]", claims.FAILS: ":red[:material/close:]"}
+UNKNOWN = ":orange[:material/question_mark:]"
+POINTS = st.column_config.NumberColumn(format="%+.1f")
+DETAILS = {
+    "claim": st.column_config.NumberColumn(width=50),
     "panel": "norm",
-    "epsilon": st.column_config.NumberColumn("ε", format="%.4g"),
-    "seconds": st.column_config.NumberColumn(format="%.4g", help="Of training, without validation; mean over runs"),
-    "lower": None,
-    "upper": None,
+    "what": st.column_config.TextColumn("what is compared", width=240),
+    "value": st.column_config.NumberColumn("value", format="%+.2f", help="Points of accuracy, or a ratio of times"),
+    "low": st.column_config.NumberColumn("from", format="%+.2f", help="95 % interval"),
+    "high": st.column_config.NumberColumn("to", format="%+.2f"),
+    "means": st.column_config.TextColumn(width=190),
 }
-CLAIM = {
-    "panel": "norm",
-    "within": st.column_config.TextColumn(
-        "within 0.5 points", help="Whether the mean is at most 0.5 points from that of n = 0"
-    ),
-    "by": st.column_config.NumberColumn(
-        "difference (points)", format="%+.2f", help="Mean clean accuracy minus that of n = 0"
-    ),
-    "mean": PERCENT,
-    "sd": PERCENT,
-    "mean of n = 0": st.column_config.NumberColumn("n = 0", format="percent", help="Mean clean accuracy of n = 0"),
-    "sd of n = 0": st.column_config.NumberColumn("sd of n = 0", format="percent", help="Over seeds"),
-    "seeds of n = 0": st.column_config.NumberColumn("seeds of n = 0", format="%d"),
+DETAILS_ORDER = ["claim", "panel", "what", "verdict", "value", "low", "high", "unit", "means", "seeds"]
+WORKS = {
+    "difference to all": POINTS,
+    "difference": POINTS,
+    "low": st.column_config.NumberColumn("from", format="%+.1f", help="95 % interval"),
+    "high": st.column_config.NumberColumn("to", format="%+.1f"),
+    "time relative to all": st.column_config.NumberColumn(format="%.2f"),
+}
+FAILING = {
+    "name": st.column_config.TextColumn("run", width=330),
+    "failed": st.column_config.TextColumn("fails", width=330),
+    "tested": st.column_config.TextColumn("tested at", width=170),
+    "early": None,
+    "run": None,
 }
 
 
-def measured(runs: Sequence[Run]) -> tuple[Frame, str]:
-    """All test accuracies and the test to show; names runs without one, and stops if none has any."""
+@dataclass(frozen=True)
+class Shown:
+    """What a figure is about: the runs that are offered, their accuracies, and the choices made among them."""
+
+    runs: Sequence[Run]
+    measured: Frame
+    dataset: str
+    chosen: Recipe
+    test: str
+
+    @property
+    def configs(self) -> dict[str, RunConfig]:
+        """Run id → settings."""
+        return frames.results.configs_of(self.runs)
+
+    @property
+    def rows(self) -> Frame:
+        """The accuracies of the chosen data set, settings and test."""
+        return frames.figures.tested_with(frames.results.covered(self.measured, self.dataset, self.chosen), self.test)
+
+
+def measured(runs: Sequence[Run]) -> Frame:
+    """All test accuracies of these runs; stops if there are none, with the commands to measure them."""
     frame = page.remembered(frames.figures.evaluated, list(runs))
+    if frame.empty:
+        untested(frame, runs)
+        st.info("No run in this cache has been evaluated on test images yet, so there is nothing to show.")
+        st.stop()
+    return frame
+
+
+def untested(frame: Frame, runs: Sequence[Run]) -> None:
+    """Name the runs without a test accuracy, folded, with the commands to measure it."""
     if missing := frames.figures.untested(frame, runs):
         word = "run has" if len(missing) == 1 else "runs have"
         with st.expander(f"{len(missing)} {word} no test accuracy yet", icon=":material/pending:"):
             st.write("To measure it:")
             st.code("\n".join(page.command(f"evaluate {run_id}") for run_id in missing), language="bash")
-    if frame.empty:
-        st.info("No run in this cache has been evaluated on test images yet, so there is nothing to show.")
-        st.stop()
-    return frame, choices.choose("Tested with", frames.figures.tests(frame), "test")
 
 
-def choose_recipe(frame: Frame, dataset: str) -> Recipe:
-    """The settings whose runs are compared, if those of a data set have several."""
-    by_name = {str(recipe): recipe for recipe in frames.figures.recipes(frame, dataset)}
-    return by_name[choices.choose(f"Settings for {label(dataset)}", list(by_name), f"settings-{dataset}")]
+def offered(runs: Sequence[Run]) -> list[Run]:
+    """`context.offered`, in the sidebar; runs ticked on the Runs page and those that a link needs are offered, too."""
+    if choices.showing("runs"):
+        return context.in_order(runs)
+    linked, local = state.LINKED.get(), [run for run in runs if not run.showcase]
+    if linked is not None and local:
+        there = {run.config.dataset for run in local} | {str(recipe(run.config)) for run in local}
+        wanted = {texts[-1] for key, texts in linked.items() if key == "dataset" or key.startswith("settings-")}
+        if wanted - there:
+            choices.ask("showcase", True)
+    with st.sidebar:
+        return context.offered(runs)
 
 
-def say_what_was_tested(runs: Frame, test: str) -> None:
-    """Caption a figure: the attack, what it proves, how n = all trains, which runs fail or were tested too early."""
-    st.caption(
-        f"Tested with {page.plain(test)}; accuracy at ε = 0 is clean accuracy. Accuracy under any attack, PGD "
-        "included, is an upper bound on robust accuracy: a stronger attack may fool the network on more images."
-    )
-    if (runs["n"] == "all").any():
-        st.caption(
-            "n = all: by default x′ of all samples is made once per epoch by the epoch-start network "
-            "(`perturbing_network` epoch-start). That is weaker than the training of Madry et al., where the current "
-            "network makes x′ in each batch; runs that do so have `perturbing_network` on-the-fly in their settings."
+def choose(runs: Sequence[Run]) -> Shown:
+    """The data set, settings and test asked for here; by default those of the newest local run."""
+    frame = measured(runs)
+    newest = next((run.id for run in runs if not run.showcase and (frame["run"] == run.id).any()), None)
+    usual = frames.results.usual(frame, newest)
+    datasets = frames.figures.datasets(frame)
+    named = {name: label(names.dataset_name(name)) for name in datasets}
+    dataset = choices.choose("Data set", datasets, "dataset", names=named, default=usual[0], always=True)
+    of_dataset = frame[frame["dataset"] == dataset]
+    recipes = {str(each): each for each in frames.figures.recipes(frame, dataset)}
+    usual = frames.results.usual(of_dataset, newest)
+    named = frames.results.settings_names([run.config for run in runs], list(recipes.values()))
+    chosen = recipes[
+        choices.choose(
+            "Settings",
+            list(recipes),
+            f"settings-{dataset}",
+            names=named,
+            default=str(usual[1]),
+            always=True,
         )
-    if failed := frames.figures.failing(runs):
-        named = page.plain("; ".join(f"{run}: {why}" for run, why in failed.items()))
-        st.markdown(f"{page.FLAG} **Marked by crosses, because they fail checks** (the Checks page explains): {named}.")
-    if early := frames.figures.unfinished(runs):
-        st.caption("Tested before the end of training: " + page.plain(", ".join(early)) + ".")
+    ]
+    covered = frames.results.covered(frame, dataset, chosen)
+    usual = frames.results.usual(covered, newest)
+    tests = frames.results.ordered_tests(covered, usual[2])
+    test = choices.choose("Tested with", tests, "test", default=usual[2], always=True)
+    return Shown(runs, frame, dataset, chosen, test)
+
+
+def usual_epsilon(shown: Shown) -> float:
+    """The tested ε nearest to that of training; 0 if only clean accuracy was tested."""
+    trained = frames.results.training_epsilon(shown.rows)
+    return min(frames.results.tested_epsilons(shown.rows) or [0.0], key=lambda tested: abs(tested - trained))
+
+
+# --- Beside and under a figure ---------------------------------------------------------------------------------------
+
+
+def claims_beside(shown: Shown, numbers: Sequence[int]) -> None:
+    """Each of the paper's claims with these numbers: its verdict and what decides it, in a line each."""
+    comparisons = claims.claims(shown.measured, {shown.dataset: shown.chosen}, shown.test)
+    judged = claims.summary(comparisons).set_index("claim")["verdict"].to_dict()
+    for number in numbers:
+        if number in judged:
+            _verdict(judged[number], claims.SHORT[number], claims.deciding(comparisons, number))
+    about = [str(number) for number in numbers if number not in judged]
+    if about and set(shown.rows.loc[shown.rows["n"] != "0", "attack"]) - {"fgsm"}:
+        word = f"Claims {' and '.join(about)} are" if len(about) > 1 else f"Claim {about[0]} is"
+        st.caption(f"{word} about training with FGSM, and not judged by these runs.")
+
+
+def what_works(shown: Shown) -> None:
+    """Whether picking by norm beats picking at random, and how small n may be, in a line each."""
+    pairs = claims.against_uniform(shown.measured, shown.dataset, shown.chosen, shown.test)
+    if len(pairs):
+        verdict, words = claims.better_than_random(pairs)
+        _verdict(verdict, "Picking by norm is more robust than picking at random", words)
+    losses = claims.against_all(shown.measured, shown.dataset, shown.chosen, shown.test)
+    if len(losses):
+        st.markdown(
+            f":material/straighten: Smallest n at most {claims.NEARLY:g} points less robust than all  \n"
+            f":small[{page.plain(claims.smallest_enough(losses))}]"
+        )
+
+
+def _verdict(verdict: str, statement: str, decided: str) -> None:
+    detail = f"  \n:small[{page.plain(decided)}]" if decided else ""
+    st.markdown(f"{ICONS.get(verdict, UNKNOWN)} **{verdict}** · {page.plain(statement)}{detail}")
+
+
+def details(shown: Shown, numbers: Sequence[int]) -> None:
+    """Every comparison behind the claims, folded."""
+    comparisons = claims.claims(shown.measured, {shown.dataset: shown.chosen}, shown.test)
+    comparisons = comparisons[comparisons["claim"].isin(numbers)]
+    losses = claims.against_all(shown.measured, shown.dataset, shown.chosen, shown.test)
+    pairs = claims.against_uniform(shown.measured, shown.dataset, shown.chosen, shown.test)
+    if comparisons.empty and losses.empty and pairs.empty:
+        return
+    with st.expander("What decides the claims", icon=":material/gavel:"):
+        if len(comparisons):
+            downloads.table(comparisons[DETAILS_ORDER], alt="Comparisons behind the claims", column_config=DETAILS)
+        if len(losses):
+            st.caption("Robust accuracy at the training ε minus that of n = all, in points")
+            downloads.table(losses, alt="Robust accuracy of each n minus that of n = all", column_config=WORKS)
+        if len(pairs):
+            st.caption("Robust accuracy of picking by norm minus that of picking at random, in points")
+            downloads.table(pairs, alt="Picking by norm minus picking at random", column_config=WORKS)
+
+
+def failing(points: Frame) -> None:
+    """How many runs of a figure fail checks, folded: which, and why; a row opens the run's checks."""
+    table = frames.results.flagged(points)
+    if table.empty:
+        return
+    total, failed = points["run"].nunique(), int((table["failed"] != "").sum())
+    early = int(table["early"].sum())
+    parts = [f"{failed} of {total} runs {'fails' if failed == 1 else 'fail'} a check"] if failed else []
+    parts += [f"{early} tested before the last epoch"] if early else []
+    with st.expander(" · ".join(parts), icon=":material/flag:"):
+        chosen = downloads.table(
+            table, alt="Runs that fail checks", column_config=FAILING, key="failing", on_select="rerun",
+            selection_mode="single-row",
+        )["selection"]["rows"]  # fmt: skip
+        st.caption("They are crosses in the figure. Select a row to open the run's checks.")
+    if chosen and chosen[0] < len(table):
+        page.open_page("checks", run=str(table["run"].iloc[chosen[0]]))
+
+
+def lacking(shown: Shown) -> None:
+    """The commands that train what the figure has no run for: n = 0, n = all, picking at random; folded."""
+    rows = shown.rows
+    configs = [shown.configs[run_id] for run_id in rows["run"].unique()]
+    like = max(configs, key=lambda config: (config.samples, config.num_perturbed != 0))
+    there = set(rows["n"])
+    uniform = ((rows["norm_power"] == 0) & ~rows["n"].isin(frames.figures.BASELINES)).any()
+    wanted: dict[str, dict[str, object]] = {
+        "n = 0": {} if "0" in there else {"num_perturbed": 0},
+        "n = all": {} if "all" in there else {"num_perturbed": "all"},
+        "picking samples": {} if there - {"0", "all"} else {"num_perturbed": 1000},
+        "picking at random": {} if uniform or not like.samples else {"norm_power": 0.0},
+    }
+    missing = {name: fields for name, fields in wanted.items() if fields}
+    if missing:
+        with st.expander(f"No run here with {', '.join(missing)}", icon=":material/add:"):
+            st.write("To train and test one of each:")
+            commands = [page.command(command_lines.train_like(like, **fields)) for fields in missing.values()]
+            st.code("\n".join(commands), language="bash")

@@ -1,9 +1,9 @@
-"""Labels of the Train form."""
+"""Labels of settings, on the Train and Compare pages."""
 
 LABELS = {  # of fields whose names are cryptic; the help gives the names
     "dataset": "Data set",
     "model": "Network",
-    "num_perturbed": "n, samples perturbed per epoch",
+    "num_perturbed": "n, perturbed per epoch",
     "norm_power": "Norm power k",
     "scoring": "When to score",
     "score_every": "Scoring interval, epochs",
@@ -24,6 +24,6 @@ LABELS = {  # of fields whose names are cryptic; the help gives the names
     "augment": "Augment images",
     "val_attack_steps": "Validation PGD steps",
     "val_attack_images": "Validation PGD images",
-    "num_recorded": "Images recorded per epoch",
+    "num_recorded": "Images recorded",
     "seed": "Seeds",
 }

@@ -16,7 +16,7 @@ CSS = """
 [data-testid="stMain"] [data-testid="stHorizontalBlock"] { gap: 0.9rem; }
 .stElementContainer:has(> .stHtml > style), .st-key-history, .stElementContainer:has(h1.unseen) { position: absolute; }
 h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-[data-testid="stSidebar"] kbd { display: none; }  /* buttons of the player say their keys on hovering */
+[data-testid="stSidebar"] kbd, .st-key-actions kbd { display: none; }  /* buttons that say their keys on hovering */
 [class*="st-key-choose"] button { justify-content: flex-start; text-align: left; padding: 0.3rem 0.6rem; }
 [class*="st-key-choose"] button p { font-size: 0.85rem; line-height: 1.25; }
 [data-testid="stPopoverButton"][kind="tertiary"] { min-height: 1.5rem; }

@@ -70,16 +70,21 @@ def readable_runs() -> list[Run]:
 
 
 def ticked_runs() -> list[Run]:
-    """The readable runs ticked on the Runs page (`runs` in the URL), else all of them."""
-    runs = readable_runs()
+    """The readable runs that the Runs page chose to show alone (`runs` in the URL), else all of them."""
+    return narrowed(readable_runs())
+
+
+def narrowed(runs: list[Run]) -> list[Run]:
+    """Those of `runs` that are to be shown alone, with a note and the way back in the sidebar; else all of them."""
     wanted = (choices.param("runs") or "").split(",")
     ticked = [run for run in runs if run.id in wanted]
     if not ticked:
         if any(wanted):
             st.warning("None of the runs that the link selects is in this cache; showing all.", icon=choices.LINK_OFF)
+        choices.set_param("runs", None)
         return runs
     with st.sidebar:
-        st.caption(f"{len(ticked)} of {len(runs)} runs selected on the Runs page")
+        st.caption(f"Only {len(ticked)} of {len(runs)} runs are shown, as chosen on the Runs page")
         if st.button("Show all runs", icon=":material/filter_alt_off:"):
             choices.ask("runs", "")
             st.rerun()
@@ -183,8 +188,8 @@ def _key(value: Any) -> Any:
 
 
 def know_pages(pages: Sequence[Any]) -> None:
-    """Let `open_page` find the app's pages by their name in the URL."""
-    state.PAGES.set({entry.url_path or START: entry for entry in pages})
+    """Let `open_page` find the app's pages by their name in the URL; of two with one name, the first."""
+    state.PAGES.set({entry.url_path or START: entry for entry in reversed(pages)})
 
 
 def open_page(name: str, **params: str | int) -> NoReturn:
@@ -210,9 +215,19 @@ def name(title: str) -> None:
     st.html(f'<h1 class="unseen">{html.escape(title)}</h1>')
 
 
+def line(facts: Sequence[str]) -> str:
+    """Texts, shown literally, as one line of Markdown with the first in bold."""
+    return " · ".join(f"**{plain(fact)}**" if at == 0 else plain(fact) for at, fact in enumerate(facts))
+
+
 def heading(title: str, sentence: str, equation: str, explanation: str) -> None:
-    """One line on what the page shows, with the equation (LaTeX) and its explanation behind a help button."""
+    """`name` and `statement`."""
     name(title)
+    statement(title, sentence, equation, explanation)
+
+
+def statement(title: str, sentence: str, equation: str, explanation: str) -> None:
+    """One line on what the page shows, with the equation (LaTeX) and its explanation behind a help button."""
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key=f"statement {title}"):
         st.markdown(sentence, width="stretch")
         with st.popover("Help", icon=":material/function:", type="tertiary"):

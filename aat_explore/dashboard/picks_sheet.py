@@ -104,6 +104,6 @@ def _outcomes(run: Run, here: Frame) -> list[str]:
 
 
 def _differences(run: Run, picture: gallery.PickedImages) -> list[str]:
-    if picture.factor is None:
+    if picture.colours is None:
         return []
-    return [f"the largest |x′ − x| is {picture.largest:.3g}, ε is {run.config.epsilon:g}"]
+    return [picture.colours, f"the largest |x′ − x| is {picture.largest:.3g}, ε is {run.config.epsilon:g}"]

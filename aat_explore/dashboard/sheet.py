@@ -149,9 +149,9 @@ _sheet = st.components.v2.component("aat_sheet", html='<div class="tiles" role="
 class Tiles:
     """What a sheet says about its tiles, one entry each or none.
 
-    `ids`: rows of the training split, which a tile is selected by and lights up with; `marks`: CSS colours of a bar
-    under the tile; `captions`: short texts beneath, with line feeds between lines; `groups`: label → number of tiles,
-    for a filmstrip with one row a group.
+    `ids`: rows of the training split, or epochs, by which a tile is selected and lights up; `marks`: CSS colours of a
+    bar under the tile; `captions`: short texts beneath, with line feeds between lines; `groups`: label → number of
+    tiles, for a filmstrip with one row a group.
     """
 
     titles: Sequence[str]

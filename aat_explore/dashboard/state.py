@@ -11,9 +11,12 @@
     PLAYING          id of the run whose epochs are playing       player                player, at the end or on Pause
     STEPPED_FROM     epoch at which the player waits              player                player, on Play and Pause
     SELECTED         data set, and its selected rows              selection             selection
-    CELL_OPENED      table of runs, and the cell last clicked     runs                  never
-    TRAIN_PRESET     preset that last filled the form             train                 never
-    TRAIN_REFUSED    why a button of a job did nothing            train                 train, once shown
+    LIST             data set, name and rows to step through      steps                 steps, at the next list
+    COMPARED_WITH    nearest neighbour of the run last compared   compare               never
+    TICKS_ANSWERED   time of the last tick in the table of runs   run_list              never
+    TRAIN_PRESET     preset that last filled the form             train_form            never
+    TRAIN_REFUSED    why a button of a job did nothing            background            background, once shown
+    WORKER_STARTED   when the queue's worker was last started     background            never
 
 No other module of the dashboard touches `st.session_state`; only widgets have keys besides these.
 """
@@ -67,9 +70,12 @@ PAGES: Entry[dict[str, Any]] = Entry("state pages", {})  # of st.Page, which has
 PLAYING: Entry[str | None] = Entry("state playing", None)
 STEPPED_FROM: Entry[int | None] = Entry("state stepped from", None)
 SELECTED: Entry[tuple[str, tuple[int, ...]] | None] = Entry("state selected", None)
-CELL_OPENED: Entry[tuple[str, list[tuple[Any, ...]]] | None] = Entry("state cell opened", None)
+LIST: Entry[tuple[str, str, tuple[int, ...]] | None] = Entry("state list", None)
+COMPARED_WITH: Entry[str | None] = Entry("state compared with", None)
+TICKS_ANSWERED: Entry[float] = Entry("state ticks answered", 0)
 TRAIN_PRESET: Entry[str | None] = Entry("state train preset", None)
 TRAIN_REFUSED: Entry[str | None] = Entry("state train refused", None)
+WORKER_STARTED: Entry[float] = Entry("state worker started", 0.0)
 
 
 def asked(name: str) -> Entry[Any]:

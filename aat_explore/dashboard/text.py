@@ -14,3 +14,10 @@ def label(text: str) -> str:
     Screen readers are given a label's source, so they would read the backslashes of `fashion\\-mini` aloud.
     """
     return text if re.fullmatch(r"[^\W_]+(-[^\W_]+)*", text) else plain(text)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `7.3 s`, `48 s`, `12 min`, `2.4 h`."""
+    if seconds < 120:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

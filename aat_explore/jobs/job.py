@@ -28,6 +28,7 @@ class Job(Values):
 
     config: RunConfig
     evaluate: bool = True
+    check_images: int = Field(0, ge=0, description="Images of its checks; 0: none.")
     device: Device | None = None
     threads: int | None = Field(None, ge=1, le=4096)
     state: State = "waiting"
@@ -39,4 +40,10 @@ class Job(Values):
     def task(self) -> Task:
         """The task for its worker."""
         test = EvaluationConfig() if self.evaluate else None
-        return Task(config=self.config, test=test, device=self.device, threads=self.threads)
+        return Task(
+            config=self.config,
+            test=test,
+            check_images=self.check_images,
+            device=self.device,
+            threads=self.threads,
+        )

@@ -11,7 +11,7 @@
     charts/          frames → Altair charts, one file per subject
     gallery.py       uint8 images → one contact-sheet PNG
     names.py         names of runs for people
-    pixels.py        checks images, enlarges them, amplifies differences
+    pixels.py        checks images, enlarges them, colours signed differences
     widgets/         explorers for notebooks, from the same calls
     sprite.py        uint8 images → one PNG that the browser cuts into tiles
     report.py        one HTML file with claims, figures and runs

@@ -1,6 +1,7 @@
 """Is a run's robustness real? Checks from all of its records: `aat check`, its epochs, its evaluations.
 
-`docs/checks.md` explains what each check looks for, one section per check.
+Records and flags name a check by the trouble that it looks for; lists of checks name it by the good state, so that a
+pass reads as one. `docs/checks.md` explains each check, one section per good state.
 """
 
 import re
@@ -19,8 +20,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEARNT = 0.5  # clean validation accuracy from which on a run in training is judged
+NEVER = 0.05  # validation PGD accuracy below which no fall is told: there was nothing to lose
 FALL = 0.2  # of validation PGD accuracy from one epoch to the next
-RANK: dict[Status, int] = {"pass": 0, "warn": 1, "fail": 2}
+RANK = {"not run": -1, "pass": 0, "warn": 1, "fail": 2}
+GOOD_STATES = {  # by the trouble; in the order in which they are listed
+    "clean accuracy collapsed": "clean accuracy held",
+    "label leaking": "no label leaking",
+    "catastrophic overfitting": "no catastrophic overfitting",
+    "robust overfitting": "no robust overfitting",
+    "zero gradients": "no zero gradients",
+    "PGD weaker than FGSM": "PGD as strong as FGSM",
+    "noise as strong as FGSM": "noise weaker than FGSM",
+    "accuracy not falling with ε": "accuracy falls with ε",
+    "accuracy above chance at large ε": "no more than chance at large ε",
+    "more steps or restarts find more": "more steps and restarts find no more",
+    "another loss finds more": "another loss finds no more",
+    "transfer finds more": "transfer finds no more",
+    "Square finds more": "Square finds no more",
+    "AutoAttack finds more": "AutoAttack finds no more",
+}
+ON_VALIDATION, BY_EVALUATION = "validation, each epoch", "evaluations"  # keys of `of_run`
+COUNTED = ("fooled", "missed")  # how the names of figures begin that are numbers of images
+NO_REPORT = "Made by aat check, which has not been run on the last epoch."
+NO_AUTOATTACK = "There is no evaluation by AutoAttack beside one by PGD."
 
 Columns = Mapping[str, Any]  # metrics, one value per epoch each; a frame works too
 
@@ -64,9 +86,9 @@ def of_run(run: Run) -> dict[str, list[Check]]:
     """All recorded checks of a run's last epoch, by the images they were made on."""
     report = reported(run)
     tested = {} if report is None else of_report(report)
-    by_epoch = {"validation, each epoch": of_metrics(_by_column(run), complete=run.complete)}
+    by_epoch = {ON_VALIDATION: of_metrics(_by_column(run), complete=run.complete)}
     beyond = of_evaluations(run)
-    return tested | by_epoch | ({"evaluations": beyond} if beyond else {})
+    return tested | by_epoch | ({BY_EVALUATION: beyond} if beyond else {})
 
 
 def flags(run: Run) -> list[str]:
@@ -75,23 +97,76 @@ def flags(run: Run) -> list[str]:
     return list(dict.fromkeys(failed))
 
 
+def good_state(trouble: str) -> str:
+    """The name of a check in lists: the state in which it passes; an unknown name stays as it is."""
+    return GOOD_STATES.get(trouble, trouble)
+
+
+def verdict(check: Check) -> str:
+    """`pass`, `warn` or `fail`; `not run` if the check could not be made, which is recorded as a warning."""
+    return "not run" if check.status == "warn" and not check.figures else check.status
+
+
 def table(checks: Mapping[str, Sequence[Check]]) -> "pd.DataFrame":
-    """The checks of `of_run` as a table, failures first: status, check, reason, seen on."""
+    """Checks by what they were made on, as a table, failures first: verdict, check (its good state), numbers, on."""
     import pandas as pd  # imported late, because `aat list` uses this module without pandas
 
     rows = [
-        {"status": check.status, "check": check.name, "reason": check.reason, "seen on": where}
+        {"verdict": verdict(check), "check": good_state(check.name), "numbers": check.reason, "on": where}
         for where, group in checks.items()
         for check in group
     ]
-    frame = pd.DataFrame(rows)
-    worst_first = frame["status"].map(RANK).sort_values(ascending=False, kind="stable").index
+    frame = pd.DataFrame(rows, columns=["verdict", "check", "numbers", "on"])
+    worst_first = frame["verdict"].map(RANK).sort_values(ascending=False, kind="stable").index
     return frame.loc[worst_first].reset_index(drop=True)
 
 
 def table_of(run: Run) -> "pd.DataFrame":
-    """`table` of all recorded checks of a run's last epoch."""
-    return table(of_run(run))
+    """Every check once, whether recorded for the run's last epoch or not run: `table`, with `figures` and `group`.
+
+    `figures`: the numbers alone, as short text. `group`: `test images`, `validation images` or `not run`; a check
+    made on both is with the test images, has the numbers of both and the worse verdict. Failures come first.
+    """
+    import pandas as pd
+
+    made: dict[str, list[tuple[str, Check]]] = {}
+    for where, group in of_run(run).items():
+        for check in group:
+            made.setdefault(check.name, []).append((where, check))
+    rows = [_row(trouble, made.get(trouble, [])) for trouble in dict.fromkeys([*GOOD_STATES, *made])]
+    frame = pd.DataFrame(rows)
+    order = frame["verdict"].map(RANK).sort_values(ascending=False, kind="stable").index
+    return frame.loc[order].reset_index(drop=True)
+
+
+def _row(trouble: str, made: Sequence[tuple[str, Check]]) -> dict[str, str]:
+    places = [where for where, _ in made]
+    numbers = [check.reason for _, check in made]
+    worse = max((verdict(check) for _, check in made), key=RANK.__getitem__, default="not run")
+    on_test = any(where != ON_VALIDATION for where in places)
+    if not made:
+        numbers = [NO_AUTOATTACK if trouble == "AutoAttack finds more" else NO_REPORT]
+    elif len(made) > 1:
+        numbers = [numbers[0], *(f"On {where}: {check.reason}" for where, check in made[1:])]
+    return {
+        "verdict": worse,
+        "check": good_state(trouble),
+        "numbers": " ".join(numbers),
+        "on": " and ".join([*places[:1], *(where.split(",")[0] for where in places[1:])]),
+        "figures": "; validation: ".join(_figures(check) for _, check in made),
+        "group": worse if worse == "not run" else "test images" if on_test else "validation images",
+    }
+
+
+def _figures(check: Check) -> str:
+    return " · ".join(f"{name} {_figure(name, value)}" for name, value in check.figures.items())
+
+
+def _figure(name: str, value: float) -> str:
+    """A number of a check as text: ε as it is, counts of images as such, all others as percentages."""
+    if name == "ε":
+        return f"{value:g}"
+    return f"{value:,.0f}" if name.startswith(COUNTED) else f"{value:.1%}"
 
 
 def worst(checks: Sequence[Check]) -> Status:
@@ -101,14 +176,15 @@ def worst(checks: Sequence[Check]) -> Status:
 
 @cache
 def explanations() -> dict[str, str]:
-    """The explanation of each check in Markdown, by its name: what it looks for, why, and its thresholds."""
+    """The explanation of each check in Markdown, by its good state: what it looks for, why, and its thresholds."""
     parts = re.split(r"^## (.+)$", (DOCS / "checks.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {name.strip(): text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def link(name: str) -> str:
-    """The file and heading in the package that explain a check."""
-    return f"aat_explore/docs/checks.md#{re.sub(r'[^a-zε0-9-]', '', name.lower().replace(' ', '-'))}"
+    """The file and heading in the package that explain a check, by its trouble or its good state."""
+    heading = good_state(name).lower().replace(" ", "-")
+    return f"aat_explore/docs/checks.md#{re.sub(r'[^a-zε0-9-]', '', heading)}"
 
 
 def _by_column(run: Run) -> Columns:
@@ -159,7 +235,9 @@ def _overfitting(metrics: "Columns | pd.DataFrame") -> Check:
     elif trained_on and fell > FALL:
         status = "warn"
     course = f"PGD accuracy ends at {pgd[-1]:.1%}, FGSM accuracy at {fgsm:.1%}"
-    if fell > 0:
+    if only_fgsm and trained_on and pgd.max() < NEVER:
+        course += f"; it never exceeded {pgd.max():.1%}: the network resists FGSM alone"
+    elif fell > 0:
         course += f"; the largest fall of PGD accuracy is {100 * fell:.1f} points, in epoch {at + 1}"
     return Check(
         name="catastrophic overfitting",

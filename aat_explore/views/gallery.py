@@ -14,15 +14,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from aat_explore.errors import AATError
 from aat_explore.views import frames
-from aat_explore.views.pixels import amplification, common_shape, enlarged
+from aat_explore.views.pixels import alike, common_shape, enlarged, meaning, signed
 from aat_explore.views.protocols import Dataset, Run, UInt8
 
 COLUMNS = ("clean", "adversarial", "difference")  # of picked images
+DIFFERENCE = "(x′ − x) / ε"  # heading of signed differences
 FONT_SIZE = 13
 LINE = 16  # pixels per line of text
 HEADING = 22
 GAP = 3  # between the images of one sample
 MARGIN = 18  # between samples
+IN_ASCII = str.maketrans({"→": "->", "×": "x", "′": "'", "−": "-", "ε": "eps"})
 INK = {False: "#31333f", True: "#fafafa"}  # of text, on a light or a dark page; the background is transparent
 
 
@@ -70,11 +72,12 @@ def layout(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, width: 
     return Layout(len(images), height, wide, scale, per_row, lines)
 
 
-def difference(clean: UInt8, x_adv: UInt8, factor: int) -> UInt8:
-    """|x_adv − clean| times `factor`, clipped at 255; uint8 of the arguments' common shape."""
-    change = np.abs(x_adv.astype(np.int32) - clean.astype(np.int32))
-    amplified: UInt8 = np.minimum(change * factor, 255).astype(np.uint8)
-    return amplified
+def difference(clean: UInt8, x_adv: UInt8, epsilon: float) -> UInt8:
+    """x_adv − clean of images (…, C, H, W) in units of ε, as the colours of `pixels.signed`: uint8 (…, 3, H, W).
+
+    The sign is shown because FGSM moves every pixel by ε: the size of its changes says nothing.
+    """
+    return signed((x_adv.astype(np.float32) - clean.astype(np.float32)) / 255, epsilon)
 
 
 def largest_difference(clean: UInt8, x_adv: UInt8) -> float:
@@ -85,21 +88,20 @@ def largest_difference(clean: UInt8, x_adv: UInt8) -> float:
 
 @dataclass(frozen=True)
 class PickedImages:
-    """Images of picks, heading → uint8 (k, C, H, W), and two numbers about their differences to the clean images.
+    """Images of picks, heading → uint8 (k, C, H, W), and of a difference what its colours mean and how large it is.
 
-    `factor` amplifies the differences; `largest` is the largest change of a pixel in [0, 1]. Both are None if no
-    difference is shown.
+    `largest` is the largest change of a pixel in [0, 1]. Both are None if no difference is shown.
     """
 
     images: dict[str, UInt8]
-    factor: int | None = None
+    colours: str | None = None
     largest: float | None = None
 
 
 def picked_images(
     run: Run, epoch: int, picks: pd.DataFrame, dataset: Dataset | None = None, column: str | None = None
 ) -> PickedImages:
-    """Clean and adversarial images and amplified differences of rows of `frames.picks.all_picks`.
+    """Clean and adversarial images and signed differences of rows of `frames.picks.all_picks`.
 
     Without `dataset` only the adversarial ones. `column` is one of `COLUMNS`, or None for all three; AATError
     otherwise. All but `clean` need `recorded` rows.
@@ -112,10 +114,9 @@ def picked_images(
     if dataset is None or column == "adversarial":
         return PickedImages({"adversarial": x_adv})
     clean = dataset.train.images(picks["image"].to_numpy())
-    factor = amplification(run.config.epsilon)
-    amplified = {f"|difference| × {factor}": difference(clean, x_adv, factor)}
-    images = amplified if column == "difference" else {"clean": clean, "adversarial": x_adv, **amplified}
-    return PickedImages(images, factor, largest_difference(clean, x_adv))
+    signs = {DIFFERENCE: difference(clean, x_adv, run.config.epsilon)}
+    images = signs if column == "difference" else {"clean": clean, "adversarial": x_adv, **signs}
+    return PickedImages(images, meaning(x_adv.shape[1]), largest_difference(clean, x_adv))
 
 
 def picked_sheet(
@@ -127,7 +128,7 @@ def picked_sheet(
     count: int = 24,
     dark: bool = False,
 ) -> bytes | None:
-    """The recorded picks of an epoch as one PNG: clean, adversarial, amplified difference; x_adv without `dataset`.
+    """The recorded picks of an epoch as one PNG: clean, adversarial, signed difference; x_adv without `dataset`.
 
     None if the epoch recorded no images. `order` as in `frames.picks.recorded_picks`.
     """
@@ -143,6 +144,7 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
 
     `images`: heading → uint8 (k, C, H, W), C = 1 or 3; `captions`: k texts or none, of one or more lines.
     """
+    images = alike(images)
     shape = common_shape(images)
     if len(captions) not in (0, shape[0]):
         raise AATError(f"captions={len(captions)} do not match {shape[0]} images; give one per image or none")
@@ -168,21 +170,47 @@ def contact_sheet(images: Mapping[str, UInt8], captions: Sequence[str] = (), *, 
     return buffer.getvalue()
 
 
+@dataclass(frozen=True)
+class StripLayout:
+    """Positions in a strip: `left` pixels of labels, then images `width` × `height` pixels, GAP apart."""
+
+    left: int
+    width: int
+    height: int
+
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """Left, top, width and height in pixels of one image."""
+        return self.left + column * (self.width + GAP), row * (self.height + GAP), self.width, self.height
+
+    def size(self, rows: int, columns: int) -> tuple[int, int]:
+        """Width and height in pixels of a strip whose longest row has so many columns."""
+        left, top, width, height = self.box(rows - 1, columns - 1)
+        return left + width, top + height
+
+
+def strip_layout(rows: Mapping[str, UInt8], *, scale: int = 2) -> StripLayout:
+    """The layout of a `strip`; AATError if there is no image, or if their shapes differ."""
+    firsts = {label: images[:1] for label, images in rows.items() if len(images)}
+    _, _, height, width = common_shape(firsts or rows)
+    font = ImageFont.load_default(size=FONT_SIZE)
+    left = max(int(font.getlength(label)) for label in rows) + MARGIN
+    return StripLayout(left, width * scale, height * scale)
+
+
 def strip(rows: Mapping[str, UInt8], *, scale: int = 2) -> bytes:
     """One wide PNG on white: for each label a row of images, with the label on its left.
 
-    `rows`: label → uint8 (k, C, H, W), k > 0, C = 1 or 3, all of one shape; AATError otherwise.
+    `rows`: label → uint8 (k, C, H, W), C = 1 or 3, all images of one shape; AATError otherwise. k may differ.
     """
-    k, _, height, width = common_shape(rows)
-    font = ImageFont.load_default(size=FONT_SIZE)
-    left = max(int(font.getlength(label)) for label in rows) + MARGIN
-    wide, high = width * scale + GAP, height * scale + GAP
-    picture = Image.new("RGB", (left + k * wide - GAP, len(rows) * high - GAP), "white")
+    rows = alike(rows)
+    plan, font = strip_layout(rows, scale=scale), ImageFont.load_default(size=FONT_SIZE)
+    picture = Image.new("RGB", plan.size(len(rows), max(map(len, rows.values()))), "white")
     draw = ImageDraw.Draw(picture)
     for row, (label, images) in enumerate(rows.items()):
-        draw.text((0, row * high + height * scale // 2), label, fill=INK[False], font=font, anchor="lm")
+        middle = plan.box(row, 0)[1] + plan.height // 2
+        draw.text((0, middle), label, fill=INK[False], font=font, anchor="lm")
         for column, image in enumerate(images):
-            picture.paste(Image.fromarray(enlarged(image, scale)), (left + column * wide, row * high))
+            picture.paste(Image.fromarray(enlarged(image, scale)), plan.box(row, column)[:2])
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
@@ -200,4 +228,4 @@ def _fitting(draw: ImageDraw.ImageDraw, line: str, width: float, font: Any) -> s
 
 def _in_ascii(text: str) -> str:
     """The text in ASCII, because Pillow's font has no glyphs for arrows and most other symbols."""
-    return text.replace("→", "->").replace("×", "x").encode("ascii", "replace").decode()
+    return text.translate(IN_ASCII).encode("ascii", "replace").decode()

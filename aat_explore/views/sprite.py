@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from aat_explore.views.pixels import common_shape
+from aat_explore.views.pixels import alike, common_shape
 from aat_explore.views.protocols import UInt8
 
 GAP = 1  # transparent pixels between the images of a tile
@@ -30,6 +30,7 @@ def sprite(images: Mapping[str, UInt8]) -> Sprite:
 
     `images`: heading → uint8 (k, C, H, W) of one shape, k > 0, C = 1 or 3; AATError otherwise.
     """
+    images = alike(images)
     k, channels, height, width = common_shape(images)
     rows, wide = -(-k // PER_ROW), len(images) * (width + GAP) - GAP
     tiles = np.zeros((rows * PER_ROW, height, wide, channels + 1), dtype=np.uint8)

@@ -253,6 +253,7 @@ SAID = {
     "lr_milestones": ("0.5 0.75", (0.5, 0.75)), "val_attack_steps": ("2", 2), "val_attack_images": ("9", 9),
     "num_recorded": ("4", 4), "seed": ("11", 11), "replacement": (None, True), "augment": (None, True),
     "normalize": ("no", False), "precision": ("bfloat16", "bfloat16"),
+    "attack_precision": ("bfloat16", "bfloat16"),
 }  # fmt: skip
 SAID_OF_ATTACK = {
     "kind": ("mi-fgsm", "mi-fgsm"), "steps": ("3", 3), "step_size": ("0.01", 0.01), "label": ("predicted", "predicted"),

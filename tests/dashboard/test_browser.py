@@ -87,7 +87,7 @@ def test_clicking_a_class_shows_that_class_alone(tab, chosen):
 def test_the_chosen_run_and_epoch_are_kept_from_page_to_page(tab, chosen):
     tab.goto(f"/picks?run={chosen.id}&epoch=2")
     shown = _sheet(tab)
-    for page in ("Runs", "Accuracy vs n", "Sampler"):
+    for page in ("Runs", "Results", "Sampler"):
         tab.get_by_role("link", name=page, exact=True).click()
         tab.get_by_role("heading", name=page, exact=True).wait_for(state="attached")
         tab.locator("canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
@@ -201,7 +201,7 @@ def _pick(tab, label: str, option: str) -> None:
 
 
 def test_the_numbers_of_the_curves_are_the_runs_metrics(tab, chosen):
-    tab.goto(f"/?run={chosen.id}")
+    tab.goto(f"/runs?run={chosen.id}")
     name, path = _downloaded(tab, tab, "Numbers, CSV")
     assert chosen.id in name
     assert name.endswith(".csv")

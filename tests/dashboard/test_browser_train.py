@@ -13,6 +13,7 @@ from aat_explore.jobs import queue as training_queue
 from aat_explore.jobs.queue import Entry
 from aat_explore.presets import preset
 from aat_explore.store import Store
+from aat_explore.views.names import full_name
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -80,15 +81,16 @@ def started(tab, config: RunConfig) -> None:
     tab.get_by_role("spinbutton", name="CPU threads").fill("1")
     tab.keyboard.press("Enter")
     tab.get_by_text("Evaluate at the end").click()
+    tab.get_by_text("As a command").click()
     command = tab.get_by_role("code").filter(has_text=f"--seed={config.seed} ")
-    command.filter(has_text="--threads=1 ").filter(has_text="--no-evaluate ").wait_for()
-    tab.get_by_text(f"{config.run_id}: new, {config.epochs} epochs").wait_for()
+    command.filter(has_text="--threads=1 ").filter(has_text="--no-evaluate ").wait_for(state="attached")
+    tab.get_by_text(f"{full_name(config)}: new, {config.epochs} epochs").wait_for()
     tab.get_by_role("button", name="Start", exact=True).click()
 
 
 def in_queue(tab, config: RunConfig, state: str):
     """The words in the queue that say a run's state."""
-    return tab.get_by_text(f"{config.run_id}: {state}")
+    return tab.get_by_text(f"{full_name(config)}: {state}")
 
 
 def test_a_training_goes_on_when_its_page_is_closed_and_is_then_among_the_runs(new_tab, served_store):
@@ -103,7 +105,9 @@ def test_a_training_goes_on_when_its_page_is_closed_and_is_then_among_the_runs(n
         assert 1 <= done < 5
         in_queue(first, config, "running").wait_for()
         first.get_by_text(re.compile(rf"^{done} of 5 epochs; about .* left$")).wait_for()
+        first.get_by_text("Log", exact=True).click()
         first.get_by_text("epoch 1/5 ").wait_for()
+        first.locator(".tiles .label", has_text=f"epoch {done}").wait_for()  # its latest picks
         first.context.close()
     finally:
         trainer.resume()
@@ -114,9 +118,8 @@ def test_a_training_goes_on_when_its_page_is_closed_and_is_then_among_the_runs(n
     second = new_tab()
     second.goto("/train")
     in_queue(second, config, "done").wait_for()
-    second.goto(f"/?run={config.run_id}")
-    table = second.get_by_role("region", name="Runs in the cache")
-    table.locator("td", has_text=config.run_id).wait_for(state="attached")  # the grid is a canvas with texts behind it
+    second.goto(f"/runs?run={config.run_id}")
+    second.get_by_role("table", name="Runs in the cache").locator("td", has_text=config.run_id).wait_for()
     second.get_by_text("5 of 5 epochs, complete").wait_for()
 
 
@@ -137,4 +140,7 @@ def test_a_stopped_training_keeps_its_finished_epochs_and_leaves_nothing_running
     run.verify()
     assert run.metrics()["epoch"].tolist() == list(range(1, run.epoch + 1))
     assert all(len(run.drawn(epoch)) == 20 for epoch in range(1, run.epoch + 1))
-    tab.get_by_text(f"{config.run_id}: was cut off: resumes at epoch {run.epoch + 1} of 9999").wait_for()
+    tab.get_by_text(f"{full_name(config)}: was cut off: resumes at epoch {run.epoch + 1} of 9999").wait_for()
+    tab.get_by_role("button", name="Resume", exact=True).click()
+    in_queue(tab, config, "running").wait_for()
+    wait_for(lambda: served_store.open(config.run_id).epoch > run.epoch, TRAINING)

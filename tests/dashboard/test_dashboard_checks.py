@@ -10,6 +10,7 @@ from aat_explore.dashboard import page
 from aat_explore.presets import preset
 from aat_explore.records import Check
 from aat_explore.store import Store, light_copy
+from aat_explore.views import checks
 
 LEAKING = Check(name="label leaking", status="fail", reason="FGSM accuracy is 93.0%.", figures={"FGSM accuracy": 0.93})
 SQUARE = Check(name="Square finds more", status="warn", reason="Not tried.", figures={})
@@ -25,24 +26,44 @@ def failing(store):
     return store.open(run.id)
 
 
-def test_failures_come_first_with_their_reason_and_explanation(failing):
+def test_failures_come_first_with_their_numbers_and_explanation(failing):
     app = opened("checks", run=failing.id)
     table = app.dataframe[0].value
-    assert list(table["check"])[:2] == ["label leaking", "catastrophic overfitting"]
-    assert table["status"].iloc[0] == "fail"
-    assert ":red[:material/close:] **label leaking** FGSM accuracy is 93" in said(app)
-    assert table["reason"].iloc[0] == "FGSM accuracy is 93.0%."
-    assert app.selectbox(key="check").value == "label leaking"
+    assert list(table["check"])[:2] == ["no label leaking", "no catastrophic overfitting"]
+    assert table["verdict"].iloc[0] == "fail"
+    assert ":red[:material/close: fail] | **no label leaking** | FGSM accuracy 93" in said(app)
+    assert table["numbers"].iloc[0].startswith("FGSM accuracy is 93.0%.")
+    assert app.selectbox(key="check").value == "no label leaking"
     assert "read the label off the perturbation" in said(app).replace("\n", " ")
-    app.selectbox(key="check").select("zero gradients").run()
+    app.selectbox(key="check").select("no zero gradients").run()
     assert "quantised inputs" in said(app).lower()
 
 
-def test_a_run_that_was_not_checked_says_what_to_type(store, failing):
+def test_a_check_is_listed_once_with_the_worse_verdict_and_the_numbers_of_both(failing):
+    table = opened("checks", run=failing.id).dataframe[0].value
+    assert table["check"].is_unique
+    leaking = table[table["check"] == "no label leaking"].iloc[0]
+    assert (leaking["verdict"], leaking["on"]) == ("fail", "1,000 test images and validation")
+    assert "On validation, each epoch: FGSM accuracy is 30.0%" in leaking["numbers"]
+
+
+def test_what_nobody_has_looked_for_is_not_run_and_neither_passes_nor_warns(store, failing):
+    table = opened("checks", run=failing.id).dataframe[0].value
+    verdicts = dict(zip(table["check"], table["verdict"], strict=True))
+    assert set(verdicts) == set(checks.GOOD_STATES.values())
+    assert verdicts["Square finds no more"] == "not run"  # recorded as a warning: it could not be made
+    assert verdicts["AutoAttack finds no more"] == "not run"
+    assert list(table["verdict"])[-1] == "not run"
     run = next(run for run in store.list().runs if run.id != failing.id)
     app = opened("checks", run=run.id)
+    assert "of 3 checks" in said(app)
+    assert "11 not run" in said(app)
     assert page.command(f"check {run.id}") in said(app)
-    assert set(app.dataframe[0].value["seen on"]) == {"validation, each epoch"}
+
+
+def test_a_flag_names_the_trouble_and_a_list_the_good_state(failing):
+    assert checks.flags(failing) == ["label leaking", "catastrophic overfitting"]
+    assert not set(checks.flags(failing)) & set(checks.table_of(failing)["check"])
 
 
 def test_a_checked_run_is_offered_autoattack_and_told_of_the_library(failing, monkeypatch):
@@ -52,33 +73,25 @@ def test_a_checked_run_is_offered_autoattack_and_told_of_the_library(failing, mo
     assert "pip install 'aat-explore[eval]'" in words
 
 
-@pytest.mark.parametrize("name", ["runs", "picks", "sample", "dynamics", "attack"])
-def test_a_failing_run_is_marked_wherever_its_figures_stand(store, failing, name):
+@pytest.mark.parametrize("name", ["runs", "picks", "sample", "dynamics", "attack", "checks"])
+def test_a_failing_run_is_marked_wherever_its_figures_stand_and_the_mark_opens_its_checks(
+    store, failing, name, monkeypatch
+):
+    links = []
+    monkeypatch.setattr(page, "open_page", lambda name, **params: links.append((name, params)))
     mark = opened(name, run=failing.id).button(key="open checks")
-    assert "fails 2 checks" in mark.label
-    assert "label leaking" in mark.help
+    assert mark.label.endswith("fails 2 checks")
+    assert "label leaking, catastrophic overfitting" in mark.help.replace("\\", "")
+    mark.click().run()
+    assert links == [("checks", {"run": failing.id})]
     other = next(run for run in store.list().runs if run.id != failing.id)
     assert "open checks" not in [button.key for button in opened(name, run=other.id).button]
 
 
-def test_the_mark_of_a_failing_run_links_to_its_checks_and_is_not_shown_beside_them(failing, monkeypatch):
-    links = []
-    monkeypatch.setattr(page, "open_page", lambda name, **params: links.append((name, params)))
-    opened("picks", run=failing.id).button(key="open checks").click().run()
-    assert links == [("checks", {"run": failing.id})]
-    app = opened("checks", run=failing.id)
-    assert pages.chosen_run(app) == failing.id
-
-
-@pytest.mark.parametrize("name", ["accuracy", "robustness"])
-def test_the_papers_figures_name_the_runs_that_fail(failing, name):
-    assert f"{page.plain(failing.id)}{page.plain(':')} label leaking" in said(opened(name))
-
-
 def test_comparisons_name_them_too(store, failing):
     ids = [run.id for run in store.list().runs]
-    app = opened("compare", compare=ids)
-    assert "A ✗ label leaking" in said(app) or "B ✗ label leaking" in said(app)
+    app = opened("compare", **dict(zip(("run", "with"), ids, strict=True)))
+    assert "| label leaking" in said(app)
 
 
 def test_hostile_words_in_a_report_are_shown_as_they_are(store):
@@ -88,9 +101,9 @@ def test_hostile_words_in_a_report_are_shown_as_they_are(store):
     with store.writer(config) as writer:
         writer.add_checks(make_report(config, 1, (hostile,)))
     app = opened("checks", run=run.id)
-    assert app.dataframe[0].value["reason"].iloc[0] == HOSTILE
+    assert HOSTILE in set(app.dataframe[0].value["numbers"])
     assert HOSTILE not in said(app)
-    for name in ("runs", "accuracy", "robustness"):
+    for name in ("runs", "results", "overview"):
         assert HOSTILE not in said(pages.opened(name, run=run.id))
 
 
@@ -110,7 +123,7 @@ def test_a_summary_keeps_its_place_where_picks_are_shown_and_another_run_is_one_
 def test_light_copies_are_compared_by_their_curves_alone(store):
     full = make_run(store, epochs=2)
     light = light_copy(make_run(Store(store.root / "other"), epochs=2, seed=1), store.root)
-    app = opened("compare", compare=[full.id, light.id])
-    assert "Light copies have no record of what each epoch drew" in said(app)
+    app = opened("compare", run=full.id, **{"with": light.id})
+    assert "B is a summary, without a record of what each epoch picked" in said(app)
     assert app.get("vega_lite_chart")
-    assert "light" not in said(opened("robustness"))
+    assert "ight cop" not in said(opened("results"))

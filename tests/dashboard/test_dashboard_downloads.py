@@ -12,7 +12,7 @@ from synthetic import make_run
 from aat_explore.dashboard import downloads
 from aat_explore.views import charts
 
-PAGES_OF_CHARTS = ["runs", "compare", "picks", "sample", "dynamics", "accuracy", "robustness"]
+PAGES_OF_CHARTS = ["runs", "compare", "picks", "sample", "dynamics", "overview", "results"]
 
 
 @pytest.mark.parametrize("name", PAGES_OF_CHARTS)

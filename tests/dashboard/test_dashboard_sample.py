@@ -8,12 +8,14 @@ from functools import partial
 import pages
 import pytest
 import streamlit as st
-from pages import HOSTILE, captions, said, sheets, sound
+from pages import HOSTILE, markup, said, sheets, sound
 from streamlit.testing.v1 import AppTest
 from synthetic import make_run
 
 from aat_explore import datasets
 from aat_explore.dashboard import page, sheet
+from aat_explore.dashboard.pages.sample import NEIGHBOURS
+from aat_explore.dashboard.picks_sheet import OUTCOME_COLOURS
 from aat_explore.store import Run
 from aat_explore.views import diagnostics, frames
 
@@ -23,18 +25,19 @@ opened = partial(pages.opened, "sample")
 @pytest.fixture
 def clicks(monkeypatch):
     """Sheets clicked, by key: the position is told once, to the next sheet drawn under that key."""
-    waiting, show = {}, sheet.show
+    waiting, draw = {}, sheet.draw
 
-    def clicked(images, captions, titles, key, **kwargs):
-        show(images, captions, titles, key, **kwargs)
+    def clicked(images, tiles, key, **kwargs):
+        draw(images, tiles, key, **kwargs)
         return waiting.pop(key, None)
 
-    monkeypatch.setattr(sheet, "show", clicked)
+    monkeypatch.setattr(sheet, "draw", clicked)
     return waiting
 
 
 def portraits(app: AppTest) -> list[str]:
-    return [image.caption for element in app.get("image") for image in element.proto.imgs]
+    """The alternative texts of the clean images shown."""
+    return re.findall(r'<img [^>]*alt="([^"]*, clean)"', markup(app))
 
 
 def charted(app: AppTest) -> int:
@@ -64,12 +67,13 @@ def test_a_full_cache_is_shown_without_a_word_of_complaint(store):
     assert not app.warning
     assert not app.error
     assert not app.info
-    assert charted(app) == 2  # p with rank, and the data map
+    assert charted(app) == 3  # p, rank, and the data map
     assert len(portraits(app)) == 1
     assert app.latex[0].value
     times = frames.sample.times_drawn(frames.sample.draw_matrix(run))
-    assert app.number_input(key="image").value == times.argmax()
-    assert f"Drawn in {times.max()} of 4 epochs; mean p " in captions(app)
+    image = app.number_input(key="image").value
+    assert image == frames.recorded.most_recorded(run)
+    assert f"picked in {times[image]} of 4 epochs · mean p " in said(app)
 
 
 def test_a_damaged_run_is_left_out_and_a_damaged_epoch_is_a_message(store):
@@ -77,22 +81,21 @@ def test_a_damaged_run_is_left_out_and_a_damaged_epoch_is_a_message(store):
     (make_run(store, seed=1).path / "config.json").write_text("junk")
     app = opened()
     assert len(app.warning) == 1
-    assert charted(app) == 2
+    assert charted(app) == 3
     (run.path / "epochs/0002/probabilities.npy").write_bytes(b"junk")
     st.cache_resource.clear()
     sound(app.run())
     assert page.plain("epochs/0002/probabilities.npy is damaged") in app.error[0].value
-    assert app.latex
 
 
 def test_a_run_in_its_first_epoch_shows_what_there_is_and_grows(store):
     make_run(store, epochs=10, committed=1, evaluated=False)
     app = opened(image=3)
     assert not app.error
-    assert "Showing 1 of 1 epochs" in said(app)
+    assert " of 1 epochs · mean p" in said(app)
     make_run(store, epochs=10, committed=4, evaluated=False)
     sound(app.run())
-    assert "Showing 4 of 4 epochs" in said(app)
+    assert " of 4 epochs · mean p" in said(app)
     assert app.number_input(key="image").value == 3
 
 
@@ -125,7 +128,7 @@ def test_standard_training_has_an_image_and_a_class_and_neither_p_nor_picks(stor
     assert not app.error
     assert len(portraits(app)) == 1
     assert "no epoch of this run has p" in said(app)
-    assert "No epoch drew this image" in said(app)
+    assert "No epoch picked this image" in said(app)
     assert not charted(app)
     labels = datasets.load("fashion-mini").train.labels
     assert f"of {(labels == labels[7]).sum()} (same class)" in said(app)
@@ -134,10 +137,10 @@ def test_standard_training_has_an_image_and_a_class_and_neither_p_nor_picks(stor
 def test_full_training_has_versions_and_no_p(store):
     run = make_run(store, num_perturbed="all", num_recorded=8)
     app = opened(run=run.id, image=7)
-    assert "Showing 4 of the 4 epochs that drew it" in said(app)
-    assert "there is no data map" in said(app)
+    assert "x′ of 4 of the 4 epochs that picked it" in said(app)
+    assert not charted(app)
     assert len(sheets(app)) == 1
-    assert "Showing 0 of the 4 epochs that drew it" in said(opened(run=run.id, image=8))
+    assert "Picked in 4 epochs, but no x′ is on record" in said(opened(run=run.id, image=8))
 
 
 def test_without_the_data_set_p_is_shown_and_neighbours_are_a_table(store):
@@ -146,8 +149,8 @@ def test_without_the_data_set_p_is_shown_and_neighbours_are_a_table(store):
     app = opened(image=image, epoch=4)
     assert page.plain("AAT_DATA") in said(app)
     assert not portraits(app)
-    assert charted(app) == 2
-    assert len(app.dataframe[0].value) == 24
+    assert charted(app) == 3
+    assert len(app.dataframe[0].value) == NEIGHBOURS
     assert len(sheets(app)) == 1  # x_adv alone
     none = make_run(store, dataset="mnist", num_perturbed=0)
     app = opened(run=none.id)
@@ -164,9 +167,8 @@ def test_a_link_opens_run_image_epoch_list_and_pin(store):
     app = opened(run=run.id, image=42, epoch=2, list="by p in the epoch", pin=f"{run.id}:43")
     assert (pages.chosen_run(app), app.number_input(key="image").value) == (run.id, 42)
     rank = diagnostics.ranks(run.probabilities(2))[42]
-    assert f"Showing {rank:,} of 5,000 (by p in the epoch, epoch 2)." in said(app)
-    assert len(portraits(app)) == 2
-    assert "\\#43" in portraits(app)[1]
+    assert f"{rank:,} of 5,000 ({page.plain('by p in the epoch, epoch 2')})" in said(app)
+    assert portraits(app) == ["Training image 42, clean", "Training image 43, clean"]
 
 
 @pytest.mark.parametrize(
@@ -208,33 +210,32 @@ def test_next_and_previous_walk_the_drawn_of_the_epoch(store):
 def test_a_click_on_a_neighbour_moves_to_it(store, clicks):
     run = make_run(store)
     app = opened(image=42, epoch=3)
-    found = frames.sample.neighbours(frames.sample.p_matrix(run), frames.sample.draw_matrix(run), 3, 42, 24)
+    found = frames.sample.neighbours(frames.sample.p_matrix(run), frames.sample.draw_matrix(run), 3, 42, NEIGHBOURS)
     clicks["neighbours"] = 5
     sound(app.run())
     assert app.number_input(key="image").value == found["image"][5]
 
 
-def test_a_click_on_a_version_opens_the_picks_of_its_epoch(store, clicks, monkeypatch):
-    run = make_run(store, num_perturbed="all", num_recorded=8)
-    going = []
-    monkeypatch.setattr(page, "open_page", lambda name, **params: going.append((name, params)))
+def test_a_click_on_a_version_shows_its_epoch(store, clicks):
+    make_run(store, num_perturbed="all", num_recorded=8)
     clicks["versions"] = 2
-    opened(image=7)
-    assert going == [("picks", {"run": run.id, "epoch": 3})]
-
-
-def test_each_version_has_the_class_predicted_before_and_after_and_their_counts_are_said(store):
-    run = make_run(store, num_perturbed="all", num_recorded=8)
-    dataset = datasets.load("fashion-mini")
     app = opened(image=7)
-    label, counts = dataset.train.labels[7], collections.Counter()
-    for epoch, caption in enumerate(sheets(app)[0]["captions"], 1):
+    assert app.query_params["epoch"] == "3"
+    assert "Epoch 3: **picked**" in said(app)
+
+
+def test_each_version_has_the_mark_of_its_outcome_and_their_counts_are_said(store):
+    run = make_run(store, num_perturbed="all", num_recorded=8)
+    label, counts = datasets.load("fashion-mini").train.labels[7], collections.Counter()
+    app = opened(image=7)
+    (versions,) = sheets(app)
+    assert versions["captions"] == ["1", "2", "3", "4"]
+    for epoch, mark in enumerate(versions["marks"], 1):
         before, after = run.recorded_classes(epoch)[7]
-        assert caption == f"epoch {epoch}\n{dataset.class_names[before]}\n→ {dataset.class_names[after]}"
-        counts[frames.recorded.OUTCOMES[before == label, after == label]] += 1
-    assert epoch == 4
-    said = ", ".join(f"{counts[name]} × {name}" for name in frames.recorded.OUTCOMES.values() if counts[name])
-    assert f"({said})" in captions(app)
+        outcome = frames.recorded.OUTCOMES[before == label, after == label]
+        assert mark == OUTCOME_COLOURS[outcome]
+        counts[outcome] += 1
+    assert all(f"{count} {name}" in markup(app) for name, count in counts.items())
 
 
 def test_versions_of_an_earlier_version_of_the_package_have_no_predictions(store, monkeypatch):
@@ -242,8 +243,8 @@ def test_versions_of_an_earlier_version_of_the_package_have_no_predictions(store
     for name in ("recorded_losses", "recorded_classes"):
         monkeypatch.setattr(Run, name, lambda run, epoch: None)
     app = opened(image=7)
-    assert sheets(app)[0]["captions"] == [f"epoch {epoch}" for epoch in (1, 2, 3, 4)]
-    assert "recorded by an older aat-explore" in captions(app)
+    assert not any(sheets(app)[0]["marks"])
+    assert "recorded without predictions" in said(app)
 
 
 def test_the_attack_lab_is_a_button_away(store, monkeypatch):
@@ -268,9 +269,9 @@ def test_pin_swap_and_unpin(store):
     assert "Swap" not in offered(app)
     app.number_input(key="image").set_value(43)
     sound(app.run())
-    assert [re.findall(r"\d+", caption)[0] for caption in portraits(app)] == ["43", "42"]
+    assert portraits(app) == ["Training image 43, clean", "Training image 42, clean"]
     press(app, "Swap")
-    assert [re.findall(r"\d+", caption)[0] for caption in portraits(app)] == ["42", "43"]
+    assert portraits(app) == ["Training image 42, clean", "Training image 43, clean"]
     assert app.query_params["pin"] == f"{run.id}:43"
     press(app, "Unpin")
     assert "pin" not in app.query_params
@@ -282,7 +283,7 @@ def test_a_pinned_image_of_another_run_swaps_runs_too(store):
     first, second = make_run(store), make_run(store, epochs=2, norm_power=2.0)
     app = opened(run=first.id, image=42, pin=f"{second.id}:7")
     assert "which has its own map" in said(app)
-    assert page.plain(second.id) in portraits(app)[1]
+    assert portraits(app)[1] == "Training image 7, clean"
     press(app, "Swap")
     assert (pages.chosen_run(app), app.number_input(key="image").value) == (second.id, 7)
     assert app.query_params["pin"] == f"{first.id}:42"
@@ -290,4 +291,4 @@ def test_a_pinned_image_of_another_run_swaps_runs_too(store):
 
 def test_a_bare_row_is_pinned_in_the_run_shown(store):
     make_run(store)
-    assert "\\#7" in portraits(opened(image=42, pin=7))[1]
+    assert portraits(opened(image=42, pin=7))[1] == "Training image 7, clean"

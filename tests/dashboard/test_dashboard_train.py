@@ -6,16 +6,18 @@ from functools import partial
 import pages
 import pytest
 import streamlit as st
-from pages import said, sound
+from pages import said, sheets, sound
 from streamlit.testing.v1 import AppTest
 from synthetic import make_record, make_run
 
 from aat_explore.config import RunConfig
+from aat_explore.dashboard import page
 from aat_explore.jobs import cost
 from aat_explore.jobs import queue as training_queue
 from aat_explore.jobs.job import Job
 from aat_explore.presets import preset
 from aat_explore.scores import SCORES
+from aat_explore.store import Store
 
 opened = partial(pages.opened, "train")
 
@@ -50,9 +52,9 @@ def test_starting_queues_the_chosen_settings_once_for_each_seed(store):
     start(app)
     jobs = [entry.job.config for entry in training_queue.listing(store.root).entries]
     assert jobs == [preset("mini", seed=seed, num_perturbed="all") for seed in (3, 4)]
-    start(app)
-    assert "is waiting in the queue already" in said(app).replace("\\", "")
-    assert len(training_queue.listing(store.root).entries) == 2
+    app.run()
+    assert "is waiting in the queue already" in said(app)
+    assert app.button(key="train start").disabled
 
 
 def test_what_does_not_fit_is_one_line_and_cannot_be_started(store):
@@ -65,7 +67,10 @@ def test_what_does_not_fit_is_one_line_and_cannot_be_started(store):
 
 def test_a_complete_run_has_nothing_to_do_and_one_cut_off_goes_on(store):
     make_run(store, epochs=10)
-    assert "complete: nothing to do" in said(opened())
+    app = opened()
+    assert "complete: nothing to do" in said(app)
+    assert app.button(key="train start").disabled
+    assert "Cost:" not in said(app)
     make_run(store, epochs=10, committed=4, seed=1)
     assert "resumes at epoch 5 of 10" in said(opened(fields='{"seeds": "1"}'))
 
@@ -113,6 +118,93 @@ def test_the_queue_shows_states_logs_and_damage_as_text(store):
     assert r"\*\*no\*\* luck" in text
     assert "<b>x</b>" in text
     assert "**bold**" not in text
+
+
+def ended(store, state: str, **fields) -> None:
+    """A job of the run with seed 0 that ended so."""
+    config = preset("mini", epochs=4)
+    entry = training_queue.Entry(store.root / "queue", "000001", Job(config=config, state=state, **fields))
+    entry.folder.mkdir()
+    (entry.folder / "000001.json").write_text(entry.job.model_dump_json())
+
+
+def test_a_finished_run_says_what_it_reached_and_leads_to_its_picks_results_and_comparison(store, monkeypatch):
+    run = make_run(store)
+    ended(store, "done")
+    links = []
+    monkeypatch.setattr(page, "open_page", lambda name, **params: links.append((name, params)))
+    app = opened()
+    assert "clean accuracy **85.0%** · robust accuracy **7.7%**" in said(app)
+    assert "PGD\\-40" in said(app)
+    assert len(app.get("vega_lite_chart")) == 2
+    assert len(sheets(app)) == 1
+    for name in ("picks", "results", "compare"):
+        opened().button(key=f"train {name} 000001").click().run()
+    assert links == [(name, {"run": run.id}) for name in ("picks", "results", "compare")]
+
+
+def test_a_stopped_run_is_resumed_by_its_button(store):
+    make_run(store, committed=2, evaluated=False)
+    ended(store, "stopped", device="cpu", threads=1)
+    app = opened()
+    assert "2 of 4 epochs are kept" in said(app)
+    app.button(key="train resume 000001").click().run()
+    (entry,) = training_queue.listing(store.root).entries
+    assert entry.job == Job(config=preset("mini", epochs=4), device="cpu", threads=1)
+    assert entry.job.state == "waiting"
+
+
+def test_a_run_in_training_shows_its_curves_the_time_left_and_its_latest_picks_newest_first(store):
+    run = make_run(store, committed=3, evaluated=False)
+    ended(store, "running")
+    app = opened()
+    progress = next(iter(app.get("progress"))).proto.text
+    assert progress == "3 of 4 epochs; about 1.9 s left"
+    assert len(app.get("vega_lite_chart")) == 2
+    (strip,) = sheets(app)
+    assert [group["label"] for group in strip["groups"]] == ["epoch 3", "epoch 2", "epoch 1"]
+    shown = [int(title[1:].split(",")[0]) for title in strip["titles"]]
+    p = run.probabilities(3)
+    assert set(shown[:24]) == set(sorted(run.drawn(3).tolist(), key=lambda row: -p[row])[:24])
+
+
+def test_a_trained_run_that_is_tested_has_no_full_bar(store):
+    make_run(store, evaluated=False)
+    ended(store, "running")
+    app = opened()
+    assert "All 4 epochs are trained; testing the network" in said(app)
+    assert not app.get("progress")
+
+
+def test_the_queue_is_paused_only_once_a_worker_had_time_to_start(store):
+    app = start(opened())
+    assert "The queue is paused" not in said(app)
+    assert "The queue is paused" in said(opened())  # another session, which started none
+
+
+def test_an_evaluation_and_the_checks_of_a_local_run_are_made_by_the_queue(store):
+    run = make_run(store, epochs=2, evaluated=False)
+    app = pages.opened("runs", run=run.id)
+    assert f"aat evaluate {run.id}" not in said(app)
+    app.button(key="evaluate").click().run()
+    (entry,) = training_queue.listing(store.root).entries
+    assert entry.job == Job(config=run.config)
+    assert "In the queue" in said(app)
+    training_queue.remove(store.root, entry.name)
+    pages.opened("checks", run=run.id).button(key="check this run").click().run()
+    (entry,) = training_queue.listing(store.root).entries
+    assert entry.job == Job(config=run.config, evaluate=False, check_images=1000)
+    assert entry.job.task.check_images == 1000
+
+
+def test_no_button_runs_code_that_a_cache_names_or_writes_into_the_showcase(store):
+    custom = make_run(store, epochs=2, evaluated=False, model="aat_explore.examples:SmallCNN")
+    shown = make_run(Store(store.root / "showcase"), epochs=2, evaluated=False)
+    for run in (custom, shown):
+        app = pages.opened("runs", run=run.id)
+        assert f"aat evaluate {run.id}" in said(app)
+        assert "evaluate" not in [button.key for button in app.button]
+        assert "check this run" not in [button.key for button in pages.opened("checks", run=run.id).button]
 
 
 def test_a_waiting_job_is_removed_by_its_button(store):

@@ -247,12 +247,13 @@ def test_a_run_of_another_trainer_opens_in_the_dashboard_like_any_other(tmp_path
     assert run.metrics()["clean_accuracy_val"].iloc[-1] > 0.6
     assert np.array_equal(run.weights(3)["weight"], names["W"].T.astype(np.float32))
     monkeypatch.setenv("AAT_CACHE", str(tmp_path / "cache"))
-    assert list(pages.opened("runs").dataframe[0].value["run"]) == [run.id]
+    (table,) = (sheet for sheet in pages.sheets(pages.opened("runs")) if sheet.get("label") == "Runs in the cache")
+    assert [row["id"] for row in table["rows"]] == [run.id]
     for name in ("picks", "sample"):
         shown = pages.opened(name, run=run.id)
         assert not shown.error
         assert pages.sheets(shown)
-    for name in ("dynamics", "accuracy", "robustness", "checks"):
+    for name in ("overview", "dynamics", "results", "checks"):
         assert not pages.opened(name, run=run.id).error
 
 

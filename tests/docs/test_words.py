@@ -57,7 +57,6 @@ def test_a_subject_has_one_name_in_frames_charts_widgets_and_pages():
     widgets = {path.stem for path in (PACKAGE / "views" / "widgets").glob("*.py")} - {"__init__", "explorer", "sheet"}
     pages = {path.stem for path in (PACKAGE / "dashboard" / "pages").glob("*.py")} - {
         *("__init__", "guide", "train", "checks"),  # documentation, jobs, and views.checks
-        *("accuracy", "robustness"),  # two views of the paper's figures
     }
     assert charts <= frames
     assert widgets <= frames

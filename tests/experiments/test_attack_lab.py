@@ -20,7 +20,7 @@ from aat_explore.experiments import lab as attack_lab
 from aat_explore.presets import preset
 from aat_explore.robustness import evaluation
 from aat_explore.store import Store
-from aat_explore.views import frames
+from aat_explore.views import frames, pixels
 from aat_explore.views.frames.attack import Attempt
 
 LINEAR_IMAGE = np.array([[[0, 128, 255], [10, 100, 200], [3, 250, 77]]], dtype=np.uint8)
@@ -227,10 +227,10 @@ def test_frames_hold_what_the_attack_found():
     }  # fmt: skip
     assert list(frames.attack.loss_along_steps(found)["loss"]) == list(found.step_losses)
     assert set(frames.attack.loss_along_steps(found)["fgsm"]) == {found.fgsm_losses[8]}
-    difference, factor = frames.attack.amplified_difference(found)
-    assert factor == 4
-    assert difference == pytest.approx(4 * np.abs(found.x_adv - found.clean), abs=1e-6)
-    assert difference.max() <= 1 + 1e-5
+    shown = frames.attack.pictures(found)
+    assert np.array_equal(shown["clean"][0], frames.attack.eight_bits(found.clean))
+    assert np.array_equal(shown["adversarial"][0], frames.attack.eight_bits(found.x_adv))
+    assert np.array_equal(shown["difference"][0], pixels.signed(found.x_adv - found.clean, 0.25))
 
 
 def test_an_enlarged_image_has_the_pixels_of_the_small_one():

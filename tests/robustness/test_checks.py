@@ -254,10 +254,10 @@ def test_what_does_not_fit_is_refused_in_one_line(images, labels, epsilon, said)
         check_robustness(Linear(10, 256), images, labels, epsilon=epsilon)
 
 
-def test_without_pyautoattack_the_check_warns_and_says_how_to_get_it(few, monkeypatch):
+def test_without_pyautoattack_the_check_is_not_run_and_says_how_to_get_it(few, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyautoattack", None)
     check = checks._square(Trial(confident("StdCNN"), mini_set(0, 10), 0.05, 0))
-    assert check.status == "warn"
+    assert (check.status, views.verdict(check)) == ("warn", "not run")
     assert "pip install 'aat-explore[eval]'" in check.reason
 
 
@@ -311,7 +311,11 @@ def test_a_check_of_another_epsilon_or_epoch_does_not_stand_for_the_run(cache):
     assert reported is None or reported.epsilon == 0.3
 
 
-def test_every_check_is_explained():
-    headings = set(views.explanations())
-    assert NAMES | {"robust overfitting", "catastrophic overfitting", "AutoAttack finds more"} == headings
-    assert views.link("label leaking").endswith("checks.md#label-leaking")
+def test_every_check_is_explained_under_its_good_state_with_its_flag():
+    explained = views.explanations()
+    troubles = NAMES | {"robust overfitting", "catastrophic overfitting", "AutoAttack finds more"}
+    assert set(views.GOOD_STATES) == troubles
+    assert set(views.GOOD_STATES.values()) == set(explained)
+    assert all(explained[good].startswith(f"Flag: *{trouble}*.") for trouble, good in views.GOOD_STATES.items())
+    assert views.link("label leaking") == views.link("no label leaking")
+    assert views.link("label leaking").endswith("checks.md#no-label-leaking")

@@ -193,7 +193,7 @@ def main() -> None:
             names = pages_of(page)
             for name in names:
                 report(f"switch to {name}", partial(switches, page, names, name, 16), 1.0)
-            for path in ("", "picks", "sample", "dynamics", "accuracy", "robustness", "compare", "train"):
+            for path in ("", "picks", "sample", "dynamics", "results", "runs", "compare", "train"):
                 fresh = browser.new_page()
                 print(f"payload of {path or 'runs'}: {payload(fresh, path) / 1e6:.2f} MB (target 2)")
                 fresh.close()

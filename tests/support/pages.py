@@ -50,6 +50,11 @@ def chosen_run(page: AppTest, key: str = "run") -> str:
     return page.query_params[key] if isinstance(page.query_params[key], str) else page.query_params[key][0]
 
 
+def markup(page: AppTest) -> str:
+    """The HTML that a page shows as it is."""
+    return "".join(element.proto.body for element in page.get("html"))
+
+
 def captions(page: AppTest) -> str:
     return "\n".join(part.value for part in page.caption)
 

@@ -1,16 +1,11 @@
 """Runs beside each other, and the paper's claims checked, against sets, loops and closed forms."""
 
-import shlex
-
 import numpy as np
 import pandas as pd
 import pytest
-import tyro
 from synthetic import make_evaluation, make_run
 
-from aat_explore.cli.commands.training import Train
-from aat_explore.presets import preset
-from aat_explore.store import Store
+from aat_explore.store import Store, light_copy
 from aat_explore.views import charts, frames
 
 T = 5000
@@ -70,15 +65,33 @@ def test_curves_are_the_runs_metrics(store, measure, column):
         assert mine["value"].tolist() == run.metrics()[column].tolist()
 
 
-def test_the_default_pair_is_of_one_data_set_and_seed_and_draws(store):
+def test_the_nearest_neighbour_is_of_one_data_set_has_picks_and_differs_in_least(store):
+    run = make_run(store, epochs=1, num_perturbed=100)
+    other_set = make_run(store, epochs=1, num_perturbed=100, dataset="mnist")
     none = make_run(store, epochs=1, num_perturbed=0)
-    alone = make_run(store, epochs=1, dataset="mnist")
-    assert frames.compare.first_pair([]) == []
-    assert frames.compare.first_pair([none, alone]) == [alone.id]
-    small, large = make_run(store, epochs=1, num_perturbed=100), make_run(store, epochs=1, num_perturbed=200, seed=1)
-    assert frames.compare.first_pair([none, alone, small]) == [small.id, none.id]  # of one seed
-    assert frames.compare.first_pair([none, alone, small, large]) == [small.id, none.id]
-    assert frames.compare.first_pair([small, large]) == [small.id, large.id]
+    repeated = make_run(store, epochs=1, num_perturbed=100, seed=1)
+    both = make_run(store, epochs=1, num_perturbed=200, seed=1)
+    larger = make_run(store, epochs=1, num_perturbed=200)
+    far = make_run(store, epochs=1, num_perturbed=200, epsilon=0.1, lr=0.1)
+    light = light_copy(make_run(Store(store.root / "x"), epochs=1, num_perturbed=300), store.root)
+    runs = [other_set, none, light, far, repeated, run, both, larger]
+    nearest = [larger, both, repeated, far]  # with picks; then without any; then of another data set
+    found = frames.compare.nearest_runs(run, runs)
+    assert found[:4] == [one.id for one in nearest]
+    assert set(found[4:6]) == {none.id, light.id}
+    assert found[6:] == [other_set.id]
+
+
+def test_results_are_those_of_the_test_that_is_asked_for_and_differences_those_to_the_first(store):
+    runs = [run_tested(store, 0.8, 0.1), run_tested(store, 0.75, 0.3, seed=1)]
+    found = frames.compare.results(runs, TEST, 0.3)
+    assert found["letter"].tolist() == ["A", "B"]
+    assert found[["clean", "robust"]].to_numpy() == pytest.approx(np.array([[0.8, 0.1], [0.75, 0.3]]))
+    assert found["clean more"].tolist() == pytest.approx([0, -0.05])
+    assert found["robust more"].tolist() == pytest.approx([0, 0.2])
+    assert found["epoch"].tolist() == pytest.approx([1.7, 1.7])
+    untested = make_run(store, epochs=1, seed=2, evaluated=False)
+    assert frames.compare.results([runs[0], untested])["clean"].isna().tolist() == [False, True]
 
 
 # --- what each drew ------------------------------------------------------------------------------------------------
@@ -131,11 +144,11 @@ def test_samples_of_one_run_alone_come_most_often_drawn_first():
     assert frames.compare.draw_differences(counts, "either")["image"].tolist() == [2, 3, 1, 5, 4]
 
 
-def test_captions_say_how_often_each_drew():
-    counts = pd.DataFrame({"image": [7], "first": [2], "second": [0]})
+def test_captions_say_how_often_each_picked():
+    counts = pd.DataFrame({"image": [7, 8, 9], "first": [2, 0, 3], "second": [0, 4, 1]})
     captions, titles = frames.compare.count_captions(counts, ("A", "C"))
-    assert captions == ["#7\nA 2  C 0"]
-    assert titles == ["image 7: drawn 2× by A, 0× by C"]
+    assert captions == ["2×", "4×", "A 3 C 1"]
+    assert titles[0] == "#7, picked 2× by A and 0× by C"
 
 
 # --- paired by seed ------------------------------------------------------------------------------------------------
@@ -177,55 +190,6 @@ def test_common_tests_are_those_at_budgets_that_both_were_tested_with(store):
 
 
 # --- the claim, and seconds ----------------------------------------------------------------------------------------
-
-
-def means_of(*rows):
-    return pd.DataFrame(rows, columns=["dataset", "panel", "position", "n", "mean", "sd", "seeds"])
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "verdict"),
-    [(0.900, "yes"), (0.895, "yes"), (0.905, "yes"), (0.8949, "no"), (0.9051, "no")],
-)
-def test_the_claim_holds_within_half_a_point_on_either_side(accuracy, verdict):
-    means = means_of(("a", "Norm", 0, "0", 0.9, 0.01, 3), ("a", "Norm", 100, "100", accuracy, 0.02, 2))
-    row = frames.figures.claim_check(means).loc[0]
-    assert row["within"] == verdict
-    assert row["by"] == pytest.approx(100 * (accuracy - 0.9))
-    assert row[["sd", "seeds", "mean of n = 0", "sd of n = 0", "seeds of n = 0"]].tolist() == [0.02, 2, 0.9, 0.01, 3]
-
-
-def test_without_n_0_there_is_no_verdict():
-    means = means_of(
-        ("a", "Norm", 0, "0", 0.9, 0, 1), ("a", "Norm", 9, "all", 0.8, 0, 1), ("b", "Norm", 9, "9", 0.9, 0, 1)
-    )
-    assert frames.figures.claim_check(means)["within"].tolist() == ["no", "not known"]
-    assert frames.figures.verdicts(frames.figures.claim_check(means)).startswith(
-        "no for 1, not known for 1 of the 2 shown"
-    )
-    assert frames.figures.claim_check(means[means["n"] == "0"]).empty
-
-
-def test_the_baseline_to_train_is_that_of_the_runs_settings(store):
-    fields = {"epochs": 1, "lr": 0.02, "lr_milestones": (0.5, 0.75), "normalize": False, "attack": {"kind": "pgd"}}
-    run = make_run(store, **fields)
-    measured = frames.figures.evaluated([run])
-    frame = frames.figures.accuracy_against_n(
-        measured, {"fashion-mini": frames.figures.recipes(measured, "fashion-mini")[0]}, TEST
-    )
-    [words] = frames.figures.baselines_to_train(frame, [run])
-    wanted = preset("mini", **fields | {"num_perturbed": 0}).canonical()
-    flags = tyro.cli(Train, args=shlex.split(words)[1:]).flags
-    assert {name: getattr(flags, name) for name in ("epochs", "lr", "lr_milestones", "normalize", "num_perturbed")} == {
-        "epochs": 1, "lr": 0.02, "lr_milestones": (0.5, 0.75), "normalize": False, "num_perturbed": 0,
-    }  # fmt: skip
-    assert wanted.attack.kind == flags.attack.kind == "fgsm"  # n = 0 attacks nothing
-    make_run(store, **fields | {"num_perturbed": 0})
-    both = frames.figures.evaluated([run, store.open(wanted.run_id)])
-    frame = frames.figures.accuracy_against_n(
-        both, {"fashion-mini": frames.figures.recipes(both, "fashion-mini")[0]}, TEST
-    )
-    assert frames.figures.baselines_to_train(frame, [run]) == []
 
 
 def test_seconds_are_those_of_training_up_to_the_epoch_tested(store):
@@ -272,6 +236,15 @@ def test_every_chart_is_valid_and_no_two_of_15_pairs_look_alike(store):
     scales(spec)
     looks = {(colour, tuple(dash)) for colour, dash in zip(found["color"], found["strokeDash"], strict=True)}
     assert len(looks) == 15
+
+
+def test_labels_at_the_ends_of_lines_stand_apart_and_percentages_are_told_apart():
+    frame = pd.DataFrame({"run": ["A", "B", "C"], "epoch": 2, "value": [0.011, 0.01, 0.5], "id": "x", "failed": ""})
+    spec = charts.compare.run_curves(frame, "clean accuracy").to_dict()
+    (label,) = (layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
+    at = {row["run"]: row["at"] for row in spec["datasets"][label["data"]["name"]]}
+    assert at == {"B": pytest.approx(0.01), "A": pytest.approx(0.09), "C": pytest.approx(0.5)}
+    assert spec["layer"][0]["encoding"]["y"]["axis"]["format"] == ".1~%"  # 0.5 % and 1 %, not 1 % twice
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -57,7 +57,7 @@ def test_runs_equal_in_all_that_is_named_are_told_apart_by_their_ids():
     assert {name.rsplit(" ", 1)[-1] for name in named.values()} == {"11111111", "22222222"}
 
 
-@pytest.mark.parametrize("words", itertools.permutations(["pgd7", "10000", "squared"]))
+@pytest.mark.parametrize("words", list(itertools.permutations(["pgd7", "10000", "squared"])))
 def test_a_search_finds_words_in_any_order_without_commas_and_hyphens(words):
     text = "Fashion-MNIST · n 10,000 · Squared Norm · PGD-7 ε 0.1 · seed 0"
     assert names.matches(" ".join(words), text)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from synthetic import make_run
 
 from aat_explore import datasets
@@ -262,11 +264,6 @@ def test_uniform_p_has_a_cell_of_some_width():
 # --- Charts ----------------------------------------------------------------------------------------------------------
 
 
-def data_name(layer, panel):
-    """A layer's data, its own or its panel's."""
-    return layer.get("data", panel.get("data"))["name"]
-
-
 def drawn_marks(spec):
     """Rows under each layer of drawn marks in a chart."""
     layers = [layer for panel in spec["vconcat"] for layer in panel["layer"]]
@@ -289,9 +286,42 @@ def test_p_of_zero_is_kept_off_the_log_axis():
     made = Made([[1, 0.0], [0.5, 0.5]], [[0], [0]])
     history = frames.sample.sample_history(frames.sample.p_matrix(made), frames.sample.draw_matrix(made), 1, "x")
     spec = charts.sample.sample_history(history).to_dict()
-    panels = [panel["layer"][0] for panel in spec["vconcat"]]
-    shown = [[row["p"] for row in spec["datasets"][name]] for name in map(data_name, panels, spec["vconcat"])]
+    shown = []
+    for panel in spec["vconcat"]:
+        (line,) = [layer for layer in panel["layer"] if layer["mark"]["type"] == "line"]
+        data = line.get("data", panel.get("data"))  # its own or its panel's
+        shown.append([row["p"] for row in spec["datasets"][data["name"]]])
     assert shown == [[0.5], [0.0, 0.5]]
+
+
+@given(low=st.floats(1e-9, 1e6), span=st.floats(1, 1e9), at_most=st.integers(3, 8))
+def test_ticks_of_a_log_axis_cover_all_values_and_are_few(low, span, at_most):
+    ticks = charts.style.log_ticks(low, low * span, at_most)
+    assert ticks[0] <= low * (1 + 1e-6)
+    assert ticks[-1] >= low * span * (1 - 1e-6)
+    assert 2 <= len(ticks) <= at_most
+    assert all(f"{tick:e}"[0] in "125" for tick in ticks)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(0.4, 2.2, [0.2, 0.5, 1, 2, 5]), (1, 1, [1, 2]), (0.03, 900, [0.01, 0.1, 1, 10, 100, 1000]), (1e-9, 1, None)],
+)
+def test_ticks_of_a_log_axis_are_1_2_5_or_powers_of_ten(low, high, ticks):
+    expected = [1e-9, 1e-7, 1e-5, 1e-3, 0.1, 10] if ticks is None else ticks
+    assert charts.style.log_ticks(low, high) == pytest.approx(expected)
+
+
+def test_the_labels_of_p_cover_its_line_and_the_chosen_epoch_is_marked():
+    made = Made([[0.5, 0.3, 0.2], [0.01, 0.5, 0.49]], [[0], [1]])
+    history = frames.sample.sample_history(frames.sample.p_matrix(made), frames.sample.draw_matrix(made), 0, "x")
+    spec = charts.sample.p_history(history, epoch=2).to_dict()
+    (line,) = [layer for layer in spec["layer"] if layer["mark"]["type"] == "line"]
+    low, high = line["encoding"]["y"]["scale"]["domain"]
+    assert (low, high) == (line["encoding"]["y"]["axis"]["values"][0], line["encoding"]["y"]["axis"]["values"][-1])
+    assert low <= history["times uniform"].min() < history["times uniform"].max() <= high
+    rules = [layer for layer in spec["layer"] if layer["mark"]["type"] == "rule"]
+    assert {"epoch": 2} in [row for rule in rules for row in spec["datasets"][rule["data"]["name"]]]
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -23,7 +23,7 @@ from aat_explore.presets import preset
 from aat_explore.store import Store, light_copy
 from aat_explore.views import frames, gallery
 from aat_explore.views.charts.files import JUPYTERLABS_KIND
-from aat_explore.views.widgets import AttackExplorer, PickExplorer, SampleExplorer, explorer
+from aat_explore.views.widgets import AttackExplorer, FilmstripExplorer, PickExplorer, SampleExplorer, explorer
 from aat_explore.views.widgets.sheet import Sheet
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -284,11 +284,14 @@ def test_the_attack_made_is_the_one_that_the_controls_say(attacked):
     assert asked[-1].epsilon == pytest.approx(0.1)  # the training ε
     shown.kind.value, shown.epsilon.value, shown.steps.value, shown.image.value = "pgd", 0.05, 7, 3
     assert (asked[-1].kind, asked[-1].epsilon, asked[-1].steps) == ("pgd", pytest.approx(0.05), 7)
-    clean, x_adv, apart = shown.state.images[""].astype(int)
-    assert np.array_equal(clean, MINI.test.images(np.array([3]))[0])
+    clean, x_adv, signs = shown.state.images[""].astype(int)
+    assert np.array_equal(clean[:1], MINI.test.images(np.array([3]))[0])
     largest = np.abs(x_adv - clean).max()
     assert 0 < largest <= 0.05 * 255 + 1
-    assert apart.max() == pytest.approx(20 * largest, abs=20)  # amplified by ⌊1/ε⌋, and both were rounded
+    up, down, still = x_adv[0] > clean[0], x_adv[0] < clean[0], x_adv[0] == clean[0]
+    assert (signs[0] > signs[2])[up].all()  # orange
+    assert (signs[0] < signs[2])[down].all()  # blue
+    assert signs[:, still].min() >= 255 * (1 - 0.5 / (0.05 * 255))  # white, but for changes that were rounded away
     assert f"Test image 3, {MINI.class_names[MINI.test.labels[3]]}:" in shown.words.value
     assert "under PGD" in shown.words.value
 
@@ -308,7 +311,7 @@ def test_the_labs_explorer_attacks_the_runs_last_network(tmp_path):
     label = int(MINI.test.labels[0])
     attempt = frames.attack.Attempt("fgsm", run.config.epsilon, 20)
     expected = attack_lab.attack(network.eval(), MINI.test.images(np.array([0]))[0], label, attempt)
-    assert np.array_equal(shown.state.images[""][1], frames.attack.eight_bits(expected.x_adv))
+    assert np.array_equal(shown.state.images[""][1][:1], frames.attack.eight_bits(expected.x_adv))
 
 
 # --- What cannot be shown is said ------------------------------------------------------------------------------------
@@ -395,3 +398,60 @@ def test_every_control_is_displayed(run):
             displayed.add(widget)
             waiting += getattr(widget, "children", ())
         assert {value for value in vars(one).values() if isinstance(value, ipywidgets.Widget)} <= displayed
+
+
+# --- Filmstrip and selection -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", frames.filmstrip.ORDERS)
+def test_the_filmstrip_shows_the_clean_images_of_each_epochs_row(run, order):
+    shown = FilmstripExplorer(run, MINI, per_row=6)
+    shown.order.value = order
+    film = frames.filmstrip.filmstrip(run, [1, 2, 3, 4], 6, order, MINI)
+    assert shown.state.rows == [row for of_epoch in film for row in of_epoch.rows.tolist()]
+    assert shown.sheet.png == gallery.strip(
+        {f"epoch {of_epoch.epoch}": MINI.train.images(of_epoch.rows) for of_epoch in film}
+    )
+    assert [tile["title"] for tile in shown.sheet.shown["tiles"]] == [t for of_epoch in film for t in of_epoch.titles]
+
+
+def test_the_tiles_of_a_filmstrip_lie_on_their_images(run):
+    shown = FilmstripExplorer(run, MINI, per_row=6)
+    picture = np.asarray(Image.open(io.BytesIO(shown.sheet.png)).convert("L"))
+    for tile, row in zip(shown.sheet.shown["tiles"], shown.state.rows, strict=True):
+        left, top, width, height = tile["box"]
+        image = MINI.train.images(np.array([row]))[0, 0]
+        assert np.array_equal(picture[top : top + height : 2, left : left + width : 2], image)
+
+
+def test_a_class_that_no_epoch_picked_leaves_words(tmp_path):
+    few = make_run(Store(tmp_path), epochs=2, num_perturbed=1, num_recorded=1)
+    shown = FilmstripExplorer(few, MINI)
+    labels = {int(MINI.train.labels[row]) for row in shown.state.rows}
+    missing = next(name for label, name in enumerate(MINI.class_names) if label not in labels)
+    shown.classes.value = missing
+    assert shown.sheet.png is None
+    assert "None was picked" in shown.words.value
+
+
+@pytest.mark.parametrize("kind", [PickExplorer, FilmstripExplorer])
+def test_rows_are_the_selected_samples_wherever_they_are_shown(run, kind):
+    shown = kind(run, MINI)
+    first, second = shown.state.rows[:2]
+    click(shown.sheet, {"selected": 1})
+    click(shown.sheet, {"selected": 0})
+    assert shown.rows == sorted({first, second})
+    assert shown.sheet.selected == [at for at, row in enumerate(shown.state.rows) if row in (first, second)]
+    click(shown.sheet, {"selected": 1})
+    assert shown.rows == [first]
+    shown.order.value = shown.order.options[-1]
+    assert shown.sheet.selected == [at for at, row in enumerate(shown.state.rows) if row == first]
+    shown.rows = [5, 3]
+    assert shown.rows == [3, 5]
+
+
+def test_a_selection_that_points_nowhere_is_ignored(run):
+    shown = PickExplorer(run, MINI, count=9)
+    for message in ({"selected": 9}, {"selected": -1}, {"selected": "0"}, {}, "selected"):
+        click(shown.sheet, message)
+    assert shown.rows == []

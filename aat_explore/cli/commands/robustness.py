@@ -95,6 +95,6 @@ class Check(Command):
             console.print(title, highlight=False, markup=False, soft_wrap=True)
             table = checks.table(recorded)
             print_frame(table, cell, left=list(table.columns))
-            for name in table.loc[table["status"] != "pass", "check"].unique():
+            for name in table.loc[table["verdict"] != "pass", "check"].unique():
                 console.print(f"{name}: see {checks.link(name)}", highlight=False, markup=False, soft_wrap=True)
         return int(checks.worst([check for of in recorded.values() for check in of]) == "fail")

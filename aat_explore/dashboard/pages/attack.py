@@ -9,10 +9,10 @@ from typing import Any
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, context, downloads, page
+from aat_explore.dashboard import choices, context, downloads, page, pictures
 from aat_explore.datasets import Dataset, Split
 from aat_explore.store import Run
-from aat_explore.views import charts, frames
+from aat_explore.views import charts, frames, pixels
 from aat_explore.views.protocols import UInt8
 
 TRAINING, TEST, UPLOAD = SAMPLES = ("training image", "test image", "upload")
@@ -35,10 +35,7 @@ def show() -> None:
         "pixel. J is the cross-entropy of the true class, in nats, or of the predicted class for an image that you "
         "upload. FGSM is one step of PGD of size ε from the image itself.",
     )
-    runs = page.ticked_runs()
-    left, right = st.columns([3, 1])
-    with left:
-        run = context.choose_run(runs, prefer=page.can_be_attacked)
+    run = context.choose_run(page.ticked_runs(), prefer=page.can_be_attacked)
     dataset = page.dataset_of(run)
     if dataset is None:
         st.info("The lab needs them to build the network and for images to attack. Choose another run.")
@@ -47,18 +44,23 @@ def show() -> None:
     if not checkpoints:
         st.info("This run has saved no weights yet, so there is no network to attack. Choose another run.")
         return
-    with right:
+    with st.sidebar:
+        sample = _choose_sample(run, dataset)
+        attempt = _choose_attack(run)
         epoch = int(
             choices.choose("Weights after epoch", checkpoints, "checkpoint", help="Epochs whose weights are saved.")
         )
-    sample = _choose_sample(run, dataset)
-    attempt = _choose_attack(run)
     if sample is None:
+        st.info("Choose a PNG or JPEG in the sidebar; its central square is resized to the data set's image size.")
         return
     result = _attack(run, dataset, epoch, sample, attempt)
-    _say_outcome(result, dataset)
-    _pictures(result)
-    _curves(result, dataset, run)
+    left, right = st.columns([1.7, 1])
+    with left:
+        _say_outcome(result, dataset)
+        _pictures(result)
+    with right:
+        _class_chart(result, dataset, run)
+    _curves(result, run)
     _signs(result)
 
 
@@ -66,15 +68,12 @@ def show() -> None:
 
 
 def _choose_sample(run: Run, dataset: Dataset) -> Sample | None:
-    left, right = st.columns(2)
-    with left:
-        kind = choices.switch("Sample", SAMPLES, "sample")
+    kind = choices.switch("Sample", SAMPLES, "sample")
     if kind == UPLOAD:
         return _upload(dataset)
     split, key = (dataset.train, "image") if kind == TRAINING else (dataset.test, "test_image")
     last = len(split) - 1
-    with right:
-        row = choices.whole(f"Row of the {kind}, 0 to {last:,}", 0, last, 0, key)
+    row = choices.whole(f"Row of the {kind}, 0 to {last:,}", 0, last, 0, key)
     if kind == TRAINING and st.button("This image over all epochs", icon=":material/timeline:", type="tertiary"):
         page.open_page("sample", run=run.id, image=row)
     return _row_of(split, row), int(split.labels[row]), f"{kind} {row}"
@@ -94,7 +93,6 @@ def _upload(dataset: Dataset) -> Sample | None:
     )
     invert = choices.toggle("Invert: dark strokes on white paper become light on black", "invert")
     if file is None:
-        st.info("Choose a PNG or JPEG; its central square is resized to the data set's image size.")
         return None
     content = file.getvalue()
     image, done = frames.attack.uploaded(content, dataset.image_shape, invert=invert)
@@ -105,34 +103,26 @@ def _upload(dataset: Dataset) -> Sample | None:
 
 
 def _choose_attack(run: Run) -> frames.attack.Attempt:
-    left, right = st.columns(2)
     low, high, default, step = frames.attack.epsilon_range(run.config)
     trained = run.config.resolved_attack
-    with left:
-        offered = frames.attack.attacks_offered(run.config)
-        kind = offered[choices.switch("Attack", tuple(offered), "attack")]
-        epsilon = choices.number(
-            "ε", low, high, default, "eps", step=step, help=f"The largest change of a pixel; {default:g} in training."
-        )
-        start = choices.toggle("PGD: start at a random point within ε", "random", default=True)
-    with right:
-        steps = choices.number(
-            "Steps of PGD and MI-FGSM",
-            1,
-            frames.attack.MAX_STEPS,
-            trained.steps if trained.spec.steps is not None else DEFAULT_STEPS.get(run.config.model, STEPS),
-            "steps",
-        )
-        factor = choices.number(
-            "PGD's step size α, times ε/steps",
-            0.5,
-            10.0,
-            DEFAULT_FACTOR,
-            "alpha",
-            step=0.5,
-            help="Default: 2.5 ε/steps",
-        )
-        seed = choices.whole("Seed of the random start", 0, 2**31 - 1, 0, "attack_seed") if start else 0
+    offered = frames.attack.attacks_offered(run.config)
+    kind = offered[choices.switch("Attack", tuple(offered), "attack")]
+    epsilon = choices.number(
+        "ε", low, high, default, "eps", step=step, help=f"The largest change of a pixel; {default:g} in training."
+    )
+    steps = choices.number(
+        "Steps of PGD and MI-FGSM",
+        1,
+        frames.attack.MAX_STEPS,
+        trained.steps if trained.spec.steps is not None else DEFAULT_STEPS.get(run.config.model, STEPS),
+        "steps",
+        help="The curves show PGD whatever attack is chosen.",
+    )
+    factor = choices.number(
+        "PGD's step size α, times ε/steps", 0.5, 10.0, DEFAULT_FACTOR, "alpha", step=0.5, help="Default: 2.5 ε/steps"
+    )
+    start = choices.toggle("PGD: start at a random point within ε", "random", default=True)
+    seed = choices.whole("Seed of the random start", 0, 2**31 - 1, 0, "attack_seed") if start else 0
     options = trained.options if kind == trained.kind else ()
     return frames.attack.Attempt(kind, epsilon, steps, factor, start, seed, options)
 
@@ -191,31 +181,28 @@ def _say_outcome(result: frames.attack.Attacked, dataset: Dataset) -> None:
 
 
 def _pictures(result: frames.attack.Attacked) -> None:
-    difference, factor = frames.attack.amplified_difference(result)
-    columns = st.columns(3)
-    for column, image, caption in zip(
-        columns,
-        (result.clean, result.x_adv, difference),
-        ("clean", "adversarial", f"|difference| × {factor}"),
-        strict=True,
-    ):
-        column.image(
-            frames.attack.enlarged(image),
-            caption=caption,
-            output_format="PNG",
-            alt=f"The {caption} image" if caption in ("clean", "adversarial") else f"The difference, times {factor}",
+    shown = [
+        pictures.Picture(
+            pixels.meaning(len(result.clean)) if name == "difference" else name, f"The {name} image", image[0]
         )
+        for name, image in frames.attack.pictures(result).items()
+    ]
+    pictures.row(shown, most=260)
 
 
-def _curves(result: frames.attack.Attacked, dataset: Dataset, run: Run) -> None:
-    st.subheader("Class probabilities")
+def _class_chart(result: frames.attack.Attacked, dataset: Dataset, run: Run) -> None:
     classes = frames.attack.attacked_classes(result, dataset.class_names)
+    st.caption("**Class probabilities**, clean and under attack")
     downloads.chart(
         partial(charts.attack.attacked_classes, classes, dark=page.dark()),
         classes,
         f"{run.id}-attacked-classes",
         alt="Probability of each class on the clean and on the adversarial image",
+        height=340,
     )
+
+
+def _curves(result: frames.attack.Attacked, run: Run) -> None:
     left, right = st.columns(2)
     with left:
         st.subheader("Loss along ε")

@@ -1,44 +1,47 @@
-"""All runs in the cache, and one of them live."""
+"""All runs in the cache to search, sort and open, and the curves of the one that is open."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, context, downloads, page, state
+from aat_explore.dashboard import background, choices, context, downloads, page, run_list
+from aat_explore.dashboard.run_list import Column
 from aat_explore.errors import AATError
+from aat_explore.jobs.job import Job
 from aat_explore.states import standing
 from aat_explore.store import Run, Store
-from aat_explore.views import charts, frames
+from aat_explore.views import charts, frames, names
 from aat_explore.views.protocols import Frame
 
-COLUMNS = {
-    "run": st.column_config.TextColumn(pinned=True, width=270),
-    "n": st.column_config.TextColumn(width=50, help="Samples perturbed per epoch"),
-    "norm power": st.column_config.TextColumn(
-        help="1: Norm, 2: Squared Norm, 0: uniform control; with the score, if it is not gradient-norm"
+COLUMNS = (
+    Column("name", "run", "name"),
+    Column("clean accuracy", "clean", "percent", "Clean accuracy on test images, at the latest epoch evaluated"),
+    Column(
+        "robust accuracy", "robust", "percent", "At the training ε and the same epoch, under the strongest attack tried"
     ),
-    "epochs": st.column_config.TextColumn(help="Finished, out of those planned"),
-    "clean accuracy": st.column_config.NumberColumn(
-        format="percent", help="At ε = 0, at the latest epoch evaluated on test images"
-    ),
-    "robust accuracy": st.column_config.NumberColumn(
-        format="percent",
-        help="At the training ε, at the same epoch, under the attack in 'tested with', the strongest tried",
-    ),
-    "seconds an epoch": st.column_config.NumberColumn(
-        format="%.1f", help="Scoring, drawing, perturbing and training; median over epochs"
-    ),
-    "total seconds": st.column_config.NumberColumn(format="%.0f", help="Including validation and recording"),
-    "flag": st.column_config.TextColumn(
-        width=170,
-        help="Checks that the run fails, judged by its validation accuracies, its evaluations and `aat check`; the "
-        "Checks page explains why",
-    ),
+    Column("flag", "fails", help="Checks that the run fails; the Checks page explains them"),
+    Column("status", "status"),
+    Column("seconds an epoch", "s/epoch", "seconds", "Seconds per epoch, without validation: the median"),
+    Column("date", "date", "date", "Last change; of showcase runs, the day of their last test (UTC)"),
+    Column("run", "id", "id", "What commands and files call it"),
+)
+TEXTS = {  # columns to filter by, with their labels
+    "dataset": "Data set",
+    "n": "n",
+    "norm power": "Norm power",
+    "attack": "Attack",
+    "seed": "Seed",
+    "status": "Status",
+    "flag": "Fails",
+    "tested with": "Tested with",
 }
-
-
-TEXTS = ("dataset", "n", "norm power", "attack", "seed", "status", "flag", "tested with", "epochs")
-NUMBERS = ("clean accuracy", "robust accuracy", "seconds an epoch", "total seconds")
+SHARES = {"clean accuracy": "Clean accuracy, %", "robust accuracy": "Robust accuracy, %"}
+NUMBERS = {"seconds an epoch": "Seconds per epoch", "total seconds": "Total seconds"}
+COMPARED = 3  # at most: as many as the Compare page takes
+TABLE_HEIGHT = "clamp(150px, calc(100vh - 505px), 700px)"  # leaves room for the charts below
+CHART_HEIGHT = 235
 PROGRESS = {
     "run": st.column_config.TextColumn(width=270),
     "done": st.column_config.ProgressColumn(format="percent"),
@@ -50,117 +53,218 @@ PROGRESS = {
 
 
 def show() -> None:
-    """Table of all runs to filter and select; runs in training; one run's losses and validation accuracies."""
-    page.heading(
+    """Search line, filters and actions; the table; the curves of the open run; what is in training."""
+    page.name("Runs")
+    every = page.readable_runs()
+    runs = page.narrowed(every)
+    training = sorted(run.id for run in every if run.training)
+    run = context.choose_run(every)
+    page.statement(
         "Runs",
-        "Every run in the cache: its cost and its test accuracies; below, the learning curves of one of them.",
+        _statement(runs, training),
         r"p_i = \frac{\lVert\nabla_{x_i} J\rVert_2^{k}}{\sum_j \lVert\nabla_{x_j} J\rVert_2^{k}}",
         "Each epoch, n samples are drawn from p (k is the norm power: 1 Norm, 2 Squared Norm; another score may take "
         "the norm's place) and perturbed by the attack; the network is trained on all T samples, of which those n "
-        "are perturbed. n = 0 is standard training, n = all perturbs every sample.",
+        "are perturbed. n = 0 is standard training, n = all perturbs every sample.\n\n"
+        "Accuracies in the charts by epoch are of validation images, robust ones at the training ε. FGSM accuracy "
+        "alone proves nothing: a network can learn to resist FGSM alone, which PGD reveals.",
     )
-    runs = page.readable_runs()
-    training = sorted(run.id for run in runs if run.training)
-    table = page.remembered(frames.runs.runs_table, runs, training)
-    opened = _table(_filtered(table), len(table))
-    _in_training([run for run in runs if run.id in training])
-    if opened is not None:
-        choices.ask("run", opened)
-    run = context.choose_run(runs)
+    table, total = _found(runs, training)
+    _table(table, total, run, every, narrowed=len(runs) < len(every))
     _one_run(run, training)
-    followed = {other.id: other.revision for other in runs if other.id in training or other is run}
+    _in_training([run for run in every if run.id in training])
+    followed = {other.id: other.revision for other in every if other.id in training or other is run}
     _follow(followed, training, Store(page.cache_dir()).run_ids())
 
 
+def _statement(runs: Sequence[Run], training: Sequence[str]) -> str:
+    failing = page.remembered(_failing, list(runs))
+    parts = [f"**{len(runs):,} run{'' if len(runs) == 1 else 's'}**", f"{failing} fail a check"]
+    if training:
+        parts.append(f"{len(training)} in training")
+    return " · ".join([*parts, "click a run to see its curves below"])
+
+
+def _failing(runs: Sequence[Run]) -> int:
+    return sum(bool(page.run_summary(run)["flag"]) for run in runs)
+
+
+# --- The table -------------------------------------------------------------------------------------------------------
+
+
+def _found(runs: Sequence[Run], training: Sequence[str]) -> tuple[Frame, int]:
+    """The rows that the search and the filters leave, in the order of all choices of runs; and of how many."""
+    bar = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+    with bar, st.container(width="stretch"):
+        query = choices.text(
+            "Search", "words", placeholder="Search: fashion 1,000 pgd-7 seed 0", label_visibility="collapsed"
+        )
+    with bar:
+        filters = st.popover("Filters", icon=":material/filter_list:", key="filters")
+        offered = context.offered(runs)
+    table = page.remembered(_listed, offered, list(training))
+    with filters:
+        kept = _filtered(table)
+    if query:
+        words = kept.astype(str).agg(" ".join, axis=1)
+        kept = kept[[names.matches(query, text) for text in words]]
+    return kept.reset_index(drop=True), len(table)
+
+
+def _listed(runs: Sequence[Run], training: Sequence[str]) -> Frame:
+    """`frames.runs.runs_table` with each run's name, the epochs of unfinished ones in `status`, and its `date`."""
+    table = frames.runs.runs_table(runs, training)
+    named = context.run_names(runs)
+    status = [
+        of_run if of_run in ("complete", "showcase") else f"{of_run} {epochs}"
+        for of_run, epochs in zip(table["status"], table["epochs"], strict=True)
+    ]
+    return table.assign(
+        name=[named[run_id] for run_id in table["run"]], progress=status, date=[_date(run) for run in runs]
+    )
+
+
+def _date(run: Run) -> str:
+    """When a run was last changed; of the showcase, whose files are as old as the checkout, when it was last tested."""
+    if run.showcase:
+        return max((evaluation.created[:10] for evaluation in run.evaluations()), default="")
+    return f"{datetime.fromtimestamp(run.modified, UTC).astimezone():%Y-%m-%d %H:%M}"
+
+
 def _filtered(table: Frame) -> Frame:
-    """The table's rows that pass the filters on the columns chosen."""
-    columns = choices.choose_many("Filter by", [*TEXTS, *NUMBERS], "by")
-    texts = {
-        column: choices.choose_many(column, frames.runs.values(table, column), f"by-{column}")
-        for column in columns
-        if column in TEXTS
-    }
+    """The table's rows that pass the filters."""
+    left, right = st.columns(2)
+    with left:
+        texts = {
+            column: choices.choose_many(label, frames.runs.values(table, column), f"by-{column}")
+            for column, label in TEXTS.items()
+        }
     ranges = {}
-    for column in columns:
-        if column in NUMBERS and (ends := frames.runs.extent(table, column)) is not None:
-            # Rounded outwards by the slider's own steps, or the full range would exclude the extreme runs.
-            ranges[column] = choices.between(column, ends[0], ends[1], f"by-{column}", step=(ends[1] - ends[0]) / 200)
+    with right:
+        for column, label in (SHARES | NUMBERS).items():
+            if (ends := frames.runs.extent(table, column)) is None:
+                continue
+            scale = 100 if column in SHARES else 1
+            low, high = (scale * end for end in ends)
+            chosen = choices.between(label, low, high, f"by-{column}", step=(high - low) / 200, format="%.1f")
+            if chosen != (low, high):
+                ranges[column] = (chosen[0] / scale, chosen[1] / scale)
     return frames.runs.filtered(table, texts, ranges)
 
 
-def _table(table: Frame, total: int) -> str | None:
-    """Show the table and keep the ticked runs for all pages; returns the id of a run whose cell was just clicked."""
-    shown = list(table["run"])
-    picked = (choices.param("runs") or "").split(",")
-    ticked = [at for at, run_id in enumerate(shown) if run_id in picked]
-    key = f"table {','.join(shown)}"  # other rows make another table: ticks are row numbers
-    selection = downloads.table(
-        table,
-        alt="Runs in the cache",
-        column_config=COLUMNS,
-        key=key,
-        on_select="rerun",
-        selection_mode=["multi-row", "single-cell"],
-        selection_default={"selection": {"rows": ticked}},
-    )["selection"]
-    hidden = [run_id for run_id in picked if run_id and run_id not in shown]
-    chosen = [*hidden, *(shown[at] for at in selection["rows"] if at < len(shown))]
-    choices.set_param("runs", ",".join(chosen) or None)
-    effect = "the other pages show only these" if chosen else "tick rows to see only those on the other pages"
-    st.caption(
-        f"Showing {len(shown)} of {total} runs; {len(chosen)} selected: {effect}. Click a cell to open its run below."
+def _table(table: Frame, total: int, run: Run, runs: Sequence[Run], *, narrowed: bool) -> None:
+    """Actions, and the table with the run that is open and those that are ticked."""
+    known = {run.id for run in runs}
+    ticked = [run_id for run_id in (choices.param("ticked") or "").split(",") if run_id in known]
+    choices.set_param("ticked", ",".join(ticked) or None)
+    _actions(run, ticked, len(runs) if narrowed else 0, f"{len(table):,} of {total:,} runs")
+    shown = table.astype({"seed": str}).rename(columns={"status": "plain status", "progress": "status"})
+    values = shown[[column.key for column in COLUMNS]].astype(object)
+    rows = [
+        run_list.Row(str(run_id), str(name), of_run)
+        for run_id, name, of_run in zip(
+            table["run"], table["name"], values.where(values.notna(), None).values.tolist(), strict=True
+        )
+    ]
+    run_list.show(
+        COLUMNS,
+        rows,
+        "runs table",
+        label="Runs in the cache",
+        none="No run fits the search and the filters.",
+        height=TABLE_HEIGHT,
+        opened=run.id,
+        ticked=ticked,
+        on_open=lambda run_id: choices.ask("run", run_id),
+        on_tick=lambda run_ids: choices.ask("ticked", ",".join(run_ids)),
     )
-    cells = [tuple(cell) for cell in selection["cells"]]
-    before = state.CELL_OPENED.get()
-    state.CELL_OPENED.set((key, cells))
-    if not cells or before == (key, cells):
-        return None
-    return shown[int(cells[0][0])] if int(cells[0][0]) < len(shown) else None
 
 
-def _in_training(runs: list[Run]) -> None:
-    if not runs:
-        return
-    st.subheader("In training")
-    downloads.table(page.remembered(frames.runs.progress, runs), alt="Runs in training", column_config=PROGRESS)
+def _actions(run: Run, ticked: Sequence[str], hidden_from: int, counted: str) -> None:
+    """What to do with the ticked runs and with the open one; `hidden_from`: of how many all pages show only some."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        number = f" ({len(ticked)})" if ticked else ""
+        if st.button(
+            f"Compare ticked{number}",
+            icon=":material/compare_arrows:",
+            disabled=not 2 <= len(ticked) <= COMPARED,
+            help="Tick two or three runs to see them side by side.",
+        ):
+            page.open_page("compare", **dict(zip(("run", "with", "third"), [*ticked, "", ""], strict=False)))
+        if hidden_from:
+            if st.button(f"Show all {hidden_from:,} runs", icon=":material/filter_alt_off:", type="primary"):
+                choices.ask("runs", "")
+                st.rerun()
+        elif st.button(
+            "Show only these",
+            icon=":material/filter_alt:",
+            disabled=not ticked,
+            help="Every page then shows the ticked runs alone, until you show all again.",
+        ):
+            choices.ask("runs", ",".join(ticked))
+            choices.ask("words", "")
+            if run.id not in ticked:
+                choices.ask("run", ticked[0])
+            st.rerun()
+        if ticked and st.button("Untick", type="tertiary"):
+            choices.ask("ticked", "")
+            st.rerun()
+        if st.button("Open picks", icon=":material/image_search:", help="What the open run picked in each epoch"):
+            page.open_page("picks", run=run.id)
+        if st.button("Checks", icon=":material/fact_check:", help="Whether the open run's robustness is real"):
+            page.open_page("checks", run=run.id)
+        st.caption(counted)
+
+
+# --- The open run ----------------------------------------------------------------------------------------------------
 
 
 def _one_run(run: Run, training: list[str]) -> None:
     status = standing(run.config, run, busy=run.id in training).status
     losses = ", ".join(f"{name} {loss:.3f}" for name, loss in page.remembered(frames.runs.last_losses, run).items())
-    progress = f"{run.epoch} of {run.config.epochs} epochs, {status}; last training loss in nats: {losses}"
-    st.progress(run.epoch / run.config.epochs, progress)
+    st.markdown(
+        f"**{page.plain(names.full_name(run.config))}** · {run.epoch} of {run.config.epochs} epochs, {status} · "
+        f":small[last training loss in nats: {losses}]"
+    )
     if status == "cut off":
-        st.info(f"Training stopped after epoch {run.epoch}; the same `aat train` command resumes it.")
-    if not run.evaluations() and status != "training":
-        st.info("Not evaluated yet, so there is no test accuracy. To measure it:")
-        st.code(page.command(f"evaluate {run.id}"), language="bash")
+        st.caption(
+            f":material/warning: Training stopped after epoch {run.epoch}; the same `aat train` command resumes it."
+        )
+        background.offer(run, Job(config=run.config), "Resume training", "resume training")
     metrics = page.remembered(frames.runs.epoch_metrics, run)
     kinds = frames.runs.KINDS
-    for column, kind in zip(st.columns(len(kinds)), kinds, strict=True):
+    *curves, tested = st.columns(len(kinds) + 1)
+    for column, kind in zip(curves, kinds, strict=True):
         with column:
             draw = partial(charts.runs.epoch_metrics, metrics, kind)
-            downloads.chart(
-                draw, metrics, f"{run.id}-{kind}", alt=f"{kinds[kind].title.capitalize()} of {run.id} by epoch"
-            )
-    st.caption(
-        "Accuracies on validation images, robust ones at the training ε. FGSM accuracy alone proves nothing: a network "
-        "can learn to resist FGSM alone, which PGD reveals."
-    )
-    if run.evaluations():
-        _over_epochs(run)
+            alt = f"{kinds[kind].title.capitalize()} of {run.id} by epoch"
+            downloads.chart(draw, metrics, f"{run.id}-{kind}", alt=alt, height=CHART_HEIGHT)
+    with tested:
+        _over_epochs(run, status)
 
 
-def _over_epochs(run: Run) -> None:
-    """Test accuracies of the epochs evaluated; if that is only one, how to evaluate more."""
-    tested = page.remembered(frames.runs.robustness_over_epochs, run)
-    if tested.empty:
-        st.caption("To measure robust accuracy on test images over the epochs, from the saved checkpoints:")
-        st.code(page.command(f"evaluate {run.id} --every 5 --images 500"), language="bash")
+def _over_epochs(run: Run, status: str) -> None:
+    """Test accuracies of the epochs evaluated; if that is none or one, how to evaluate more."""
+    frame = page.remembered(frames.runs.robustness_over_epochs, run)
+    if not frame.empty:
+        draw = partial(charts.runs.robustness_over_epochs, frame)
+        alt = f"Test accuracies of {run.id} by epoch, with 95 % intervals (Wilson)"
+        downloads.chart(draw, frame, f"{run.id}-over-epochs", alt=alt, height=CHART_HEIGHT)
+    elif run.evaluations():
+        st.caption("Tested at one epoch only. To measure test accuracies over the epochs, from the saved checkpoints:")
+        st.code(page.command(f"evaluate {run.id} --every 5 --images 500"), language="bash", wrap_lines=True)
+    elif status != "training":
+        st.caption("Not evaluated yet, so there is no test accuracy. To measure it:")
+        if run.complete and background.offer(run, Job(config=run.config), "Evaluate", "evaluate"):
+            return
+        st.code(page.command(f"evaluate {run.id}"), language="bash", wrap_lines=True)
+
+
+def _in_training(runs: list[Run]) -> None:
+    if not runs:
         return
-    draw = partial(charts.runs.robustness_over_epochs, tested)
-    downloads.chart(draw, tested, f"{run.id}-over-epochs", alt=f"Test accuracies of {run.id} by epoch")
-    st.caption("On test images, at the checkpoints that were evaluated. Bands are 95 % intervals (Wilson).")
+    with st.expander(f"{len(runs)} in training", icon=":material/directions_run:"):
+        downloads.table(page.remembered(frames.runs.progress, runs), alt="Runs in training", column_config=PROGRESS)
 
 
 @st.fragment(run_every=2)

@@ -6,6 +6,7 @@
     figures.py       the paper's figures
     files.py         charts in notebooks without a network connection, and as files
     picks.py         one epoch: p and classes of all samples and of the picks
+    results.py       clean and robust accuracy against n, against ε and against training time
     runs.py          one run's metrics; what epochs cost
     sample.py        one sample over the epochs, and its place among all
     style.py         colours, dash patterns, axes and sizes of all charts
@@ -15,6 +16,6 @@
 """
 
 from aat_explore.views.charts import quick_altair as quick_altair  # isort: skip
-from aat_explore.views.charts import attack, compare, dynamics, figures, files, picks, runs, sample, style
+from aat_explore.views.charts import attack, compare, dynamics, figures, files, picks, results, runs, sample, style
 
-__all__ = ["attack", "compare", "dynamics", "figures", "files", "picks", "runs", "sample", "style"]
+__all__ = ["attack", "compare", "dynamics", "figures", "files", "picks", "results", "runs", "sample", "style"]

@@ -21,7 +21,7 @@ def attacked_classes(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
                 "class:N",
                 sort=list(frame["class"].unique()),
                 title=None,
-                axis=alt.Axis(labelAngle=0, labelLimit=90, labelOverlap=False),
+                axis=alt.Axis(labelAngle=-40, labelLimit=90, labelOverlap=False),
             ),
             xOffset=alt.XOffset("image:N", sort=images),
             y=alt.Y("probability:Q", axis=PERCENT, scale=alt.Scale(domain=[0, 1])),

@@ -29,21 +29,27 @@ def epoch_metrics(frame: pd.DataFrame, kind: str) -> Chart:
 
 
 def robustness_over_epochs(frame: pd.DataFrame) -> Chart:
-    """`frames.runs.robustness_over_epochs`: test accuracy per epoch, a colour per test and ε, 95 % bands."""
+    """`frames.runs.robustness_over_epochs`: test accuracy per epoch, a colour per test and ε, 95 % bands.
+
+    If all are of one test, the axis names it, else the legend does.
+    """
+    tests = list(frame["test"].unique())
     named = frame.assign(
         measured=[
-            f"{'clean' if epsilon == 0 else f'ε = {epsilon:.3g}'}: {test}"
+            ("clean" if epsilon == 0 else f"robust, ε = {epsilon:.3g}") + (f": {test}" if len(tests) > 1 else "")
             for test, epsilon in zip(frame["test"], frame["epsilon"], strict=True)
         ]
     )
-    colour = alt.Color("measured:N", title=None, legend=alt.Legend(**LINES.to_dict(), columns=2), sort=None)
+    title = f"accuracy, {tests[0]}" if len(tests) == 1 else "test accuracy"
+    legend = LINES if len(tests) == 1 else alt.Legend(**LINES.to_dict(), columns=1)
+    colour = alt.Color("measured:N", title=None, legend=legend, sort=None)
     base = alt.Chart(named).encode(
         x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
         color=colour.scale(range=SERIES),
     )
-    y = alt.Y("accuracy:Q", title="test accuracy", axis=PERCENT, scale=alt.Scale(domain=[0, 1]))
+    y = alt.Y("accuracy:Q", title=title, axis=PERCENT, scale=alt.Scale(domain=[0, 1]))
     tooltip = ["epoch", "measured", *(alt.Tooltip(f"{name}:Q", format=".2%") for name in ("accuracy", "least", "most"))]
-    band = base.mark_area(opacity=0.2).encode(y=alt.Y("least:Q", title="test accuracy"), y2="most:Q")
+    band = base.mark_area(opacity=0.2).encode(y=alt.Y("least:Q", title=title), y2="most:Q")
     line = base.mark_line(point=True).encode(y=y, tooltip=tooltip)
     return sized(band + line, WIDTH, 300)
 

@@ -5,67 +5,97 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import LINES, RULE, SERIES, WIDTH, Chart, sized
+from aat_explore.views.charts.style import LINES, RULE, SERIES, WIDTH, Chart, in_multiples, log_ticks, sized, times_axis
 
 MARKS = ["circle", "diamond"]
+Y_LABELS = 40  # pixels for the labels of y, so that charts below one another share their axis of epochs
 POWERS = [10**k for k in range(8)]
 DASHES = [[1, 0], [6, 3]]
 
 
 def sample_history(frame: pd.DataFrame) -> Chart:
-    """`frames.sample.together` of one or two samples: p and rank over epochs, log; marks: epochs that drew it."""
-    names = list(dict.fromkeys(frame["sample"]))
+    """`p_history` above `rank_history`."""
     width = WIDTH - 90
-    positive = frame[frame["p"] > 0]
-    low, high = min(positive["p"].min(), frame["uniform"].min()), max(positive["p"].max(), frame["uniform"].max())
-    # Never empty: under uniform p there is a single value, 1/T.
-    scale = alt.Scale(type="log", nice=False, domain=[low / 1.25, high * 1.25])
-    p = alt.Y("p:Q", title="p (log scale)", scale=scale, axis=alt.Axis(format=".0e"))
-    ranks = alt.Scale(type="log", reverse=True, domain=[1, int(frame["T"].max())], nice=False)
-    rank = alt.Y("rank:Q", title="rank of p, 1 on top (log)", scale=ranks, axis=alt.Axis(format=",", values=POWERS))
-    uniform = frame[["uniform"]].drop_duplicates().assign(what="uniform p = 1/T")
-    rule = alt.Chart(uniform).mark_rule(strokeDash=[4, 3], color=RULE).encode(y="uniform:Q", tooltip="what")
-    text = (
-        alt.Chart(uniform)
-        .mark_text(align="right", baseline="bottom", dy=-2, color=RULE)
-        .encode(x=alt.value(width), y="uniform:Q", text="what")
+    return alt.vconcat(sized(p_history(frame), width, 230), sized(rank_history(frame), width, 180))
+
+
+def p_history(frame: pd.DataFrame, *, epoch: int | None = None, legend: bool = True) -> Chart:
+    """`frames.sample.together` of one or two samples: p·T over epochs, log; filled marks: epochs that drew it.
+
+    A rule marks `epoch`. p = 0 has no place on the axis.
+    """
+    positive = frame[frame["times uniform"] > 0]
+    ticks = log_ticks(min(1.0, positive["times uniform"].min()), max(1.0, positive["times uniform"].max()))
+    y = alt.Y(
+        "times uniform:Q",
+        title="p, × uniform",
+        scale=alt.Scale(type="log", nice=False, domain=[ticks[0], ticks[-1]]),
+        axis=alt.Axis(values=ticks, format=".4~g", minExtent=Y_LABELS),
     )
-    above = _lines(positive, p, names, None) + rule + text
-    return alt.vconcat(sized(above, width, 230), sized(_lines(frame, rank, names, "epoch"), width, 180))
+    uniform = pd.DataFrame({"times uniform": [1.0], "what": ["uniform p = 1/T"]})
+    rule = (
+        alt.Chart(uniform)
+        .mark_rule(strokeDash=[4, 3], color=RULE)
+        .encode(y="times uniform:Q", tooltip=alt.Tooltip("what:N", title="rule"))
+    )
+    return alt.layer(rule, *_lines(frame, positive, y, epoch, legend))
 
 
-def _lines(frame: pd.DataFrame, y: alt.Y, names: list[str], title: str | None) -> Chart:
-    ticks = alt.Axis(tickMinStep=1, format="d")
-    x = alt.X("epoch:Q", title=title, axis=ticks, scale=alt.Scale(nice=False, padding=8))
-    colour = alt.Color("sample:N", title=None, legend=LINES, sort=None, scale=alt.Scale(domain=names, range=SERIES[:2]))
-    dash = alt.StrokeDash("sample:N", title=None, legend=LINES, sort=None, scale=alt.Scale(domain=names, range=DASHES))
+def rank_history(frame: pd.DataFrame, *, epoch: int | None = None, legend: bool = True) -> Chart:
+    """`frames.sample.together` of one or two samples: rank of p over epochs, log, 1 on top; marks as in `p_history`."""
+    T = int(frame["T"].max())
+    y = alt.Y(
+        "rank:Q",
+        title="rank of p",
+        scale=alt.Scale(type="log", reverse=True, domain=[1, T], nice=False),
+        axis=alt.Axis(format=",", values=[power for power in POWERS if power <= T], minExtent=Y_LABELS),
+    )
+    return alt.layer(*_lines(frame, frame, y, epoch, legend))
+
+
+def _lines(frame: pd.DataFrame, shown: pd.DataFrame, y: alt.Y, epoch: int | None, legend: bool) -> list[Chart]:
+    names = list(dict.fromkeys(frame["sample"]))
+    x = alt.X(
+        "epoch:Q",
+        title="epoch",
+        axis=alt.Axis(tickMinStep=1, format="d"),
+        scale=alt.Scale(nice=False, padding=8, domain=[int(frame["epoch"].min()), int(frame["epoch"].max())]),
+    )
+    key = LINES if legend else None
+    colour = alt.Color("sample:N", title=None, legend=key, sort=None, scale=alt.Scale(domain=names, range=SERIES[:2]))
+    dash = alt.StrokeDash("sample:N", title=None, legend=key, sort=None, scale=alt.Scale(domain=names, range=DASHES))
     tooltip: list[Any] = [
         "sample",
         "epoch",
+        alt.Tooltip("times uniform:Q", title="p, × uniform", format=".3~g"),
         alt.Tooltip("p:Q", format=".3e"),
         alt.Tooltip("rank:Q", format=","),
-        "drawn",
+        alt.Tooltip("drawn", title="picked"),
     ]
-    base = alt.Chart(frame).encode(x=x, y=y, tooltip=tooltip)
+    base = alt.Chart(shown).encode(x=x, y=y, tooltip=tooltip)
     lines = base.mark_line(strokeWidth=1.5).encode(color=colour, strokeDash=dash)
     hovered = base.mark_point(opacity=0, size=120)  # invisible, but it makes the tooltip easy to reach
+    picks = [shown[shown["drawn"] & (shown["sample"] == name)] for name in names]
     marks = [  # one layer each: a shape channel would add its marks to the legend of lines
-        alt.Chart(frame[frame["drawn"] & (frame["sample"] == name)])
-        .mark_point(filled=True, size=75, opacity=1, shape=mark, color=ink)
+        alt.Chart(of_sample)
+        .mark_point(filled=True, size=60, opacity=1, shape=mark, color=ink)
         .encode(x=x, y=y, tooltip=tooltip)
-        for name, mark, ink in zip(names, MARKS, SERIES, strict=False)
-        if (frame["drawn"] & (frame["sample"] == name)).any()
+        for of_sample, mark, ink in zip(picks, MARKS, SERIES, strict=False)
+        if len(of_sample)
     ]
-    return alt.layer(lines, hovered, *marks)
+    here = [] if epoch is None else [alt.Chart(pd.DataFrame({"epoch": [epoch]})).mark_rule(color=RULE).encode(x=x)]
+    return [*here, lines, hovered, *marks]
 
 
-def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """`frames.sample.SampleMap.grid` as a heat map of mean p against sd / mean, with marks at the `sample_places`."""
+def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False, legend: bool = True) -> Chart:
+    """`frames.sample.SampleMap.grid` as a heat map of mean p against sd / mean, with marks at the `sample_places`.
+
+    Without `legend`, several places are still named.
+    """
     scale = alt.Scale(type="log", nice=False)
-    axis = alt.Axis(format=".1~e", tickCount=6)
-    x = alt.X("mean_low:Q", title="mean of p over the epochs (log scale)", scale=scale, axis=axis)
+    x = alt.X("mean_low:Q", title="mean of p over the epochs, × uniform", scale=scale, axis=times_axis(grid))
     cells = (
-        alt.Chart(grid)
+        alt.Chart(in_multiples(grid))
         .mark_rect()
         .encode(
             x=x,
@@ -76,12 +106,12 @@ def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False) 
                 "count:Q",
                 title="samples",
                 scale=alt.Scale(type="log", scheme="greys", reverse=dark, domainMin=0.5),
-                legend=alt.Legend(format=",d"),
+                legend=alt.Legend(format=",d") if legend else None,
             ),
             tooltip=[
                 alt.Tooltip("count:Q", format=",", title="samples"),
-                alt.Tooltip("mean_low:Q", format=".2e", title="mean of p from"),
-                alt.Tooltip("mean_high:Q", format=".2e", title="to"),
+                alt.Tooltip("times_low:Q", format=".2~g", title="mean of p from, × uniform"),
+                alt.Tooltip("times_high:Q", format=".2~g", title="to, × uniform"),
                 alt.Tooltip("variability_low:Q", format=".2f", title="variability from"),
                 alt.Tooltip("variability_high:Q", format=".2f", title="to"),
             ],
@@ -99,12 +129,14 @@ def sample_map(grid: pd.DataFrame, places: pd.DataFrame, *, dark: bool = False) 
                 title=None,
                 sort=None,
                 scale=alt.Scale(domain=names, range=SERIES[:2]),
-                legend=alt.Legend(orient="top", labelLimit=0, symbolSize=150, symbolStrokeWidth=1),
+                legend=alt.Legend(orient="top", labelLimit=0, symbolSize=150, symbolStrokeWidth=1)
+                if legend or len(names) > 1
+                else None,
             ),
             shape=alt.Shape("sample:N", title=None, sort=None, scale=alt.Scale(domain=names, range=MARKS)),
             tooltip=[
                 "sample",
-                alt.Tooltip("mean:Q", format=".3e", title="mean of p"),
+                alt.Tooltip("times_uniform:Q", format=".3~g", title="mean of p, × uniform"),
                 alt.Tooltip("variability:Q", format=".2f"),
             ],
         )

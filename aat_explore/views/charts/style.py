@@ -1,6 +1,7 @@
 """Shared style of all charts: the paper's colours for n, dash patterns, axes, sizes."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -73,6 +74,36 @@ def page_spec(draw: Callable[[], Chart], *, height: int | None = None, dark: boo
         if height is not None:
             spec["height"] = height
     return spec
+
+
+def log_ticks(low: float, high: float, at_most: int = 6) -> list[float]:
+    """Ticks of a log axis for values from `low` > 0 to `high`, the outermost at or beyond both ends.
+
+    1, 2, 5, 10, … if these are at most `at_most`, else 1, 10, 100, …, else every second power of ten, and so on.
+    """
+    bottom, top = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+    fine = [digit * 10.0**power for power in range(bottom, max(top, bottom + 1) + 1) for digit in (1, 2, 5)]
+    first = max(at for at, tick in enumerate(fine) if tick <= low * (1 + 1e-9))
+    last = max(first + 1, min(at for at, tick in enumerate(fine) if tick >= high * (1 - 1e-9)))
+    if last - first < at_most:
+        return fine[first : last + 1]
+    step = -(-(top - bottom) // (at_most - 1))
+    return [10.0**power for power in range(bottom, top + step, step)]
+
+
+def in_multiples(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells of a data map with the edges of their mean p as multiples of uniform: times_low and times_high."""
+    return cells.assign(
+        times_low=cells["mean_low"] / cells["uniform"], times_high=cells["mean_high"] / cells["uniform"]
+    )
+
+
+def times_axis(cells: pd.DataFrame) -> alt.Axis:
+    """The axis of mean p of a data map's cells, labelled in multiples of uniform, with ticks inside the data."""
+    T = round(1 / cells["uniform"].iloc[0])
+    low, high = cells["mean_low"].min() * T, cells["mean_high"].max() * T
+    ticks = [tick / T for tick in log_ticks(low, high, 8) if low <= tick <= high]
+    return alt.Axis(values=ticks, labelExpr=f"format(datum.value * {T}, '.3~g')", grid=False)
 
 
 def order_of_n(names: Sequence[str]) -> list[str]:

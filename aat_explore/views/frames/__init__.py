@@ -7,8 +7,10 @@
     fates.py       what became of a set of samples in a run
     filmstrip.py   which samples some epochs picked, a row an epoch
     figures.py     many runs: the test accuracies in the paper's figures
+    overview.py    which samples get picked and what trains now, in words
     picks.py       one epoch: which samples were picked, their p and their classes
     recorded.py    the recorded images, and what the network predicted for them
+    results.py     clean and robust accuracy of many runs, with intervals
     runs.py        one row per run, and one run's metrics over its epochs
     sample.py      one training image over all epochs
     samples_map.py all training samples as points: the axes and their values
@@ -24,14 +26,16 @@ from aat_explore.views.frames import (
     fates,
     figures,
     filmstrip,
+    overview,
     picks,
     recorded,
+    results,
     runs,
     sample,
     samples_map,
 )
 
 __all__ = [
-    "attack", "claims", "compare", "dynamics", "fates", "figures", "filmstrip", "picks", "recorded", "runs", "sample",
-    "samples_map",
+    "attack", "claims", "compare", "dynamics", "fates", "figures", "filmstrip", "overview", "picks", "recorded",
+    "results", "runs", "sample", "samples_map",
 ]  # fmt: skip

@@ -192,10 +192,13 @@ def enlarged(image: NDArray[np.float32]) -> UInt8:
     return pixels.enlarged(eight_bits(image), max(1, SHOWN // image.shape[-1]))
 
 
-def amplified_difference(result: Attacked) -> tuple[NDArray[np.float32], int]:
-    """|x′ − x| times ⌊1/ε⌋, which keeps it within [0, 1], float32 (C, H, W), and that factor."""
-    factor = pixels.amplification(result.attempt.epsilon)
-    return np.abs(result.x_adv - result.clean) * np.float32(factor), factor
+def pictures(result: Attacked) -> dict[str, UInt8]:
+    """`clean` and `adversarial`, uint8 (1, C, H, W), and `difference` by `pixels.signed`, uint8 (1, 3, H, W)."""
+    return {
+        "clean": eight_bits(result.clean)[None],
+        "adversarial": eight_bits(result.x_adv)[None],
+        "difference": pixels.signed(result.x_adv - result.clean, result.attempt.epsilon)[None],
+    }
 
 
 # --- Frames ----------------------------------------------------------------------------------------------------------

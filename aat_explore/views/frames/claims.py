@@ -1,5 +1,6 @@
 """The paper's five claims: for each the measurements, their intervals and a verdict."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +27,13 @@ STATEMENTS = {
     f"{COMPARABLE:g} points below it) and grows with n up to 10,000.",
     4: f"Training with FGSM alone gives robustness to PGD (our threshold: at least {ROBUST:g} points above n = 0).",
     5: "AAT is faster than perturbing the whole training set.",
+}
+SHORT = {  # for beside a figure
+    1: f"AAT costs at most {CLAIMED_POINTS:g} points of clean accuracy",
+    2: "Full FGSM training costs as much clean accuracy as the paper says",
+    3: "AAT is about as robust as full FGSM training, and more robust with larger n",
+    4: "Training with FGSM alone gives robustness to PGD",
+    5: "AAT is faster than perturbing the whole training set",
 }
 ABOUT_FGSM = (2, 3, 4)
 # Quantiles 0.975 of Student's t by degrees of freedom.
@@ -135,6 +143,46 @@ def summary(comparisons: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["claim", "statement", "dataset", "verdict"])
 
 
+def deciding(comparisons: pd.DataFrame, claim: int) -> str:
+    """The comparison that decides a claim, in one line: of those with its verdict, the largest difference or ratio.
+
+    `comparisons`: those of one data set. Empty if the claim was not judged.
+    """
+    part = comparisons[comparisons["claim"] == claim]
+    if part.empty:
+        return ""
+    verdicts = set(part["verdict"])
+    overall = next(word for word in (FAILS, UNDECIDED, HOLDS) if word in verdicts)
+    measured = part[(part["verdict"] == overall) & part["value"].notna()]
+    if measured.empty:
+        return f"{part[part['verdict'] == overall]['what'].iloc[0]}: not measured"
+    row = measured.iloc[int(measured["value"].astype(float).abs().to_numpy().argmax())]
+    what = _thousands(f"{row['what']} ({row['panel']})" if row["panel"] else str(row["what"]))
+    seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
+    if row["unit"] == "ratio":
+        return f"{what}: {row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f}) over {seeds}"
+    return f"{what}: {difference_in_words(row['value'], row['low'], row['high'])} over {seeds}"
+
+
+def better_than_random(pairs: pd.DataFrame) -> tuple[str, str]:
+    """Of `against_uniform` the pair of most seeds: the verdict on picking by norm, and its numbers in a line."""
+    best = pairs.iloc[int(pairs["seeds"].to_numpy().argmax())]
+    judged = {"better": HOLDS, "worse": FAILS}.get(str(best["picking by norm is"]), UNDECIDED)
+    seeds = "1 seed" if best["seeds"] == 1 else f"{best['seeds']} seeds"
+    numbers = difference_in_words(best["difference"], best["low"], best["high"])
+    return judged, f"{best['norm']}, n = {best['n']:,}: {numbers} over {seeds}"
+
+
+def difference_in_words(value: float, low: float, high: float) -> str:
+    """A difference of accuracies for people: `−9.5 points (−10.7 to −8.3)`."""
+    return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})".replace("-", "\u2212")
+
+
+def _thousands(text: str) -> str:
+    """The text with its numbers of four digits or more grouped by commas."""
+    return re.sub(r"\b\d{4,}\b", lambda number: f"{int(number[0]):,}", text)
+
+
 def _of_panel(dataset: str, panel: str, frame: pd.DataFrame) -> pd.DataFrame:
     clean = {str(n): part for n, part in frame[frame["epsilon"] == 0].groupby("n")}
     robust = {str(n): part for n, part in frame[_at_training_epsilon(frame)].groupby("n")}
@@ -215,7 +263,7 @@ def smallest_enough(losses: pd.DataFrame, within: float = NEARLY) -> str:
     parts = []
     for norm, part in losses.groupby("norm", sort=True):
         enough = part[part["difference to all"] >= -within]
-        parts.append(f"{norm}: " + (f"n = {enough['n'].iloc[0]}" if len(enough) else "none of those trained"))
+        parts.append(f"{norm}: " + (f"n = {enough['n'].iloc[0]:,}" if len(enough) else "none of those trained"))
     return "; ".join(parts)
 
 

@@ -13,6 +13,7 @@ from aat_explore.views.frames.figures import evaluated, over_seeds
 from aat_explore.views.frames.runs import epoch_metrics
 from aat_explore.views.frames.sample import draw_matrix
 from aat_explore.views.protocols import Array, Run
+from aat_explore.views.summary import summary
 
 CURVES = ("training loss", "clean accuracy", "robust accuracy (FGSM)", "robust accuracy (PGD)")
 OVERLAP = ["pair", "epoch", "overlap", "chance", "drawn by both", "drawn by the first", "drawn by the second"]
@@ -27,14 +28,22 @@ def letters(runs: Sequence[Run]) -> dict[str, str]:
     return {run.id: chr(ord("A") + at) for at, run in enumerate(runs)}
 
 
-def first_pair(runs: Sequence[Run]) -> list[str]:
-    """Ids of two runs of one data set, preferring the same seed, and runs that sample; one id without such a pair."""
-    ordered = sorted(runs, key=lambda run: not run.config.samples)
-    for same in (("dataset", "seed"), ("dataset",)):
-        for first, second in combinations(ordered, 2):
-            if all(getattr(first.config, name) == getattr(second.config, name) for name in same):
-                return [first.id, second.id]
-    return [run.id for run in ordered[:1]]
+def nearest_runs(run: Run, runs: Sequence[Run]) -> list[str]:
+    """Ids of the other runs, the most comparable first.
+
+    First those of the same data set, then those with a record of picks, then by the number of settings that differ,
+    seed included; a mere repetition comes after the runs that differ in one setting, whatever their seed.
+    """
+    wanted = _without_seed(run)
+
+    def distance(other: Run) -> tuple[bool, bool, float]:
+        of_other = _without_seed(other)
+        differing = sum(of_other[name] != value for name, value in wanted.items())
+        seeds = other.config.seed != run.config.seed
+        picked = other.recorded and other.config.num_perturbed != 0
+        return other.config.dataset != run.config.dataset, not picked, differing + seeds if differing else 2.5
+
+    return [other.id for other in sorted(runs, key=distance) if other.id != run.id]
 
 
 def pairs(runs: Sequence[Run]) -> dict[str, tuple[str, str]]:
@@ -72,6 +81,36 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def results(runs: Sequence[Run], test: str | None = None, epsilon: float | None = None) -> pd.DataFrame:
+    """What a few runs reached and cost, one row each: letter, id, clean, robust, epoch (s), total (s), flag.
+
+    Accuracies are by `test`, robust ones at ε; without a test, each run's latest, at its training ε. Every number has a
+    column `… more`, by how much it exceeds that of the first run; accuracies are shares, what is not known is missing.
+    """
+    rows = [summary(run) for run in runs]
+    table = pd.DataFrame(
+        {
+            "letter": list(letters(runs).values()),
+            "id": [run.id for run in runs],
+            "clean": [row["clean accuracy"] for row in rows],
+            "robust": [row["robust accuracy"] for row in rows],
+            "epoch": [row["seconds an epoch"] for row in rows],
+            "total": [row["total seconds"] for row in rows],
+            "flag": [row["flag"] for row in rows],
+        }
+    )
+    if test is not None and epsilon is not None:
+        frame = evaluated(runs)
+        frame = frame[frame["test"] == test]
+        for name, budget in (("clean", 0.0), ("robust", epsilon)):
+            of_run = frame[(frame["epsilon"] - budget).abs() < 1e-6].groupby("run")["accuracy"].mean()
+            table[name] = table["id"].map(of_run)
+    for name in ("clean", "robust", "epoch", "total"):
+        table[name] = table[name].astype(float)
+        table[f"{name} more"] = table[name] - table[name].iloc[0]
+    return table
 
 
 def curves(runs: Sequence[Run], measure: str) -> pd.DataFrame:
@@ -165,10 +204,13 @@ def draw_differences(counts: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def count_captions(ranked: pd.DataFrame, names: tuple[str, str]) -> tuple[list[str], list[str]]:
-    """For tiles of `draw_differences`: two-line captions (row, then each run's name and count), and one-line titles."""
+    """For tiles of `draw_differences`: short captions, how often each run picked the sample, and one-line titles."""
     rows = list(ranked[["image", "first", "second"]].itertuples(index=False, name=None))
-    captions = [f"#{image}\n{names[0]} {first}  {names[1]} {second}" for image, first, second in rows]
-    titles = [f"image {image}: drawn {first}× by {names[0]}, {second}× by {names[1]}" for image, first, second in rows]
+    captions = [
+        f"{first}×" if not second else f"{second}×" if not first else f"{names[0]} {first} {names[1]} {second}"
+        for _, first, second in rows
+    ]
+    titles = [f"#{image}, picked {first}× by {names[0]} and {second}× by {names[1]}" for image, first, second in rows]
     return captions, titles
 
 

@@ -101,7 +101,7 @@ def times_drawn_histogram(is_drawn: Array) -> pd.DataFrame:
 
 
 def map_cells(data_map: SampleMap, times: Array, columns: int = 48, rows: int = 32) -> pd.DataFrame:
-    """The data map in cells: mean_low, mean_high, variability_low, variability_high, samples, times (mean)."""
+    """The data map in cells: mean_low, mean_high, variability_low, variability_high, samples, times (mean), uniform."""
     is_positive = data_map.mean > 0
     mean, spread = (
         np.log10(data_map.mean[is_positive].astype(np.float64)),
@@ -111,7 +111,9 @@ def map_cells(data_map: SampleMap, times: Array, columns: int = 48, rows: int = 
     samples = np.histogram2d(mean, spread, (x, y))[0]
     total = np.histogram2d(mean, spread, (x, y), weights=times[is_positive])[0]
     i, j = np.nonzero(samples)
-    return map_edges(x, y, i, j).assign(samples=samples[i, j].astype(int), times=total[i, j] / samples[i, j])
+    return map_edges(x, y, i, j).assign(
+        samples=samples[i, j].astype(int), times=total[i, j] / samples[i, j], uniform=1 / len(data_map.mean)
+    )
 
 
 def inside(data_map: SampleMap, mean: Sequence[float], variability: Sequence[float]) -> Array:

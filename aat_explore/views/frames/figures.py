@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aat_explore import command_lines
 from aat_explore.errors import AATError
 from aat_explore.records import COST_PHASES
 from aat_explore.views import checks, evaluations
@@ -15,10 +14,6 @@ from aat_explore.views.protocols import Run
 from aat_explore.views.recipes import Recipe, norm_name, recipe, stands_alone
 
 CLAIMED_POINTS = 0.5  # of clean accuracy: the most that adaptive training costs against n = 0 (the paper's first claim)
-CLAIM = [
-    *("dataset", "panel", "n", "within", "by", "mean", "sd", "seeds"),
-    *("mean of n = 0", "sd of n = 0", "seeds of n = 0"),
-]
 BASELINES = ("0", "all")  # they sample nothing, so they belong to every norm
 EVALUATED = [
     *("epsilon", "accuracy", "least", "most", "run", "failed", "dataset", "n", "position", "norm_power", "seed"),
@@ -217,7 +212,7 @@ def unfinished(frame: pd.DataFrame) -> list[str]:
     return [f"{row.run} (epoch {row.epoch} of {row.epochs})" for row in early.itertuples()]
 
 
-# --- The paper's claims, measured -----------------------------------------------------------------------------------
+# --- Training time -----------------------------------------------------------------------------------
 
 
 def over_seeds_in_time(frame: pd.DataFrame) -> pd.DataFrame:
@@ -229,38 +224,3 @@ def over_seeds_in_time(frame: pd.DataFrame) -> pd.DataFrame:
         seconds=spread["mean"], lower=(spread["mean"] - sd).clip(lower=0), upper=spread["mean"] + sd
     )
     return over_seeds(frame, by).merge(seconds, on=by)
-
-
-def claim_check(means: pd.DataFrame, points: float = CLAIMED_POINTS) -> pd.DataFrame:
-    """Whether clean accuracy stays within `points` of n = 0, for each data set, panel and n > 0.
-
-    `means`: clean `accuracy_against_n` through `over_seeds` by dataset, panel, position, n. `by`: the difference to
-    n = 0 in points. `within`: yes or no, judged by the means; `not known` without n = 0.
-    """
-    of_zero = ["mean", "sd", "seeds"]
-    zero = means.loc[means["n"] == "0", ["dataset", "panel", *of_zero]]
-    zero = zero.rename(columns={name: f"{name} of n = 0" for name in of_zero})
-    table = means[means["n"] != "0"].merge(zero, on=["dataset", "panel"], how="left")
-    by = 100 * (table["mean"] - table["mean of n = 0"])
-    within = np.where(by.isna(), "not known", np.where(by.abs() <= points + 1e-9, "yes", "no"))
-    return table.assign(by=by, within=within)[CLAIM]
-
-
-def verdicts(claims: pd.DataFrame) -> str:
-    """The counts of `claim_check`'s verdicts as text."""
-    counts = claims["within"].value_counts()
-    parts = [f"{word} for {counts[word]}" for word in ("yes", "no", "not known") if word in counts]
-    return f"{', '.join(parts)} of the {len(claims)} shown; details are below." if parts else "No runs with n > 0."
-
-
-def baselines_to_train(frame: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
-    """For each data set of an `accuracy_against_n` frame without n = 0, the arguments of `aat` that train it.
-
-    `runs` are the frame's runs; the baseline takes the settings of the first of them.
-    """
-    without_baseline = [name for name, part in frame.groupby("dataset") if not (part["n"] == "0").any()]
-    by_id = {run.id: run.config for run in runs}
-    return [
-        command_lines.train_like(by_id[frame.loc[frame["dataset"] == name, "run"].iloc[0]], num_perturbed=0)
-        for name in without_baseline
-    ]

@@ -95,6 +95,20 @@ def sample_versions(
     )
 
 
+def most_recorded(run: Run) -> int | None:
+    """Of the samples whose x′ the last epoch recorded, that with the most versions, the first of several; else None."""
+    counts: dict[int, int] = {}
+    rows = np.arange(0)
+    for epoch in range(1, run.epoch + 1):
+        rows = run.drawn(epoch)[: run.config.num_recorded]
+        for row in rows.tolist():
+            counts[row] = counts.get(row, 0) + 1
+    if not len(rows) or not len(run.x_adv(run.epoch)):
+        return None
+    recorded: list[int] = rows[: len(run.x_adv(run.epoch))].tolist()
+    return max(recorded, key=counts.__getitem__)
+
+
 def version_captions(versions: SampleVersions) -> list[str]:
     """For each version its epoch, and the predicted class before and after the attack."""
     before_after = zip(versions.epochs, versions.predictions["before"], versions.predictions["after"], strict=True)
@@ -105,7 +119,5 @@ def version_titles(versions: SampleVersions, image: int) -> list[str]:
     """One line for each version, with the outcome and the losses."""
     lines = []
     for epoch, row in zip(versions.epochs, versions.predictions.to_dict("records"), strict=True):
-        lines.append(
-            ", ".join([f"Image {image} as perturbed in epoch {epoch}", *prediction_texts(row)]) + ": open the picks"
-        )
+        lines.append(", ".join([f"Image {image} as perturbed in epoch {epoch}", *prediction_texts(row)]))
     return lines

@@ -72,7 +72,7 @@ def filtered(
 
 
 def _as_text(column: pd.Series) -> pd.Series:
-    return column.astype(str).replace("", "none")
+    return column.astype(object).where(column.notna(), "").astype(str).replace("", "none")
 
 
 def progress(runs: Sequence[Run], recent: int = 10) -> pd.DataFrame:

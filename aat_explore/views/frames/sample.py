@@ -111,6 +111,26 @@ def sample_facts(matrix: PMatrix, is_drawn: Array, image: int) -> SampleFacts:
     )
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A sample in one epoch: whether the epoch drew it, and its p, p·T, and rank among T; None without p."""
+
+    epoch: int
+    is_drawn: bool
+    p: float | None = None
+    times_uniform: float | None = None
+    rank: int | None = None
+
+
+def moment(matrix: PMatrix, is_drawn: Array, epoch: int, image: int) -> Moment:
+    """The facts on record about row `image` in one epoch."""
+    drew = bool(is_drawn.shape[1] and is_drawn[epoch - 1, image])
+    p = p_of(matrix, epoch)
+    if p is None:
+        return Moment(epoch, drew)
+    return Moment(epoch, drew, float(p[image]), float(p[image]) * len(p), int(rank_history(p[None], image)[0]))
+
+
 def rank_history(p: Array, image: int) -> NDArray[np.int64]:
     """Rank of one sample in each row of p (E, T): 1 is the most likely, ties go by row, as in `diagnostics.ranks`.
 
@@ -123,13 +143,14 @@ def rank_history(p: Array, image: int) -> NDArray[np.int64]:
 
 
 def sample_history(matrix: PMatrix, is_drawn: Array, image: int, name: str) -> pd.DataFrame:
-    """One row per epoch with p: sample (`name`), image, epoch, p, rank, drawn, uniform (1/T), T."""
+    """A row per epoch with p: sample (`name`), image, epoch, p, times uniform (p·T), rank, drawn, uniform (1/T), T."""
     return pd.DataFrame(
         {
             "sample": name,
             "image": image,
             "epoch": matrix.epochs,
             "p": matrix.p[:, image].astype(np.float64),
+            "times uniform": matrix.p[:, image].astype(np.float64) * matrix.p.shape[1],
             "rank": rank_history(matrix.p, image),
             "drawn": is_drawn[matrix.epochs - 1, image],
             "uniform": 1 / matrix.p.shape[1],
@@ -269,8 +290,8 @@ def neighbour_titles(samples: pd.DataFrame, run: Run, dataset: Dataset) -> list[
 class SampleMap:
     """Mean of p over the epochs and its variability, sd / mean, float32 (T,) each, and all T binned by the two.
 
-    `grid`: one row per non-empty cell: mean_low, mean_high, variability_low, variability_high, count. The `zeros`
-    samples with p = 0 in every epoch have no place on a log axis and are in no cell.
+    `grid`: one row per non-empty cell: mean_low, mean_high, variability_low, variability_high, count, uniform (1/T).
+    The `zeros` samples with p = 0 in every epoch have no place on a log axis and are in no cell.
     """
 
     mean: NDArray[np.float32]
@@ -306,7 +327,7 @@ def sample_map(run: Run, columns: int = 60, rows: int = 36) -> SampleMap | None:
     x, y = np.linspace(low, high, columns + 1), np.linspace(0, top, rows + 1)
     counts = np.histogram2d(np.clip(exponents, low, high), variability[positive], (x, y))[0]
     i, j = np.nonzero(counts)
-    grid = map_edges(x, y, i, j).assign(count=counts[i, j].astype(np.int64))
+    grid = map_edges(x, y, i, j).assign(count=counts[i, j].astype(np.int64), uniform=1 / len(mean))
     return SampleMap(
         mean.astype(np.float32), variability.astype(np.float32), grid, int(len(mean) - np.count_nonzero(positive))
     )
@@ -325,8 +346,9 @@ def map_edges(exponents: Array, variability: Array, i: Array, j: Array) -> pd.Da
 
 
 def sample_places(data_map: SampleMap, images: Sequence[int], names: Sequence[str]) -> pd.DataFrame:
-    """Places of samples in the data map: sample (name), image, mean, variability; none if p is always 0."""
+    """Places in the data map: sample (name), image, mean, variability, times_uniform; none if p is always 0."""
     rows = np.asarray(images, dtype=np.int64)
     frame = pd.DataFrame({"sample": list(names), "image": rows})
     frame["mean"], frame["variability"] = data_map.mean[rows], data_map.variability[rows]
+    frame["times_uniform"] = frame["mean"] * len(data_map.mean)
     return frame[frame["mean"] > 0].reset_index(drop=True)

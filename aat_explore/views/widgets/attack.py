@@ -5,7 +5,7 @@ from typing import Protocol
 import ipywidgets
 import numpy as np
 
-from aat_explore.views import charts, frames
+from aat_explore.views import charts, frames, gallery, pixels
 from aat_explore.views.protocols import Dataset, Run, UInt8
 from aat_explore.views.widgets.explorer import Explorer, State, row_number, slider
 
@@ -45,8 +45,7 @@ class AttackExplorer(Explorer):
         attempt = frames.attack.Attempt(self.kind.value, self.epsilon.value, self.steps.value)
         result = self._attack(self._dataset.test.images(np.array([row]))[0], label, attempt)
         predictions = frames.attack.predictions(result, names)
-        difference, factor = frames.attack.amplified_difference(result)
-        images = np.stack([frames.attack.eight_bits(image) for image in (result.clean, result.x_adv, difference)])
+        images = np.concatenate(list(pixels.alike(frames.attack.pictures(result)).values()))
         captions = [f"{image}\n{name} {p:.1%}" for image, (name, p) in predictions.items()]
         signs = [sign for sign in frames.attack.masking_signs(result) if sign.seen]
         words = [
@@ -55,4 +54,4 @@ class AttackExplorer(Explorer):
             *(f"Sign of gradient masking: {sign.name.lower()}; {sign.finding}." for sign in signs),
         ]
         chart = charts.attack.loss_along_epsilon(frames.attack.loss_along_epsilon(result))
-        return State(words, {"": images}, [*captions, f"|difference| × {factor}"], chart=chart)
+        return State(words, {"": images}, [*captions, gallery.DIFFERENCE], chart=chart)

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import html
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
@@ -21,7 +21,10 @@ PAUSE = 0.15  # seconds without events before a redraw: dragging a slider sends 
 
 @dataclass(frozen=True)
 class State:
-    """The content of an explorer: lines of text, and optionally images and a chart."""
+    """The content of an explorer: lines of text, and optionally images and a chart.
+
+    `images` are columns of a contact sheet, by heading; `strip` are rows of a strip, by label.
+    """
 
     words: Sequence[str]
     images: Mapping[str, UInt8] = field(default_factory=dict)
@@ -29,6 +32,7 @@ class State:
     titles: Sequence[str] = ()
     rows: Sequence[int] = ()  # rows of the training split, in the order of `titles`
     chart: charts.style.Chart | None = None
+    strip: Mapping[str, UInt8] = field(default_factory=dict)
 
 
 class Debounced:
@@ -67,16 +71,36 @@ class Debounced:
 class Explorer(ABC):
     """Controls, with the result below them; `box` holds everything in one widget.
 
-    An `AATError`, which the user can fix, appears as text in place of the result.
+    An `AATError`, which the user can fix, appears as text in place of the result. `rows` are the samples selected so
+    far: a click on an image with Shift, Ctrl or ⌘ (or the key s) selects its sample, or no longer.
     """
 
     def __init__(self, *rows: Sequence[Any]) -> None:
         self.words, self.sheet, self.chart = ipywidgets.HTML(), Sheet(), ipywidgets.Output()
         self.state = State([])
+        self._selected: set[int] = set()
+        self.sheet.on_select(self._flip)
         wrapped = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
         controls = [ipywidgets.HBox(row, layout=wrapped) for row in rows]
         self.box = ipywidgets.VBox([*controls, self.words, self.sheet, self.chart])
         self._redraw = Debounced(self._show)
+
+    @property
+    def rows(self) -> list[int]:
+        """The selected samples, as rows of the training split in ascending order; settable."""
+        return sorted(self._selected)
+
+    @rows.setter
+    def rows(self, rows: Iterable[int]) -> None:
+        self._selected = {int(row) for row in rows}
+        self._mark()
+
+    def _flip(self, at: int) -> None:
+        if at < len(self.state.rows):
+            self.rows = self._selected ^ {int(self.state.rows[at])}
+
+    def _mark(self) -> None:
+        self.sheet.selected = [at for at, row in enumerate(self.state.rows) if row in self._selected]
 
     @abstractmethod
     def _draw(self) -> State:
@@ -96,8 +120,11 @@ class Explorer(ABC):
         self.words.value = "".join(f"<p style='line-height: 1.4'>{html.escape(line)}</p>" for line in state.words)
         if state.images:
             self.sheet.show(state.images, state.captions, state.titles)
+        elif state.strip:
+            self.sheet.show_strip(state.strip, state.titles)
         else:
             self.sheet.clear()
+        self._mark()
         bundles = [] if state.chart is None else [charts.files.offline_bundle(state.chart)]
         self.chart.outputs = tuple({"output_type": "display_data", "data": data, "metadata": {}} for data in bundles)
 

@@ -40,8 +40,7 @@ class PickExplorer(Explorer):
     def _draw(self) -> State:
         run, epoch, mode = self._run, self.epoch.value, self.mode.value
         check_recorded(run)
-        if run.config.num_perturbed == 0:
-            raise AATError(f"run={run.id} has n = 0: it perturbs nothing; open a run with n > 0")
+        check_draws(run)
         every = frames.picks.all_picks(run, epoch, self._dataset)
         classes = [] if self.classes.value == EVERY else [self.classes.value]
         chosen = frames.picks.selected(every, classes=classes, order=self.order.value)
@@ -55,8 +54,8 @@ class PickExplorer(Explorer):
         if here.empty:
             return State([*words, "Choose another class or epoch, or the clean images."])
         picture = gallery.picked_images(run, epoch, here, self._dataset, None if mode == SIDE_BY_SIDE else mode)
-        if picture.factor is not None:
-            words[1] += f" |Difference| is amplified {picture.factor} times; the largest here is {picture.largest:.3g}."
+        if picture.colours is not None:
+            words[1] += f" {picture.colours}; the largest |x′ − x| here is {picture.largest:.3g}."
         if here["before"].notna().any():
             words[1] += f" Predicted before → after by the network that made x′{as_seen(run.config)}."
         return State(
@@ -70,6 +69,12 @@ def check_recorded(run: Run) -> None:
         raise AATError(
             f"run={run.id} holds a summary only, without the picks of each epoch; open a run that was trained here"
         )
+
+
+def check_draws(run: Run) -> None:
+    """AATError for a run that perturbs nothing."""
+    if run.config.num_perturbed == 0:
+        raise AATError(f"run={run.id} has n = 0: it perturbs nothing; open a run with n > 0")
 
 
 def draw_words(statistics: frames.picks.DrawStatistics | None, drawn: int) -> str:

@@ -1,7 +1,8 @@
-"""A clickable contact sheet: `gallery`'s PNG, with a transparent button over each sample.
+"""A clickable sheet of images: `gallery`'s PNG, with a transparent button over each sample.
 
 An `ipywidgets.Image` has no click events. A button per sample over one picture can be reached by mouse, keyboard and
-screen reader. Titles are set as text, so that names from files are never interpreted as HTML.
+screen reader. Titles are set as text, so that names from files are never interpreted as HTML. A click opens a sample; a
+click with Shift, Ctrl or ⌘, or the key s, selects it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ CSS = """
 .aat-sheet img { display: block; width: 100%; }
 .aat-sheet button { all: unset; position: absolute; cursor: pointer; border-radius: 3px; outline-offset: 2px; }
 .aat-sheet button:hover, .aat-sheet button:focus-visible { outline: 2px solid #1f4fd8; }
+.aat-sheet button[aria-pressed="true"] { outline: 3px solid #e08a00; }
 """
 
 JS = """
@@ -26,6 +28,10 @@ function render({ model, el }) {
   sheet.className = "aat-sheet";
   const picture = document.createElement("img");
   let url;
+  const mark = () => {
+    const selected = new Set(model.get("selected"));
+    sheet.querySelectorAll("button").forEach((tile, at) => tile.setAttribute("aria-pressed", selected.has(at)));
+  };
   const draw = () => {
     const { png, width, height, tiles } = model.get("shown");
     sheet.style.display = png ? "" : "none";
@@ -42,25 +48,34 @@ function render({ model, el }) {
       tile.setAttribute("aria-label", title);
       tile.style.cssText = `left:${(100 * left) / width}%;top:${(100 * top) / height}%;` +
         `width:${(100 * wide) / width}%;height:${(100 * high) / height}%`;
-      tile.addEventListener("click", () => model.send({ clicked: at }));
+      tile.addEventListener("click", (event) =>
+        model.send(event.shiftKey || event.ctrlKey || event.metaKey ? { selected: at } : { clicked: at }));
+      tile.addEventListener("keydown", (event) => { if (event.key === "s") model.send({ selected: at }); });
       return tile;
     }));
+    mark();
   };
   model.on("change:shown", draw);
+  model.on("change:selected", mark);
   draw();
   el.append(sheet);
-  return () => { model.off("change:shown", draw); URL.revokeObjectURL(url); };
+  return () => {
+    model.off("change:shown", draw);
+    model.off("change:selected", mark);
+    URL.revokeObjectURL(url);
+  };
 }
 export default { render };
 """
 
 
 class Sheet(anywidget.AnyWidget):
-    """A contact sheet, initially empty; `on_click` reports the index of a clicked sample, from 0."""
+    """A sheet of images, initially empty; reports the index of a clicked or selected sample, from 0."""
 
     _esm = JS
     _css = CSS
     shown = traitlets.Dict().tag(sync=True)  # one trait, so that picture and buttons always match
+    selected = traitlets.List(traitlets.Int()).tag(sync=True)
 
     def show(self, images: Mapping[str, UInt8], captions: Sequence[str], titles: Sequence[str] = ()) -> None:
         """Show k samples as `gallery.contact_sheet` does; those with a title are clickable.
@@ -68,10 +83,22 @@ class Sheet(anywidget.AnyWidget):
         `images`: heading → uint8 (k, C, H, W); `captions`: k texts or none; `titles`: k texts, shown on hover.
         """
         plan = gallery.layout(images, captions)
-        width, height = plan.size(len(next(iter(images.values()))))
-        tiles = [{"title": title, "box": plan.box(at)} for at, title in enumerate(titles)]
-        png = gallery.contact_sheet(images, captions)
-        self.shown = {"png": png, "width": width, "height": height, "tiles": tiles}
+        boxes = [plan.box(at) for at in range(len(titles))]
+        size = plan.size(len(next(iter(images.values()))))
+        self._set(gallery.contact_sheet(images, captions), size, boxes, titles)
+
+    def show_strip(self, rows: Mapping[str, UInt8], titles: Sequence[str]) -> None:
+        """Show rows of images as `gallery.strip` does, clickable; `titles`: one text an image, shown on hover."""
+        plan = gallery.strip_layout(rows)
+        lengths = [len(images) for images in rows.values()]
+        boxes = [plan.box(row, column) for row, length in enumerate(lengths) for column in range(length)]
+        self._set(gallery.strip(rows), plan.size(len(rows), max(lengths)), boxes, titles)
+
+    def _set(
+        self, png: bytes, size: tuple[int, int], boxes: Sequence[tuple[int, int, int, int]], titles: Sequence[str]
+    ) -> None:
+        tiles = [{"title": title, "box": box} for title, box in zip(titles, boxes, strict=True)]
+        self.shown = {"png": png, "width": size[0], "height": size[1], "tiles": tiles}
 
     def clear(self) -> None:
         """Show nothing."""
@@ -84,10 +111,16 @@ class Sheet(anywidget.AnyWidget):
 
     def on_click(self, callback: Callable[[int], None]) -> None:
         """Call `callback` with the index of each clicked sample."""
+        self._on("clicked", callback)
 
+    def on_select(self, callback: Callable[[int], None]) -> None:
+        """Call `callback` with the index of each sample that is to be selected, or no longer."""
+        self._on("selected", callback)
+
+    def _on(self, kind: str, callback: Callable[[int], None]) -> None:
         def message(_: Any, content: Any, buffers: Any) -> None:
-            clicked = content.get("clicked") if isinstance(content, dict) else None
-            if isinstance(clicked, int) and 0 <= clicked < len(self.shown.get("tiles", ())):
-                callback(clicked)
+            at = content.get(kind) if isinstance(content, dict) else None
+            if isinstance(at, int) and 0 <= at < len(self.shown.get("tiles", ())):
+                callback(at)
 
         self.on_msg(message)
