@@ -3,7 +3,7 @@
 
 const LEFT = 66, RIGHT = 12, TOP = 8, BOTTOM = 44;
 const NEAR = 12; // pixels within which the pointer means a point
-const TWEEN = 120; // milliseconds that points take to move to where the next epoch has them
+const TWEEN = 80; // milliseconds that points take to move to where the next epoch has them
 const CLICK = 4; // pixels that a click may move
 const DOUBLE = 250; // milliseconds within which a second click makes a double click
 
