@@ -110,7 +110,7 @@ def test_a_network_learns_own_images_and_is_tested_at_its_own_epsilon(trained):
     assert len(run.checks()) == 1
 
 
-PAGES = ["runs", "picks", "sample", "dynamics", "accuracy", "robustness", "claims", "checks", "attack"]
+PAGES = ["runs", "picks", "sample", "dynamics", "overview", "results", "compare", "checks", "attack"]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -150,7 +150,8 @@ def test_a_figure_offers_only_data_sets_that_had_the_test_it_shows(store):
         with store.writer(config) as writer:
             writer.commit(make_record(config, 1))
             writer.add_evaluation(make_evaluation(config, 1, num_images=images))
-    for images in ("10,000", "2,000"):
-        app = pages.opened("robustness", test=f"PGD-40, {images} test images")
-        assert app.dataframe[0].value["mean"].notna().all()
-        assert "dataset" not in [box.key for box in app.selectbox]  # there is no other to choose
+    for dataset, images in (("mnist", "10,000"), ("fashion-mini", "2,000")):
+        app = pages.opened("results", dataset=dataset)
+        assert not app.error
+        (test,) = (box for box in app.selectbox if box.label == "Tested with")
+        assert [f"{images} test images" in option for option in test.options] == [True]

@@ -158,7 +158,7 @@ def test_picks_shows_its_drawn_images(old):
 
 
 def test_runs_lists_it(old):
-    assert RUN in str(pages.opened("runs").dataframe[0].value.to_dict())
+    assert RUN in str(pages.sheets(pages.opened("runs")))
 
 
 def test_sample_shows_one_of_its_images(old):
@@ -167,6 +167,6 @@ def test_sample_shows_one_of_its_images(old):
     times = sum(image in old.drawn(epoch) for epoch in (1, 2))
     page = pages.opened("sample", run=RUN, image=image)
     assert not page.error
-    portraits = [portrait.caption for element in page.get("image") for portrait in element.proto.imgs]
-    assert data.class_names[data.train.labels[image]] in portraits[0].replace("\\", "")
-    assert f"Drawn in {times} of 2 epochs" in pages.captions(page)
+    assert f'alt="Training image {image}, clean"' in pages.markup(page)
+    assert data.class_names[data.train.labels[image]] in pages.said(page).replace("\\", "")
+    assert f"picked in {times} of 2 epochs" in pages.said(page)
