@@ -13,6 +13,7 @@
     sheet.py        a sheet of clickable images
     pictures.py     a row of a few images
     sample_panel.py one training image in one epoch
+    beside.py       the sample at the side of Picks
     steps.py        the list of images that Previous and Next follow
     picks_sheet.py  the picks of one epoch as a sheet
     filmstrip.py    the picks of several epochs, one row each

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, context, downloads, page, picks_sheet, selection, sheet
+from aat_explore.dashboard import beside, choices, context, downloads, page, picks_sheet, selection, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import frames, names
@@ -17,14 +17,14 @@ FATES = {
 }
 
 
-def show(run: Run, dataset: Dataset | None, selected: tuple[int, ...]) -> int | None:
-    """Draw the selected samples and their numbers; returns the row of the image just clicked."""
+def show(run: Run, dataset: Dataset | None, selected: tuple[int, ...], opened: int | None) -> None:
+    """Draw the selected samples and their numbers; a click on an image shows it at the side."""
     if not selected:
         st.info(
             "Nothing is selected yet. Select images on the sheet or filmstrip by clicking with Shift (or press s on "
             "one), lasso points on the map, or choose a tag in the sidebar."
         )
-        return None
+        return
     same = [other for other in page.readable_runs() if other.config.dataset == run.config.dataset and other.recorded]
     others = [other for other in same if other.id != run.id]
     other = None
@@ -34,7 +34,7 @@ def show(run: Run, dataset: Dataset | None, selected: tuple[int, ...]) -> int | 
     if compared:
         other = context.choose_run(others, key="with", label="Other run")
     here = _fates(run, dataset, selected)
-    clicked = _images(run, dataset, here, size)
+    _images(run, dataset, here, size, opened)
     table = here
     if other is not None:
         named = names.names({run.id: run.config, other.id: other.config})
@@ -49,7 +49,6 @@ def show(run: Run, dataset: Dataset | None, selected: tuple[int, ...]) -> int | 
     columns = [str(column) for column in table]
     config = {column: FATES[number] for column in columns for number in FATES if column.startswith(number)}
     downloads.table(table, alt=f"The {len(selected)} selected samples in the chosen runs", column_config=config)
-    return clicked
 
 
 def _fates(run: Run, dataset: Dataset | None, selected: tuple[int, ...]) -> Frame:
@@ -57,9 +56,9 @@ def _fates(run: Run, dataset: Dataset | None, selected: tuple[int, ...]) -> Fram
     return frames.fates.fates(run, matrix, drawn, selected, dataset)
 
 
-def _images(run: Run, dataset: Dataset | None, table: Frame, size: str) -> int | None:
+def _images(run: Run, dataset: Dataset | None, table: Frame, size: str, opened: int | None) -> None:
     if dataset is None:
-        return None
+        return
     ordered = table.sort_values(["times picked", "row"], ascending=[False, True]).head(MOST_IMAGES)
     rows = ordered["row"].tolist()
     images = frames.sample.clean_images(run, dataset, rows)
@@ -67,13 +66,13 @@ def _images(run: Run, dataset: Dataset | None, table: Frame, size: str) -> int |
         f"#{row}, {name}, picked in {times} of {run.epoch} epochs"
         for row, name, times in zip(rows, ordered["class"], ordered["times picked"], strict=True)
     ]
-    clicked = sheet.draw(
+    sheet.draw(
         {"clean": images},
-        sheet.Tiles(titles=titles, ids=rows),
+        sheet.Tiles(titles=titles, ids=rows, opened=opened),
         "selection",
         scale=picks_sheet.scale_of(images.shape[-1], size),
         on_select=lambda row: selection.flip(run.config.dataset, row),
+        on_open=lambda at: beside.put(run.config.dataset, rows[at], "selection", rows),
     )
     left_out = "" if len(table) <= MOST_IMAGES else f" the first {MOST_IMAGES} of"
     st.caption(f"Showing{left_out} {len(table):,} selected samples, most often picked first. Shift-click unselects.")
-    return None if clicked is None else int(rows[clicked])

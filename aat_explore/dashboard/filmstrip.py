@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from aat_explore.dashboard import choices, page, picks_sheet, selection, sheet
+from aat_explore.dashboard import beside, choices, page, picks_sheet, selection, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import frames
@@ -35,36 +35,46 @@ def _choose_options(run: Run) -> Options:
     return Options(order, every, size)
 
 
-def show(run: Run, dataset: Dataset | None, classes: Sequence[str], selected: tuple[int, ...]) -> int | None:
-    """Draw the strip of these classes (none: all); returns the row of the image just clicked."""
+def show(
+    run: Run, dataset: Dataset | None, classes: Sequence[str], selected: tuple[int, ...], opened: int | None
+) -> None:
+    """Draw the strip of these classes (none: all); a click shows the image at the side."""
     with st.sidebar:
         options = _choose_options(run)
     epochs = frames.filmstrip.epochs_shown(run, MOST_ROWS if options.every else ROWS)
     if dataset is None:
         st.info(f"The filmstrip needs the clean images of {page.plain(run.config.dataset)}.")
-        return None
+        return
     strip = page.remembered(frames.filmstrip.filmstrip, run, epochs, PER_ROW, options.order, dataset, tuple(classes))
     rows = [of_epoch.rows for of_epoch in strip]
     counts = {f"epoch {number}": len(of_epoch) for number, of_epoch in zip(epochs, rows, strict=True)}
     ids = np.concatenate(rows) if rows else np.zeros(0, int)
     if not len(ids):
         st.info("No epoch of this run picked anything.")
-        return None
+        return
     images = frames.sample.clean_images(run, dataset, ids)
     tiles = sheet.Tiles(
         titles=[title for of_epoch in strip for title in of_epoch.titles],
         ids=ids.tolist(),
         groups=counts,
         selected=selected,
+        opened=opened,
     )
-    clicked = sheet.draw(
+    ends = np.cumsum([len(of_epoch) for of_epoch in rows])
+
+    def open_(at: int) -> None:
+        row = int(np.searchsorted(ends, at, side="right"))
+        name = f"{options.order} of epoch {epochs[row]}"
+        beside.put(run.config.dataset, int(ids[at]), name, rows[row].tolist())
+
+    sheet.draw(
         {"clean": images},
         tiles,
         "filmstrip",
         scale=picks_sheet.scale_of(images.shape[-1], options.size),
         on_select=lambda row: selection.flip(run.config.dataset, row),
+        on_open=open_,
     )
     st.caption(
         f"{options.order}, {len(epochs)} of {run.epoch} epochs. An image under the pointer lights up in every row."
     )
-    return None if clicked is None else int(ids[clicked])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from aat_explore.dashboard import choices, look, page, selection, sheet
+from aat_explore.dashboard import beside, choices, look, page, selection, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
 from aat_explore.views import frames, gallery
@@ -46,8 +46,10 @@ def scale_of(width: int, size: str) -> float:
     return float(max(1, round(wanted))) if wanted >= 1 else wanted
 
 
-def show(run: Run, epoch: int, dataset: Dataset | None, shown: Frame, selected: tuple[int, ...]) -> int | None:
-    """Draw one sheet of the picks that pass the filters; returns the row of the image just clicked."""
+def show(
+    run: Run, epoch: int, dataset: Dataset | None, shown: Frame, selected: tuple[int, ...], opened: int | None
+) -> None:
+    """Draw one sheet of the picks that pass the filters; a click shows the image at the side."""
     with st.sidebar:
         options = _choose_options(dataset)
     shown = frames.picks.selected(shown, order=options.order)
@@ -66,7 +68,7 @@ def show(run: Run, epoch: int, dataset: Dataset | None, shown: Frame, selected: 
             if passing and options.mode != CLEAN
             else "No picked image passes these filters; widen log₁₀ p, or clear classes and outcomes."
         )
-        return None
+        return
     picture = gallery.picked_images(run, epoch, here, dataset, COLUMNS[options.mode])
     outcomes = here["outcome"]
     tiles = sheet.Tiles(
@@ -75,14 +77,17 @@ def show(run: Run, epoch: int, dataset: Dataset | None, shown: Frame, selected: 
         ids=here["image"].tolist(),
         marks=[OUTCOME_COLOURS.get(outcome, "") for outcome in outcomes] if options.mode != CLEAN else (),
         selected=selected,
+        opened=opened,
     )
+    every, name = shown["image"].tolist(), f"picks of epoch {epoch} {options.order}"
     width = next(iter(picture.images.values())).shape[-1]
-    clicked = sheet.draw(
+    sheet.draw(
         picture.images,
         tiles,
         "picks",
         scale=scale_of(width, options.size),
         on_select=lambda row: selection.flip(run.config.dataset, row),
+        on_open=lambda at: beside.put(run.config.dataset, int(here["image"].iloc[at]), name, every),
     )
     if options.mode != CLEAN and (counts := frames.recorded.outcome_counts(here)):
         look.legend({f"{count:,} {name}": OUTCOME_COLOURS[name] for name, count in counts.items()})
@@ -92,7 +97,6 @@ def show(run: Run, epoch: int, dataset: Dataset | None, shown: Frame, selected: 
         said += [f"{len(shown):,} of the {passing:,} picks have a recorded x′", *_differences(run, picture)]
         said += _outcomes(run, here)
     st.caption(" · ".join(said))
-    return None if clicked is None else int(here["image"].iloc[clicked])
 
 
 def _outcomes(run: Run, here: Frame) -> list[str]:

@@ -1,6 +1,6 @@
 """One training image in one epoch: image, x′ and difference, facts, and its history; beside a sheet or on its page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,6 +29,11 @@ class Sample:
     def address(self) -> str:
         """The value of `pin` in the URL."""
         return f"{self.run.id}:{self.image}"
+
+    @property
+    def num_train(self) -> int:
+        """T."""
+        return frames.sample.num_train(self.matrix, self.drawn, self.dataset)
 
     @property
     def facts(self) -> frames.sample.SampleFacts:
@@ -63,10 +68,15 @@ def load(run: Run, dataset: Dataset | None, image: int) -> Sample:
     return Sample(run, dataset, matrix, drawn, image)
 
 
-def panel(run: Run, dataset: Dataset | None, epoch: int, image: int) -> None:
-    """Show the image in this epoch, in a place about 300 pixels wide, with buttons to its page and the attack lab."""
+def panel(
+    run: Run, dataset: Dataset | None, epoch: int, image: int, *, on_close: Callable[[], None] | None = None
+) -> None:
+    """Show the image in this epoch, in a place about 250 pixels wide, with buttons to its page and the attack lab."""
     sample = load(run, dataset, image)
-    st.markdown(sample.title)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(sample.title, width="content")
+        if on_close is not None:
+            st.button(":material/close:", key="panel close", help="Close", type="tertiary", on_click=on_close)
     images(sample, epoch, most=110)
     facts(sample, epoch)
     if len(sample.matrix.epochs):

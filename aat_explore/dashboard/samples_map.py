@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from aat_explore.dashboard import choices, page, picks_sheet, selection, sheet, state
+from aat_explore.dashboard import beside, choices, page, picks_sheet, selection, sheet, state
 from aat_explore.datasets import Dataset
 from aat_explore.optional import installed, remedy
 from aat_explore.store import Run
@@ -48,17 +48,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
 _map = st.components.v2.component("aat_samples_map", html=HTML, css=STYLE + CSS, js=JS + SHOW)
 
 
-def show(
-    run: Run, epoch: int, dataset: Dataset | None, classes: Sequence[str], selected: tuple[int, ...]
-) -> int | None:
-    """Draw the map of these classes (none: all); returns the row of the point just clicked."""
+def show(run: Run, epoch: int, dataset: Dataset | None, classes: Sequence[str], selected: tuple[int, ...]) -> None:
+    """Draw the map of these classes (none: all); a click on a point shows its sample at the side."""
     offered = page.remembered(frames.samples_map.offered, run)
     with st.sidebar:
         names = _choose_axes(offered)
         by_class = dataset is not None and choices.switch("Colour", (PICKED, CLASS), "colour") == CLASS
     axes = _axes(run, epoch, dataset, names)
     if axes is None:
-        return None
+        return
     points = points_of(
         run,
         epoch,
@@ -77,33 +75,37 @@ def show(
         if isinstance(rows, list) and all(isinstance(row, int) and 0 <= row < len(points.picked) for row in rows):
             selection.put(run.config.dataset, rows)
 
-    clicked = _map(data=points.packed(), key="map", on_clicked_change=lambda: None, on_selected_change=select).clicked
+    def open_() -> None:
+        clicked = state.component("map").get("clicked")
+        if isinstance(clicked, int | float) and 0 <= clicked < len(points.picked):
+            beside.put(run.config.dataset, int(clicked))
+
+    _map(data=points.packed(), key="map", on_clicked_change=open_, on_selected_change=select)
     words = [f"Strong colours: picked in epoch {epoch}"] if by_class else []
-    words += ["Drag moves, wheel zooms, Shift-drag selects, click opens a sample"]
+    words += ["Drag moves, wheel zooms, Shift-drag selects, click shows a sample"]
     if names in EMBEDDINGS.values():
         words.append(f"placed by the network after epoch {run.checkpoints()[-1]}")
     words += notes(names, axes, offered)
     st.caption(" · ".join(words))
-    return int(clicked) if isinstance(clicked, int | float) and 0 <= clicked < len(points.picked) else None
 
 
-def beside(run: Run, dataset: Dataset | None, selected: tuple[int, ...]) -> int | None:
-    """Draw the images of the selected samples; returns the row of the one just clicked."""
+def lassoed(run: Run, dataset: Dataset | None, selected: tuple[int, ...], opened: int | None) -> None:
+    """Draw the images of the selected samples; a click shows one at the side."""
     if dataset is None or not selected:
-        return None
+        return
     rows = list(selected[:MOST_BESIDE])
     images = frames.sample.clean_images(run, dataset, rows)
     titles = [f"#{row}, {frames.sample.class_of(run, dataset, row)}" for row in rows]
-    clicked = sheet.draw(
+    sheet.draw(
         {"clean": images},
-        sheet.Tiles(titles=titles, ids=rows),
+        sheet.Tiles(titles=titles, ids=rows, opened=opened),
         "lassoed",
         scale=picks_sheet.scale_of(images.shape[-1], "S"),
         on_select=lambda row: selection.flip(run.config.dataset, row),
+        on_open=lambda at: beside.put(run.config.dataset, rows[at], "selection", selected),
     )
     first = "" if len(rows) == len(selected) else f", the first {len(rows)} shown"
     st.caption(f"{len(selected):,} selected{first}")
-    return None if clicked is None else rows[clicked]
 
 
 # --- Axes ------------------------------------------------------------------------------------------------------------

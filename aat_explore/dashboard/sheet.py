@@ -32,6 +32,7 @@ button { all: unset; cursor: pointer; box-sizing: border-box; border-radius: 3px
          font-family: var(--st-font); color: var(--st-text-color); user-select: none; }
 button:hover, button:focus-visible, button.same { outline: 2px solid var(--st-primary-color); }
 button[aria-pressed="true"] { outline: 3px solid #e08a00; }
+button[aria-current="true"] { outline: 3px solid var(--st-primary-color); }
 i { display: block; background-image: var(--sheet); background-repeat: no-repeat; image-rendering: pixelated; }
 b { display: block; height: 3px; margin-top: 1px; border-radius: 2px; }
 span { display: block; white-space: pre; overflow: hidden; text-overflow: ellipsis;
@@ -105,7 +106,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (focused !== undefined) tiles()[Math.min(focused, tiles().length - 1)]?.focus();
   }
   const chosen = new Set(data.selected);
-  for (const tile of tiles()) tile.setAttribute("aria-pressed", chosen.has(Number(tile.dataset.id)));
+  for (const tile of tiles()) {
+    tile.setAttribute("aria-pressed", chosen.has(Number(tile.dataset.id)));
+    tile.setAttribute("aria-current", data.opened !== null && Number(tile.dataset.id) === data.opened);
+  }
   const light = (id) => {
     for (const tile of tiles()) tile.classList.toggle("same", id !== undefined && tile.dataset.id === id);
   };
@@ -151,7 +155,7 @@ class Tiles:
 
     `ids`: rows of the training split, or epochs, by which a tile is selected and lights up; `marks`: CSS colours of a
     bar under the tile; `captions`: short texts beneath, with line feeds between lines; `groups`: label → number of
-    tiles, for a filmstrip with one row a group.
+    tiles, for a filmstrip with one row a group; `opened`: the id of the tile that is shown in full beside the sheet.
     """
 
     titles: Sequence[str]
@@ -160,6 +164,7 @@ class Tiles:
     marks: Sequence[str] = ()
     groups: Mapping[str, int] | None = None
     selected: Sequence[int] = ()
+    opened: int | None = None
 
     def check(self, room: int) -> None:
         """AATError unless every list fits the titles, and these the `room` of the images."""
@@ -192,11 +197,13 @@ def draw(
     *,
     scale: float = 2,
     on_select: Callable[[int], None] | None = None,
+    on_open: Callable[[int], None] | None = None,
 ) -> int | None:
     """Show k tiles, the i-th made of each column's i-th image, and return the tile just clicked, else None.
 
     `images`: heading → uint8 (k, C, H, W). Each pixel is `scale` wide on the screen. `on_select` is called with the id
-    of a tile that was selected or unselected, before the page is drawn again.
+    of a tile that was selected or unselected, `on_open` with the position of one that was clicked, before the page is
+    drawn again.
     """
     cut = sprite(images)
     tiles.check(cut.per_row * cut.rows)
@@ -206,9 +213,16 @@ def draw(
         if on_select is not None and isinstance(event, Mapping) and isinstance(event.get("id"), int):
             on_select(int(event["id"]))
 
-    clicked = _sheet(
-        data=_data(cut, tiles, scale), key=key, on_clicked_change=lambda: None, on_selected_change=select
-    ).clicked
+    def open_() -> None:
+        at = _position(state.component(key).get("clicked"), tiles)
+        if on_open is not None and at is not None:
+            on_open(at)
+
+    data = _data(cut, tiles, scale)
+    return _position(_sheet(data=data, key=key, on_clicked_change=open_, on_selected_change=select).clicked, tiles)
+
+
+def _position(clicked: object, tiles: Tiles) -> int | None:
     return int(clicked) if isinstance(clicked, int | float) and 0 <= clicked < len(tiles.titles) else None
 
 
@@ -229,4 +243,5 @@ def _data(cut: Sprite, tiles: Tiles, scale: float) -> dict[str, object]:
         "marks": list(tiles.marks),
         "groups": [{"label": label, "count": count} for label, count in groups.items()],
         "selected": [int(row) for row in tiles.selected],
+        "opened": tiles.opened,
     }

@@ -103,18 +103,24 @@ def test_back_returns_to_the_page_as_it_was_by_one_step(tab, chosen):
     tab.wait_for_url("**epoch=3**")
     shown = _sheet(tab, before)
     tab.locator(".tiles button").nth(2).click()
+    tab.get_by_role("button", name="All epochs").click()
     tab.wait_for_url("**/sample?**image=**")
     tab.go_back()
     tab.wait_for_url("**/picks?**epoch=3**")
     assert _sheet(tab) == shown
 
 
-def test_a_click_on_an_image_opens_it_and_the_link_says_which(tab, chosen):
+def test_a_click_on_an_image_shows_it_beside_the_sheet_and_opens_it_from_there(tab, chosen):
     tab.goto(f"/picks?run={chosen.id}&epoch=2")
     _sheet(tab)
     tab.wait_for_timeout(1000)  # on a busy machine the sheet of another epoch can come first
     image = tab.locator(".tiles button").nth(2).get_attribute("title").split(",")[0].lstrip("#")
     tab.locator(f".tiles button[title^='#{image},']").click()
+    tab.wait_for_url(f"**/picks?**beside=fashion-mini**{image}**")
+    assert tab.get_by_alt_text(f"Training image {image}, clean").bounding_box()["y"] < 300
+    tab.locator(f".tiles button[title^='#{image},'][aria-current=true]").wait_for()
+    assert tab.locator(".tiles button").first.bounding_box()["y"] < 200
+    tab.get_by_role("button", name="All epochs").click()
     tab.get_by_role("heading", name="Sample", exact=True).wait_for(state="attached")
     tab.wait_for_url(f"**/sample?**image={image}**")
     assert tab.get_by_role("spinbutton", name="Training image").input_value() == image

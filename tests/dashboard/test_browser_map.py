@@ -74,7 +74,7 @@ def test_a_lasso_selects_what_it_encircles_and_shows_it_beside_the_map(tab, run)
     tab.get_by_text("selected, the first 40 shown").wait_for()
 
 
-def test_a_point_under_the_pointer_is_named_and_a_click_opens_its_sample(tab, run):
+def test_a_point_under_the_pointer_is_named_and_a_click_shows_its_sample(tab, run):
     over = map_of(tab, run)
     box, tip = over.bounding_box(), tab.locator(".map .tip")
     for share in np.linspace(0.2, 0.9, 60):
@@ -83,7 +83,8 @@ def test_a_point_under_the_pointer_is_named_and_a_click_opens_its_sample(tab, ru
             break
     row = tip.inner_text().split(" ")[0].lstrip("#")
     tab.mouse.click(box["x"] + share * box["width"], box["y"] + 0.6 * box["height"])
-    tab.wait_for_url(f"**/sample?**image={row}**")
+    tab.wait_for_url(f"**/picks?**beside=fashion-mini**{row}**")
+    tab.get_by_alt_text(f"Training image {row}, clean").wait_for()
 
 
 def test_a_double_click_opens_nothing(tab, run):
@@ -93,4 +94,4 @@ def test_a_double_click_opens_nothing(tab, run):
     tab.locator(".map .tip").get_by_text("#").first.wait_for()
     over.dblclick(position={"x": 300, "y": 300})
     tab.wait_for_timeout(600)  # longer than a click waits for a second one
-    assert "/picks" in tab.url
+    assert "beside" not in tab.url

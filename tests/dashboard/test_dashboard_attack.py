@@ -54,15 +54,24 @@ def pictures(app: AppTest) -> list[str]:
 
 
 def test_a_sample_is_attacked_and_everything_is_shown(store):
-    make_network_run(store)
+    run, data = make_network_run(store), datasets.load("fashion-mini")
     app = opened()
     assert not app.warning
     assert not app.error
     assert len(set(pictures(app))) == 3
     assert len(app.get("vega_lite_chart")) == 3
     assert re.search(r"[0-4] of 4 seen on this sample. They are signs, not proof", said(app))
-    label = datasets.load("fashion-mini").train.labels[0]
-    assert app.metric[0].value == page.plain(datasets.load("fashion-mini").class_names[label])
+    image = app.number_input(key="image").value
+    assert image == frames.recorded.first_fooled(run, data)
+    assert app.query_params["image"] == str(image)
+    assert app.metric[0].value == page.plain(data.class_names[data.train.labels[image]])
+
+
+@pytest.mark.parametrize("epsilon", [0.315, 0.031])
+def test_the_slider_shows_epsilon_to_the_last_digit_that_it_can_have(store, epsilon):
+    make_network_run(store, epsilon=epsilon)
+    slider = opened().slider(key="eps")
+    assert (slider.proto.format, slider.value) == ("%.3f", epsilon)
 
 
 def test_the_numbers_shown_are_those_of_the_lab(store):

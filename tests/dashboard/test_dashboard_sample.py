@@ -8,7 +8,7 @@ from functools import partial
 import pages
 import pytest
 import streamlit as st
-from pages import HOSTILE, markup, said, sheets, sound
+from pages import HOSTILE, captions, markup, said, sheets, sound
 from streamlit.testing.v1 import AppTest
 from synthetic import make_run
 
@@ -67,7 +67,7 @@ def test_a_full_cache_is_shown_without_a_word_of_complaint(store):
     assert not app.warning
     assert not app.error
     assert not app.info
-    assert charted(app) == 3  # p, rank, and the data map
+    assert charted(app) == 7  # p, rank, four scores, and the data map
     assert len(portraits(app)) == 1
     assert app.latex[0].value
     times = frames.sample.times_drawn(frames.sample.draw_matrix(run))
@@ -76,12 +76,28 @@ def test_a_full_cache_is_shown_without_a_word_of_complaint(store):
     assert f"picked in {times[image]} of 4 epochs · mean p " in said(app)
 
 
+def test_a_run_of_an_older_version_shows_the_gradient_norm_alone_of_the_scores(store, monkeypatch):
+    make_run(store)
+    monkeypatch.setattr(Run, "scores", lambda run, epoch: {})
+    app = opened()
+    assert not app.error
+    assert charted(app) == 4
+    assert "gradient norm" in captions(app)
+    assert "entropy" not in captions(app)
+
+
+def test_the_image_shown_by_default_is_named_by_the_link_because_the_default_moves_as_the_run_grows(store):
+    make_run(store)
+    app = opened()
+    assert app.query_params["image"] == str(app.number_input(key="image").value)
+
+
 def test_a_damaged_run_is_left_out_and_a_damaged_epoch_is_a_message(store):
     run = make_run(store)
     (make_run(store, seed=1).path / "config.json").write_text("junk")
     app = opened()
     assert len(app.warning) == 1
-    assert charted(app) == 3
+    assert charted(app) == 7
     (run.path / "epochs/0002/probabilities.npy").write_bytes(b"junk")
     st.cache_resource.clear()
     sound(app.run())
@@ -149,7 +165,7 @@ def test_without_the_data_set_p_is_shown_and_neighbours_are_a_table(store):
     app = opened(image=image, epoch=4)
     assert page.plain("AAT_DATA") in said(app)
     assert not portraits(app)
-    assert charted(app) == 3
+    assert charted(app) == 7
     assert len(app.dataframe[0].value) == NEIGHBOURS
     assert len(sheets(app)) == 1  # x_adv alone
     none = make_run(store, dataset="mnist", num_perturbed=0)

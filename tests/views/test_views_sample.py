@@ -151,11 +151,13 @@ def test_versions_are_the_pixels_recorded_for_this_sample_and_no_other(run):
     assert some == {(False, False), (True, False), (True, True)}
 
 
-def test_a_portrait_repeats_every_pixel_and_invents_none(run, mini):
-    large, small = frames.sample.portrait(run, mini, 17), mini.train.images(np.array([17]))[0]
-    assert large.shape == (252, 252, 3)
-    assert all(np.array_equal(large[4::9, 4::9, channel], small[0]) for channel in range(3))
-    assert np.array_equal(large[::9], large[8::9])
+@pytest.mark.parametrize(("right", "first"), [(((0, 1), (1, 0), (1, 0)), 1), (((0, 0), (1, 1)), 1), (((0, 0),), None)])
+def test_the_first_fooled_is_right_on_x_and_wrong_on_x_adv_else_right_on_x(run, mini, monkeypatch, right, first):
+    rows = run.drawn(run.epoch)[: len(right)]
+    labels = mini.train.labels[rows].astype(np.int32)
+    predicted = np.where(np.array(right, bool), labels[:, None], (labels[:, None] + 1) % 10)
+    monkeypatch.setattr(run, "recorded_classes", lambda epoch: predicted)
+    assert frames.recorded.first_fooled(run, mini) == (0 if first is None else rows[first])
 
 
 def test_a_row_beyond_the_data_set_is_named(run, mini):
@@ -211,14 +213,12 @@ def test_neighbours_are_the_next_ranks_without_itself(image):
     assert list(found["rank"]) == list(ranks[found["image"]])
     assert list(found["p"]) == list(p[1][found["image"]])
     assert list(found["drawn"]) == [row in (0, 3) for row in found["image"]]
-    assert frames.sample.rank_in(matrix, 2, image) == ranks[image]
 
 
 def test_of_a_few_samples_all_others_are_neighbours():
     made = Made([[0.2, 0.5, 0.3]], [[1]])
     found = frames.sample.neighbours(frames.sample.p_matrix(made), frames.sample.draw_matrix(made), 1, 2, 24)
     assert list(found["image"]) == [1, 0]
-    assert frames.sample.neighbour_captions(found) == ["#1\nrank 1\np 0.5 drawn", "#0\nrank 3\np 0.2"]
 
 
 # --- Data map --------------------------------------------------------------------------------------------------------

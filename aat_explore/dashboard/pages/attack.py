@@ -73,7 +73,8 @@ def _choose_sample(run: Run, dataset: Dataset) -> Sample | None:
         return _upload(dataset)
     split, key = (dataset.train, "image") if kind == TRAINING else (dataset.test, "test_image")
     last = len(split) - 1
-    row = choices.whole(f"Row of the {kind}, 0 to {last:,}", 0, last, 0, key)
+    first = page.remembered(frames.recorded.first_fooled, run, dataset) if kind == TRAINING else 0
+    row = choices.whole(f"Row of the {kind}, 0 to {last:,}", 0, last, min(first, last), key, always=True)
     if kind == TRAINING and st.button("This image over all epochs", icon=":material/timeline:", type="tertiary"):
         page.open_page("sample", run=run.id, image=row)
     return _row_of(split, row), int(split.labels[row]), f"{kind} {row}"
@@ -108,8 +109,9 @@ def _choose_attack(run: Run) -> frames.attack.Attempt:
     offered = frames.attack.attacks_offered(run.config)
     kind = offered[choices.switch("Attack", tuple(offered), "attack")]
     epsilon = choices.number(
-        "ε", low, high, default, "eps", step=step, help=f"The largest change of a pixel; {default:g} in training."
-    )
+        "ε", low, high, default, "eps", step=step, help=f"The largest change of a pixel; {default:g} in training.",
+        format="%.3f",
+    )  # fmt: skip
     steps = choices.number(
         "Steps of PGD and MI-FGSM",
         1,
@@ -205,32 +207,33 @@ def _class_chart(result: frames.attack.Attacked, dataset: Dataset, run: Run) -> 
 def _curves(result: frames.attack.Attacked, run: Run) -> None:
     left, right = st.columns(2)
     with left:
-        st.subheader("Loss along ε")
+        st.caption("**Loss along ε**")
         along = frames.attack.loss_along_epsilon(result)
         downloads.chart(
             partial(charts.attack.loss_along_epsilon, along),
             along,
             f"{run.id}-loss-along-epsilon",
             alt="Loss of each attack against ε, from 0 to twice the chosen ε",
+            height=230,
         )
     with right:
-        st.subheader("Loss along PGD's steps")
+        st.caption("**Loss along PGD's steps**")
         steps = frames.attack.loss_along_steps(result)
         downloads.chart(
             partial(charts.attack.loss_along_steps, steps),
             steps,
             f"{run.id}-loss-along-steps",
             alt="Loss after each step of PGD, with FGSM's for comparison",
+            height=230,
         )
 
 
 def _signs(result: frames.attack.Attacked) -> None:
     signs = frames.attack.masking_signs(result)
     seen = sum(sign.seen for sign in signs)
-    st.subheader("Signs of gradient masking")
     st.write(
-        f"{seen} of {len(signs)} seen on this sample. They are signs, not proof, that the network is less robust than "
-        "these attacks make it look. Seeing none is no proof of robustness either."
+        f"**Signs of gradient masking**: {seen} of {len(signs)} seen on this sample. They are signs, not proof, that "
+        "the network is less robust than these attacks make it look. Seeing none is no proof of robustness either."
     )
     for sign in signs:
         icon = ":orange[:material/flag:]" if sign.seen else ":material/remove:"

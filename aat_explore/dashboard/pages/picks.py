@@ -6,6 +6,7 @@ from functools import partial
 import streamlit as st
 
 from aat_explore.dashboard import (
+    beside,
     choices,
     chosen,
     context,
@@ -54,22 +55,22 @@ def show() -> None:
         r"x' = A_\varepsilon(x),\qquad \lVert x' - x\rVert_\infty \le \varepsilon",
         _explanation(run),
     )
+    opened = beside.row_of(run, dataset)
     images, rail = st.columns(RAIL, gap="small")
     with images:  # sent first: images matter most, and browsers take longest to draw charts
         if view == SHEET:
-            clicked = picks_sheet.show(run, epoch, dataset, shown, selected)
+            picks_sheet.show(run, epoch, dataset, shown, selected, opened)
         elif view == FILMSTRIP:
-            clicked = filmstrip.show(run, dataset, classes, selected)
+            filmstrip.show(run, dataset, classes, selected, opened)
         elif view == MAP:
-            clicked = samples_map.show(run, epoch, dataset, classes, selected)
+            samples_map.show(run, epoch, dataset, classes, selected)
         else:
-            clicked = chosen.show(run, dataset, selected)
+            chosen.show(run, dataset, selected, opened)
     with rail:
-        if view == MAP and clicked is None:
-            clicked = samples_map.beside(run, dataset, selected)
-    if clicked is not None:
-        page.open_page("sample", run=run.id, epoch=epoch, image=clicked)
-    with rail:
+        if opened is not None:
+            beside.show(run, dataset, epoch, opened)
+        if view == MAP:
+            samples_map.lassoed(run, dataset, selected, opened)
         _distributions(run, epoch, dataset, shown, whole=len(shown) == len(every))
 
 
@@ -100,7 +101,7 @@ def _explanation(run: Run) -> str:
         "p is proportional to the k-th power of the norm of the loss's gradient at each clean image (k = 1 Norm, k = 2 "
         "Squared Norm), or of another score that the run names; n images are drawn from p and perturbed by the run's "
         f"attack A: here, {page.plain(attack)}.{page.plain(of_run)} The effective sample size is 1/Σp². Click an image "
-        "to follow it over all epochs; click with Shift, or press s on it, to select it."
+        "to see it at the side; click with Shift, or press s on it, to select it."
     )
 
 

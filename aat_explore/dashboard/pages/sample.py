@@ -1,5 +1,6 @@
 """One training image over all epochs of a run, next to a pinned one if there is one."""
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,7 +16,8 @@ from aat_explore.views import charts, frames, gallery, names
 
 NEIGHBOURS = 20
 VERSIONS = (ADVERSARIAL, DIFFERENCE) = ("x′", "difference")
-MANY = 18  # versions that fit one row at 1440 pixels; more are shown smaller
+MANY = 20  # versions that fit two rows at 1440 pixels; more are shown smaller
+WIDTHS = [1.25, 1]  # of the images, and of the charts beside them
 
 
 def show() -> None:
@@ -46,25 +48,20 @@ def show() -> None:
         "1/T. Marks on its line are epochs that picked the image. The data map plots the mean of p over the epochs "
         "against its variability v (sd divided by mean): 0 if the image is always equally likely, √(E − 1) if it is "
         "likely in only one of E epochs. The sd of log p would be dominated by epochs with p near 0, in which the "
-        "image is not drawn. Pin an image to compare it with another, of any run.",
+        "image is not drawn. Loss, margin, entropy and gradient norm are those of the clean image, by the "
+        "network that the epoch's p comes from. Pin an image to compare it with another, of any run.",
     )
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="actions"):
         steps.show(this, name, epoch)
         _buttons(this, pinned, is_selected=this.image in selected)
-    *portraits, right = st.columns([1.25, 1] if len(compared) == 1 else [1, 1, 1.1])
-    for column, (title, sample) in zip(portraits, compared.items(), strict=True):
-        with column:
-            if len(compared) > 1:
-                named = "" if sample.class_name is None else f" · {page.plain(sample.class_name)}"
-                st.markdown(f"**{page.plain(title)}**{named}")
-            _portrait(sample, epoch)
-    with right:
-        _trajectories(this, compared, epoch)
-    _versions(this, epoch, version)
-    left, right = st.columns([1.25, 1])
+    left, right = st.columns(WIDTHS)
     with left:
+        _portraits(compared, epoch)
+        _versions(this, epoch, version)
         _neighbours(this, epoch, selected)
     with right:
+        _trajectories(this, compared, epoch)
+        _scores(this, compared, epoch)
         _place(this, compared)
 
 
@@ -93,6 +90,7 @@ def _choose_image(T: int, first: int) -> int:
         first,
         "image",
         help="Its row, counted from 0; by default, one with many x′ on record.",
+        always=True,
     )
 
 
@@ -166,11 +164,16 @@ def _compared(this: Sample, pinned: Sample | None) -> dict[str, Sample]:
 # --- What is known about it ------------------------------------------------------------------------------------------
 
 
-def _portrait(sample: Sample, epoch: int) -> None:
-    """The images and facts of one sample, in the epoch or in the last that its run has."""
-    shown = min(epoch, sample.run.epoch)
-    sample_panel.images(sample, shown, most=260)
-    sample_panel.facts(sample, shown)
+def _portraits(compared: dict[str, Sample], epoch: int) -> None:
+    """The images and facts of each sample, in the epoch or in the last that its run has."""
+    for column, (title, sample) in zip(st.columns(len(compared)), compared.items(), strict=True):
+        with column:
+            if len(compared) > 1:
+                named = "" if sample.class_name is None else f" · {page.plain(sample.class_name)}"
+                st.markdown(f"**{page.plain(title)}**{named}")
+            shown = min(epoch, sample.run.epoch)
+            sample_panel.images(sample, shown, most=260)
+            sample_panel.facts(sample, shown)
 
 
 def _trajectories(this: Sample, compared: dict[str, Sample], epoch: int) -> None:
@@ -182,14 +185,37 @@ def _trajectories(this: Sample, compared: dict[str, Sample], epoch: int) -> None
         return
     history = sample_panel.history(with_p)
     name, several = f"{this.run.id}-image-{this.image}", len(compared) > 1
-    sample_panel.p_chart(history, name, epoch, height=165, legend=several)
+    sample_panel.p_chart(history, name, epoch, height=140, legend=several)
     downloads.chart(
         partial(charts.sample.rank_history, history, epoch=epoch, legend=False),
         history,
         f"{name}-rank",
         alt=f"Rank of p of training image {this.image} over the epochs, 1 on top, on a log axis",
-        height=150,
+        height=125,
     )
+
+
+def _scores(this: Sample, compared: dict[str, Sample], epoch: int) -> None:
+    """What the scoring passes recorded of the samples, a small chart a score."""
+    parts = [
+        frames.scores.history(page.held(frames.scores.matrices, sample.run), sample.drawn, sample.image, title)
+        for title, sample in compared.items()
+    ]
+    histories = frames.sample.together(parts)
+    if histories.empty:
+        return
+    scores = list(dict.fromkeys(histories["score"]))
+    for column, score in zip(itertools.cycle(st.columns(2)), scores, strict=False):
+        of_score = histories[histories["score"] == score]
+        with column:
+            st.caption(f"**{page.plain(of_score['title'].iloc[0])}**")
+            downloads.chart(
+                partial(charts.sample.score_history, of_score, epoch=epoch, legend=False),
+                of_score,
+                f"{this.run.id}-image-{this.image}-{score}",
+                alt=f"{score} of training image {this.image} over the epochs",
+                height=105,
+            )
 
 
 def _versions(this: Sample, epoch: int, show_as: str) -> None:

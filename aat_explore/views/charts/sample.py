@@ -11,6 +11,7 @@ MARKS = ["circle", "diamond"]
 Y_LABELS = 40  # pixels for the labels of y, so that charts below one another share their axis of epochs
 POWERS = [10**k for k in range(8)]
 DASHES = [[1, 0], [6, 3]]
+DECADE = 10  # ratio of largest to smallest value from which an axis is logarithmic
 
 
 def sample_history(frame: pd.DataFrame) -> Chart:
@@ -38,7 +39,7 @@ def p_history(frame: pd.DataFrame, *, epoch: int | None = None, legend: bool = T
         .mark_rule(strokeDash=[4, 3], color=RULE)
         .encode(y="times uniform:Q", tooltip=alt.Tooltip("what:N", title="rule"))
     )
-    return alt.layer(rule, *_lines(frame, positive, y, epoch, legend))
+    return alt.layer(rule, *_lines(frame, positive, y, epoch, legend, _of_p()))
 
 
 def rank_history(frame: pd.DataFrame, *, epoch: int | None = None, legend: bool = True) -> Chart:
@@ -50,28 +51,54 @@ def rank_history(frame: pd.DataFrame, *, epoch: int | None = None, legend: bool 
         scale=alt.Scale(type="log", reverse=True, domain=[1, T], nice=False),
         axis=alt.Axis(format=",", values=[power for power in POWERS if power <= T], minExtent=Y_LABELS),
     )
-    return alt.layer(*_lines(frame, frame, y, epoch, legend))
+    return alt.layer(*_lines(frame, frame, y, epoch, legend, _of_p()))
 
 
-def _lines(frame: pd.DataFrame, shown: pd.DataFrame, y: alt.Y, epoch: int | None, legend: bool) -> list[Chart]:
+def _of_p() -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("times uniform:Q", title="p, × uniform", format=".3~g"),
+        alt.Tooltip("p:Q", format=".3e"),
+        alt.Tooltip("rank:Q", format=","),
+    ]
+
+
+def score_history(frame: pd.DataFrame, *, epoch: int | None = None, legend: bool = True) -> Chart:
+    """One score of `frames.scores.history`, of one or two samples, over epochs; marks as in `p_history`.
+
+    The axis is logarithmic where the values are positive and span a decade.
+    """
+    low, high = frame["value"].min(), frame["value"].max()
+    axis = alt.Axis(format=".3~g", tickCount=3, minExtent=Y_LABELS)
+    scale = alt.Scale(zero=True)
+    if low > 0 and high >= DECADE * low:
+        ticks = log_ticks(low, high, 4)
+        axis = alt.Axis(format=".3~g", values=ticks, minExtent=Y_LABELS)
+        scale = alt.Scale(type="log", nice=False, domain=[ticks[0], ticks[-1]])
+    y = alt.Y("value:Q", title=None, scale=scale, axis=axis)
+    value = alt.Tooltip("value:Q", title=str(frame["title"].iloc[0]), format=".3~g")
+    return alt.layer(*_lines(frame, frame, y, epoch, legend, [value], x_title=None))
+
+
+def _lines(
+    frame: pd.DataFrame,
+    shown: pd.DataFrame,
+    y: alt.Y,
+    epoch: int | None,
+    legend: bool,
+    says: list[alt.Tooltip],
+    x_title: str | None = "epoch",
+) -> list[Chart]:
     names = list(dict.fromkeys(frame["sample"]))
     x = alt.X(
         "epoch:Q",
-        title="epoch",
+        title=x_title,
         axis=alt.Axis(tickMinStep=1, format="d"),
         scale=alt.Scale(nice=False, padding=8, domain=[int(frame["epoch"].min()), int(frame["epoch"].max())]),
     )
     key = LINES if legend else None
     colour = alt.Color("sample:N", title=None, legend=key, sort=None, scale=alt.Scale(domain=names, range=SERIES[:2]))
     dash = alt.StrokeDash("sample:N", title=None, legend=key, sort=None, scale=alt.Scale(domain=names, range=DASHES))
-    tooltip: list[Any] = [
-        "sample",
-        "epoch",
-        alt.Tooltip("times uniform:Q", title="p, × uniform", format=".3~g"),
-        alt.Tooltip("p:Q", format=".3e"),
-        alt.Tooltip("rank:Q", format=","),
-        alt.Tooltip("drawn", title="picked"),
-    ]
+    tooltip: list[Any] = ["sample", "epoch", *says, alt.Tooltip("drawn", title="picked")]
     base = alt.Chart(shown).encode(x=x, y=y, tooltip=tooltip)
     lines = base.mark_line(strokeWidth=1.5).encode(color=colour, strokeDash=dash)
     hovered = base.mark_point(opacity=0, size=120)  # invisible, but it makes the tooltip easy to reach

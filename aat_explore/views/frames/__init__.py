@@ -14,6 +14,7 @@
     runs.py        one row per run, and one run's metrics over its epochs
     sample.py      one training image over all epochs
     samples_map.py all training samples as points: the axes and their values
+    scores.py      the samples' scores over all epochs
 
 Columns have plain names. Accuracies and shares are in [0, 1], ε is in pixel units, times in seconds, losses in nats.
 """
@@ -33,9 +34,10 @@ from aat_explore.views.frames import (
     runs,
     sample,
     samples_map,
+    scores,
 )
 
 __all__ = [
     "attack", "claims", "compare", "dynamics", "fates", "figures", "filmstrip", "overview", "picks", "recorded",
-    "results", "runs", "sample", "samples_map",
+    "results", "runs", "sample", "samples_map", "scores",
 ]  # fmt: skip

@@ -109,6 +109,18 @@ def most_recorded(run: Run) -> int | None:
     return max(recorded, key=counts.__getitem__)
 
 
+def first_fooled(run: Run, dataset: Dataset) -> int:
+    """Return the first sample of the last epoch that x′ fooled; else the first that was predicted right, else 0."""
+    if not run.recorded or not run.epoch or (classes := run.recorded_classes(run.epoch)) is None:
+        return 0
+    rows = run.drawn(run.epoch)[: len(classes)]
+    is_right = classes[: len(rows)] == labels_of(run, dataset, rows)[:, None]
+    for is_wanted in (is_right[:, 0] & ~is_right[:, 1], is_right[:, 0]):
+        if is_wanted.any():
+            return int(rows[is_wanted.argmax()])
+    return 0
+
+
 def version_captions(versions: SampleVersions) -> list[str]:
     """For each version its epoch, and the predicted class before and after the attack."""
     before_after = zip(versions.epochs, versions.predictions["before"], versions.predictions["after"], strict=True)

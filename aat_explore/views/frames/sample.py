@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aat_explore.errors import AATError
-from aat_explore.views import pixels
 from aat_explore.views.frames.recorded import labels_of
 from aat_explore.views.protocols import Array, Dataset, Run, UInt8
 
@@ -179,12 +178,6 @@ def class_of(run: Run, dataset: Dataset, image: int) -> str:
     return dataset.class_names[int(labels_of(run, dataset, np.array([image]))[0])]
 
 
-def portrait(run: Run, dataset: Dataset, image: int, side: int = 256) -> UInt8:
-    """The clean image with each pixel enlarged to k × k, near `side` pixels high: uint8 (H·k, W·k, 3)."""
-    image_pixels = clean_images(run, dataset, [image])[0]
-    return pixels.enlarged(image_pixels, max(1, side // image_pixels.shape[1]))
-
-
 # --- Lists to step through -------------------------------------------------------------------------------------------
 
 
@@ -226,12 +219,6 @@ def _by_p(matrix: PMatrix, epoch: int) -> Array:
     return np.arange(0) if p is None else np.argsort(-p, kind="stable")
 
 
-def rank_in(matrix: PMatrix, epoch: int, image: int) -> int | None:
-    """Rank of a sample by p in one epoch; None if the epoch has no p."""
-    p = p_of(matrix, epoch)
-    return None if p is None else int(rank_history(p[None], image)[0])
-
-
 @dataclass(frozen=True)
 class PlaceInList:
     """A sample's place in a list: `position` from 1 (None: not in the list), and the rows before and after it."""
@@ -268,13 +255,6 @@ def neighbours(matrix: PMatrix, is_drawn: Array, epoch: int, image: int, count: 
     return pd.DataFrame(
         {"image": rows, "rank": positions + 1, "p": p[rows].astype(np.float64), "drawn": is_drawn[epoch - 1, rows]}
     )
-
-
-def neighbour_captions(samples: pd.DataFrame) -> list[str]:
-    """Three-line captions of `neighbours`: row; rank; p, and whether the epoch drew it."""
-    words = samples["drawn"].map({True: " drawn", False: ""})
-    rows = zip(samples["image"], samples["rank"], samples["p"], words, strict=True)
-    return [f"#{image}\nrank {rank:,}\np {p:.2g}{word}" for image, rank, p, word in rows]
 
 
 def neighbour_titles(samples: pd.DataFrame, run: Run, dataset: Dataset) -> list[str]:
