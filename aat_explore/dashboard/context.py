@@ -108,7 +108,7 @@ def offered(runs: Sequence[Run]) -> list[Run]:
 
 
 def in_order(runs: Sequence[Run]) -> list[Run]:
-    """Local runs, newest first; then the showcase: runs that sample, have picks, fail no check and have a large T first.
+    """Local runs, newest first; then the showcase: runs that sample, have picks, fail no check and have a large T.
 
     So the run that most pages open on in a fresh checkout has picks, and keeps its place from page to page.
     """
