@@ -286,7 +286,9 @@ def test_the_table_of_folders_is_the_tree():
     named = re.findall(r"^\| `([\w/]+/)` \|", PAGES["architecture.md"], flags=re.MULTILINE)
     package = ROOT / "aat_explore"
     folders = {path.parent.relative_to(ROOT).as_posix() + "/" for path in package.rglob("*.*") if path.is_file()}
-    assert sorted(named) == sorted({name for name in folders if "__" not in name} | {"notebooks/", "tests/", "cache/"})
+    assert sorted(named) == sorted(
+        {name for name in folders if "__" not in name} | {"notebooks/", "tests/", "bench/", "cache/"}
+    )
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.relative_to(ROOT).as_posix())

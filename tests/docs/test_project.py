@@ -3,11 +3,13 @@
 import importlib.metadata
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from waiting import PATIENCE
 
 import aat_explore
 from aat_explore import optional
@@ -94,3 +96,10 @@ def test_no_address_of_the_project_is_made_up():
 
 def test_the_script_of_ci_is_sound_bash():
     assert subprocess.run(["bash", "-n", str(ROOT / ".ci/run")], check=False).returncode == 0
+
+
+def test_what_measures_the_dashboard_finds_all_that_it_imports():
+    pytest.importorskip("playwright")
+    command = [sys.executable, str(ROOT / "bench" / "dashboard.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert "--rounds" in done.stdout
