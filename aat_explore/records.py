@@ -149,7 +149,7 @@ class Evaluation(Values):
 
     @property
     def intervals(self) -> tuple[tuple[float, float], ...]:
-        """95 % interval of each accuracy over the choice of images: `wilson_interval`."""
+        """95% interval of each accuracy over the choice of images: `wilson_interval`."""
         return tuple(wilson_interval(count, self.num_images) for count in self.num_correct)
 
 

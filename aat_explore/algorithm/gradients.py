@@ -55,7 +55,7 @@ def input_gradient(
 
     The network must be `attacked`. J is the cross-entropy on logits, *summed* over the batch: a mean would scale a
     shorter last batch differently. It is computed in float64, because softmax_y − 1 rounds to 0 in float32 once a
-    sample is fitted well: on a trained network 17.5 % of the gradients were more than 0.1 % wrong in float32, 0.1 % in
+    sample is fitted well: on a trained network 17.5% of the gradients were more than 0.1% wrong in float32, 0.1% in
     float64.
     """
     with torch.enable_grad():

@@ -57,7 +57,7 @@ def print_evaluation(console: Console, evaluation: "Evaluation") -> None:
 
     title = f"accuracy under {evaluation_name(evaluation)}, epoch {evaluation.epoch}, {evaluation.seconds:.0f} s"
     console.print(printable(title), highlight=False, markup=False, soft_wrap=True)
-    table = Table("ε", "accuracy", "95 % interval")
+    table = Table("ε", "accuracy", "95% interval")
     for column in table.columns:
         column.justify = "right"
     rows = zip(evaluation.epsilons, evaluation.accuracies, evaluation.intervals, strict=True)

@@ -71,7 +71,7 @@ class Display(Log):
             super().evaluating(share)
         percent = round(100 * share)
         self._progress.update(
-            self._task, description="attacking", completed=percent, total=100, count=f"{percent} %", note=""
+            self._task, description="attacking", completed=percent, total=100, count=f"{percent}%", note=""
         )
 
     def _columns(self) -> list[ProgressColumn]:

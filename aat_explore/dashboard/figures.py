@@ -23,7 +23,7 @@ DETAILS = {
     "panel": "norm",
     "what": st.column_config.TextColumn("what is compared", width=240),
     "value": st.column_config.NumberColumn("value", format="%+.2f", help="Points of accuracy, or a ratio of times"),
-    "low": st.column_config.NumberColumn("from", format="%+.2f", help="95 % interval"),
+    "low": st.column_config.NumberColumn("from", format="%+.2f", help="95% interval"),
     "high": st.column_config.NumberColumn("to", format="%+.2f"),
     "means": st.column_config.TextColumn(width=190),
 }
@@ -31,7 +31,7 @@ DETAILS_ORDER = ["claim", "panel", "what", "verdict", "value", "low", "high", "u
 WORKS = {
     "difference to all": POINTS,
     "difference": POINTS,
-    "low": st.column_config.NumberColumn("from", format="%+.1f", help="95 % interval"),
+    "low": st.column_config.NumberColumn("from", format="%+.1f", help="95% interval"),
     "high": st.column_config.NumberColumn("to", format="%+.1f"),
     "time relative to all": st.column_config.NumberColumn(format="%.2f"),
 }

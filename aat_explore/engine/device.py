@@ -49,7 +49,7 @@ def fixed_threads(count: int | None) -> Iterator[None]:
 def repeatable(device: torch.device) -> Iterator[None]:
     """Restrict CUDA to deterministic kernels and true float32; restore its settings on exit.
 
-    cuDNN's default for convolutions is TF32: ten bits of mantissa, which would make gradients 0.1 % wrong and flip
+    cuDNN's default for convolutions is TF32: ten bits of mantissa, which would make gradients 0.1% wrong and flip
     signs that FGSM and PGD step along. Deterministic mode would also fill all fresh memory, to expose code that reads
     it before writing; that costs launches (on an H200 it tripled the time of StdCNN's validation), so it is off.
     """

@@ -95,7 +95,7 @@ def compare(
 
     `images` (N, C, H, W) uint8 or float in [0, 1], `labels` (N,) int64; `attacks` as in `EvaluationConfig.attack`,
     except transfer, which needs another network. The first row of each network has attack `clean`. `least` to `most`
-    is the 95 % interval over the draw of images (Wilson). Raises AATError for ε outside [0, 1], an unknown attack, and
+    is the 95% interval over the draw of images (Wilson). Raises AATError for ε outside [0, 1], an unknown attack, and
     for autoattack if pyautoattack is missing.
     """
     check_epsilon(epsilon)

@@ -37,7 +37,7 @@ class Log(Listener):
         now = time.monotonic()
         if share >= 1 or now - self._last_line_at > SECONDS_BETWEEN:
             self._last_line_at = now
-            self._say(f"attacked {round(100 * share)} %")
+            self._say(f"attacked {round(100 * share)}%")
 
 
 def epoch_line(metrics: EpochMetrics, epochs: int) -> str:

@@ -77,7 +77,7 @@ def jaccard_by_chance(size: Any, other: Any, T: int) -> Any:
 class Histogram:
     """Counts in equal bins of log10 p: `edges` (bins + 1,) are values of p; samples with p = 0 are in `zeros` only.
 
-    The first bin also holds the lowest 0.5 %, because p of well-fitted samples goes down to 1e-30.
+    The first bin also holds the lowest 0.5%, because p of well-fitted samples goes down to 1e-30.
     """
 
     edges: NDArray[np.float64]

@@ -27,7 +27,7 @@ ABOUT = {
 }
 PREFACE = (
     "The claims of Kamath, Deshpande, Subrahmanyam (ICML 2019 workshop), measured. Accuracy under an "
-    "attack is an upper bound on robust accuracy. A verdict is given if the whole 95 % interval agrees; with fewer "
+    "attack is an upper bound on robust accuracy. A verdict is given if the whole 95% interval agrees; with fewer "
     "than three seeds the interval covers only the choice of test images, and is too narrow."
 )
 NOT_MEASURED = "Not measured: no run of this reading in this cache has been tested. To train and test them:"

@@ -25,7 +25,7 @@ def one_at_a_time(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 
 def share_off(network: nn.Module, images: Tensor, labels: Tensor, exact: Tensor) -> float:
-    """Share of the samples whose float32 norm is more than 0.1 % wrong."""
+    """Share of the samples whose float32 norm is more than 0.1% wrong."""
     norms = gradient_norms(network, images, labels, batch_size=64)
     assert norms.dtype == torch.float64
     return float(((norms - exact).abs() > 1e-3 * exact).double().mean())

@@ -84,7 +84,7 @@ def test_the_numbers_shown_are_those_of_the_lab(store):
     found = attack_lab.attack(network, data.test.images(slice(5, 6))[0], int(data.test.labels[5]), attempt)
     shown = numbers(app)
     assert shown["Loss, adversarial"] == f"{found.pgd_losses[8]:.3g} {found.fgsm_losses[0]:.3g} clean"
-    assert shown["Predicted, adversarial"].endswith(f" {100 * found.after.max():.1f} %")
+    assert shown["Predicted, adversarial"].endswith(f" {100 * found.after.max():.1f}%")
     assert "PGD, 3 steps of α = 0.133, ε = 0.2" in said(app)
 
 

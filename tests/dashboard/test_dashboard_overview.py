@@ -38,7 +38,7 @@ def test_both_answers_are_in_measured_numbers(store):
         make_run(store, epochs=2, num_perturbed=n)
     app = opened()
     words = said(app)
-    clean, robust = page.plain("85.0\u00a0%"), page.plain("7.7\u00a0%")
+    clean, robust = page.plain("85.0%"), page.plain("7.7%")
     assert f"{page.plain('n = 100 picked by Norm:')} {clean}" in words
     assert f"{page.plain('standard training:')} {clean} {page.plain('/')} {robust}" in words
     assert page.plain("PGD-40 at ε 0.3") in words

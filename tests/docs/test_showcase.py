@@ -72,7 +72,7 @@ def test_the_run_shown_first_is_real_robust_and_has_its_picks(tmp_path, monkeypa
     (tested,) = run.evaluations()
     assert tested.num_images == 10_000
     for epsilon, what in ((0.0, "clean"), (0.1, "robust")):
-        assert f"{accuracy_at(tested, epsilon):.1%} {what}".replace("%", " %") in text
+        assert f"{accuracy_at(tested, epsilon):.1%} {what}" in text
     for epoch in range(1, run.epoch + 1):
         assert len(run.probabilities(epoch)) == 55_000
         assert len(run.drawn(epoch)) == 10_000
@@ -120,7 +120,7 @@ def test_each_runs_evaluation_can_be_repeated(run):
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.id)
 def test_the_nested_curve_never_rises_and_is_not_above_the_independent_one(run):
-    """But for 1 % of the images: the two were made by versions that drew their random starts in another order."""
+    """But for 1% of the images: the two were made by versions that drew their random starts in another order."""
     by_curve = {evaluation.attack.get("curve"): evaluation for evaluation in run.evaluations()}
     nested, alone = by_curve["nested"].num_correct, by_curve[None].num_correct
     assert list(nested) == sorted(nested, reverse=True)
@@ -154,7 +154,7 @@ def test_each_light_copy_is_whole_tested_on_the_full_test_set_checked_and_in_the
     assert run.verdicts(tested).shape == (1, 9, 10_000)
     text = (SHOWCASE / "README.md").read_text(encoding="utf-8")
     for epsilon in {0.0, run.config.epsilon, *([] if run.config.dataset == "cifar10" else [0.1])}:
-        assert f"{accuracy_at(tested, epsilon):.2%}".replace("%", " %") in text
+        assert f"{accuracy_at(tested, epsilon):.2%}" in text
 
 
 def test_what_a_run_took_is_the_same_by_rows_as_by_frame():

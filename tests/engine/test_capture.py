@@ -218,7 +218,7 @@ def test_captured_epochs_are_the_eager_epochs(fields):
 
 @on_cuda
 def test_a_card_draws_the_picks_of_the_cpu():
-    """In the first epoch, where scores differ by rounding alone: norms within 2 %, nine picks of ten the same."""
+    """In the first epoch, where scores differ by rounding alone: norms within 2%, nine picks of ten the same."""
     images, labels = mini()
     config = preset("mini", num_perturbed=100, epochs=1, val_attack_steps=1, val_attack_images=10)
     records = []

@@ -52,7 +52,7 @@ def test_of_three_seeds_and_more_the_interval_is_that_of_a_paired_t_test():
     expected = stats.ttest_rel(one, other).confidence_interval(0.95)
     assert (estimate.low, estimate.high) == pytest.approx((100 * expected.low, 100 * expected.high), abs=0.01)
     assert estimate.value == pytest.approx(100 * (np.mean(one) - np.mean(other)))
-    assert estimate.means == "82.50 % against 80.88 %"
+    assert estimate.means == "82.50% against 80.88%"
 
 
 @pytest.mark.parametrize("freedom", [2, 3, 5, 9, 10, 15, 30, 100])

@@ -244,7 +244,7 @@ def test_labels_at_the_ends_of_lines_stand_apart_and_percentages_are_told_apart(
     (label,) = (layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
     at = {row["run"]: row["at"] for row in spec["datasets"][label["data"]["name"]]}
     assert at == {"B": pytest.approx(0.01), "A": pytest.approx(0.09), "C": pytest.approx(0.5)}
-    assert spec["layer"][0]["encoding"]["y"]["axis"]["format"] == ".1~%"  # 0.5 % and 1 %, not 1 % twice
+    assert spec["layer"][0]["encoding"]["y"]["axis"]["format"] == ".1~%"  # 0.5% and 1%, not 1% twice
 
 
 @pytest.mark.parametrize("dark", [False, True])

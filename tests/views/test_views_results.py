@@ -74,7 +74,7 @@ def test_from_three_seeds_on_the_interval_is_students_over_seeds():
     row = results.with_intervals(frame_of([0.5, 0.6, 0.7]), ["by"]).loc[0]
     half = 4.303 * 0.1 / 3**0.5
     assert row[["mean", "low", "high"]].tolist() == pytest.approx([0.6, 0.6 - half, 0.6 + half])
-    assert row["summary"] == "60.0\u00a0% (35.2 to 84.8\u00a0%, 3 seeds)"
+    assert row["summary"] == "60.0% (35.2 to 84.8%, 3 seeds)"
 
 
 def test_with_fewer_the_interval_is_over_the_test_images_and_says_so():
@@ -150,13 +150,13 @@ def test_the_lines_are_labelled_at_their_ends_apart_from_each_other(grid):
 def test_the_statement_is_the_measured_means(grid):
     means = results.with_intervals(points_of(grid), BY)
     assert results.statement(means, "Norm", "100") == [
-        "n = 100 picked by Norm: 85.0\u00a0% clean, 7.7\u00a0% robust",
-        "standard training: 85.0\u00a0% / 7.7\u00a0%",
-        "all perturbed: 85.0\u00a0% / 7.7\u00a0%",
+        "n = 100 picked by Norm: 85.0% clean, 7.7% robust",
+        "standard training: 85.0% / 7.7%",
+        "all perturbed: 85.0% / 7.7%",
     ]
     only_clean = means[means["measure"] == "clean"]
-    assert results.statement(only_clean)[0].endswith("85.0\u00a0% clean")
-    assert results.statement(means[means["n"] == "0"]) == ["standard training: 85.0\u00a0% clean, 7.7\u00a0% robust"]
+    assert results.statement(only_clean)[0].endswith("85.0% clean")
+    assert results.statement(means[means["n"] == "0"]) == ["standard training: 85.0% clean, 7.7% robust"]
 
 
 def test_settings_are_named_by_what_differs_from_the_preset():

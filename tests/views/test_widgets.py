@@ -99,7 +99,7 @@ def test_the_words_of_an_epoch_are_its_draw_statistics(run):
         shown.words.value
     )
     assert f"Gini {found.gini:.2f}" in shown.words.value
-    assert f"{found.overlap:.0%}" in shown.words.value
+    assert f"{found.overlap:.1%}" in shown.words.value
 
 
 def test_playing_moves_the_slider_and_stepping_moves_the_player(run):

@@ -167,7 +167,7 @@ def _say_outcome(result: frames.attack.Attacked, dataset: Dataset) -> None:
     columns[0].metric("Class attacked", page.plain(dataset.class_names[result.label]))
     for column, image in zip(columns[1:], ("clean", "adversarial"), strict=False):
         name, confidence = predictions[image]
-        column.metric(f"Predicted, {image}", page.plain(name), f"{100 * confidence:.1f} %", "off", delta_arrow="off")
+        column.metric(f"Predicted, {image}", page.plain(name), f"{100 * confidence:.1f}%", "off", delta_arrow="off")
     columns[3].metric(
         "Loss, adversarial",
         f"{result.loss:.3g}",

@@ -83,11 +83,11 @@ def _statement(run: Run, epoch: int, every: Frame) -> str:
         f"**Epoch {epoch}**",
         f"{statistics.num_drawn:,} of {statistics.num_train:,} picked",
         f"effective size {statistics.effective_sample_size:,.0f}",
-        f"the most likely 1 % hold {statistics.top_mass:.0%} of p",
+        f"the most likely 1% hold {statistics.top_mass:.1%} of p",
         f"Gini {statistics.gini:.2f}",
     ]
     if statistics.overlap is not None and len(every):
-        parts.append(f"{every['again'].mean():.0%} picked the epoch before, too")
+        parts.append(f"{every['again'].mean():.1%} picked the epoch before, too")
     if statistics.shortfall:
         parts.append(f"{statistics.shortfall:,} fewer than n, because too few had p > 0")
     return " · ".join(parts)

@@ -17,7 +17,7 @@ BESIDE = [0.74, 0.26]  # widths of the figure and of the claims beside it
 HEIGHT = 430
 MEANS = {
     "mean": st.column_config.NumberColumn("accuracy", format="percent"),
-    "low": st.column_config.NumberColumn("from", format="percent", help="95 % interval"),
+    "low": st.column_config.NumberColumn("from", format="percent", help="95% interval"),
     "high": st.column_config.NumberColumn("to", format="percent"),
     "epsilon": st.column_config.NumberColumn("ε", format="%.4g"),
     "seconds": st.column_config.NumberColumn(format="%.0f", help="Of training, without validation; mean over runs"),
@@ -32,7 +32,7 @@ EQUATION = (
 EXPLANATION = (
     "N is the number of test images. Accuracy at ε = 0 is *clean* accuracy; at ε > 0 an image counts only if every "
     "attempt of the attack within ε fails, which is an upper bound on robust accuracy: a stronger attack may fool the "
-    "network on more images. Points are single runs, lines their means over seeds, bands and bars 95 % intervals: "
+    "network on more images. Points are single runs, lines their means over seeds, bands and bars 95% intervals: "
     "Student's t over seeds from three seeds on, else only over the choice of test images, which is too narrow. "
     "n = 0 (standard training) and n = all sample nothing, so they belong to every norm. The axis of n is logarithmic, "
     "with 0 at its start.\n\n"
@@ -40,7 +40,7 @@ EXPLANATION = (
     "that the curve cannot rise. **Restarts**: an image counts only if all of them fail. n = all: by default x′ of "
     "all is made once per epoch by the network at its start, which is weaker than the training of Madry et al. (2018); "
     "settings that say *on-the-fly* make it in each batch by the current network.\n\n"
-    "**Claims**: a claim holds, or does not, where the whole 95 % interval of the differences, paired by seed, says "
+    "**Claims**: a claim holds, or does not, where the whole 95% interval of the differences, paired by seed, says "
     "so; otherwise it is undecided."
 )
 
@@ -173,7 +173,7 @@ def _against_seconds(shown: figures.Shown, points: Frame) -> None:
 
 def _table(means: Frame) -> None:
     with st.expander("Numbers", icon=":material/table:"):
-        downloads.table(means, alt="Mean accuracies with 95 % intervals", column_config=MEANS)
+        downloads.table(means, alt="Mean accuracies with 95% intervals", column_config=MEANS)
 
 
 # --- Where the figures stood before ----------------------------------------------------------------------------------

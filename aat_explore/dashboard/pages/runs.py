@@ -248,7 +248,7 @@ def _over_epochs(run: Run, status: str) -> None:
     frame = page.remembered(frames.runs.robustness_over_epochs, run)
     if not frame.empty:
         draw = partial(charts.runs.robustness_over_epochs, frame)
-        alt = f"Test accuracies of {run.id} by epoch, with 95 % intervals (Wilson)"
+        alt = f"Test accuracies of {run.id} by epoch, with 95% intervals (Wilson)"
         downloads.chart(draw, frame, f"{run.id}-over-epochs", alt=alt, height=CHART_HEIGHT)
     elif run.evaluations():
         st.caption("Tested at one epoch only. To measure test accuracies over the epochs, from the saved checkpoints:")

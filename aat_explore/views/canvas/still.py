@@ -61,7 +61,7 @@ def _stamp(pixels: UInt8, columns: Array, rows: Array, inks: UInt8, reach: int) 
 def _shares(axis: Axis, shown: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[str, str]]:
     """How far along the axis each sample is, from 0 to 1 or NaN, and the values at both ends as text.
 
-    As on the canvas a log axis starts above the lowest 0.5 %, which have no place here, and counts are spread around
+    As on the canvas a log axis starts above the lowest 0.5%, which have no place here, and counts are spread around
     their whole number.
     """
     values = np.where(shown, axis.values, np.nan).astype(np.float64)

@@ -85,7 +85,7 @@ def loss_along_steps(frame: pd.DataFrame) -> Chart:
 
 
 def compared(frame: pd.DataFrame) -> Chart:
-    """`attack_lab.compare`: accuracy of each network on clean images and under each attack, with 95 % intervals."""
+    """`attack_lab.compare`: accuracy of each network on clean images and under each attack, with 95% intervals."""
     networks = list(frame["network"].unique())
     base = alt.Chart(frame).encode(
         x=alt.X("attack:N", sort=list(frame["attack"].unique()), title=None, axis=alt.Axis(labelAngle=0)),
@@ -100,7 +100,7 @@ def compared(frame: pd.DataFrame) -> Chart:
         tooltip=[
             *("network", "attack", "images"),
             alt.Tooltip("accuracy:Q", format=".1%"),
-            alt.Tooltip("least:Q", format=".1%", title="95 % interval, from"),
+            alt.Tooltip("least:Q", format=".1%", title="95% interval, from"),
             alt.Tooltip("most:Q", format=".1%", title="to"),
         ],
     )

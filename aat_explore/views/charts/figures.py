@@ -86,10 +86,10 @@ def _against_epsilon(
 
 
 def _run_tooltip(accuracy_format: str) -> list[Any]:
-    """Tooltip fields of a single run: its accuracy, the 95 % interval, and the checks that it fails."""
+    """Tooltip fields of a single run: its accuracy, the 95% interval, and the checks that it fails."""
     return [
         alt.Tooltip("accuracy:Q", format=accuracy_format),
-        alt.Tooltip("least:Q", format=accuracy_format, title="95 % interval, from"),
+        alt.Tooltip("least:Q", format=accuracy_format, title="95% interval, from"),
         alt.Tooltip("most:Q", format=accuracy_format, title="to"),
         alt.Tooltip("failed:N", title="fails"),
     ]

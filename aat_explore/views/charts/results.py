@@ -36,7 +36,7 @@ ABOVE, BELOW = -7, 8  # pixels that the labels of two lines which end close toge
 
 
 def accuracy_against_n(points: pd.DataFrame, means: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """Clean and robust accuracy against n: a colour per norm, 95 % bands around means, every run as a point.
+    """Clean and robust accuracy against n: a colour per norm, 95% bands around means, every run as a point.
 
     `points`: `frames.results.with_means`; `means`: `frames.results.with_intervals` by measure, norm, n and place.
     """
@@ -78,7 +78,7 @@ def accuracy_against_epsilon(
     every: tuple[str, ...] = (),
     dark: bool = False,
 ) -> Chart:
-    """Accuracy against ε: a line per value of `by` (n or settings) with a 95 % band, every run as a point.
+    """Accuracy against ε: a line per value of `by` (n or settings) with a 95% band, every run as a point.
 
     `runs`: `frames.results.with_means` of `over_epsilon`; `means`: `with_intervals` by `by` and epsilon. A rule
     stands at `epsilon`. `every`: all values of `by`, where several charts share their colours.
@@ -117,7 +117,7 @@ def accuracy_against_epsilon(
 
 
 def accuracy_against_seconds(points: pd.DataFrame, means: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """Clean and robust accuracy against training time, with n beside each mean; bars are 95 % intervals.
+    """Clean and robust accuracy against training time, with n beside each mean; bars are 95% intervals.
 
     `points`: `frames.results.with_means`; `means`: `frames.results.in_time`. Both of one machine.
     """
@@ -203,7 +203,7 @@ def _single(points: pd.DataFrame, x: alt.X, y: alt.Y, colour: alt.Color, *, smal
         *measure,
         alt.Tooltip("epsilon:Q", format=".3g", title="ε"),
         alt.Tooltip("accurate:N", title="accuracy"),
-        alt.Tooltip("interval:N", title="95 % interval"),
+        alt.Tooltip("interval:N", title="95% interval"),
         alt.Tooltip("summary:N", title="mean"),
         alt.Tooltip("fails:N"),
         alt.Tooltip("tested:N"),

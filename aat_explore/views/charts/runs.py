@@ -29,7 +29,7 @@ def epoch_metrics(frame: pd.DataFrame, kind: str) -> Chart:
 
 
 def robustness_over_epochs(frame: pd.DataFrame) -> Chart:
-    """`frames.runs.robustness_over_epochs`: test accuracy per epoch, a colour per test and ε, 95 % bands.
+    """`frames.runs.robustness_over_epochs`: test accuracy per epoch, a colour per test and ε, 95% bands.
 
     If all are of one test, the axis names it, else the legend does.
     """

@@ -43,7 +43,7 @@ Z_975 = NormalDist().inv_cdf(0.975)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference or ratio over seeds, its 95 % interval, and the two means as text."""
+    """A difference or ratio over seeds, its 95% interval, and the two means as text."""
 
     value: float
     low: float
@@ -85,7 +85,7 @@ def difference(first: pd.DataFrame, second: pd.DataFrame) -> Estimate | None:
         half = 100 * Z_975 * sqrt(sum(p * (1 - p) / count for p, count in shares)) / len(seeds)
     centre = mean(differences)
     means = " against ".join(
-        f"{100 * float(part.loc[seeds, 'accuracy'].mean()):.2f} %" for part in (first_means, second_means)
+        f"{100 * float(part.loc[seeds, 'accuracy'].mean()):.2f}%" for part in (first_means, second_means)
     )
     return Estimate(centre, centre - half, centre + half, len(seeds), means)
 
@@ -107,7 +107,7 @@ def ratio_of_seconds(first: pd.DataFrame, second: pd.DataFrame) -> Estimate | No
 
 
 def t_quantile(freedom: int) -> float:
-    """Quantile 0.975 of Student's t; accurate to 0.3 % above nine degrees of freedom."""
+    """Quantile 0.975 of Student's t; accurate to 0.3% above nine degrees of freedom."""
     return T_975.get(freedom) or Z_975 + 2.4 / freedom + 3.0 / freedom**2
 
 
@@ -238,7 +238,7 @@ def _robust(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str) -> pd.
 def against_all(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str, within: float = NEARLY) -> pd.DataFrame:
     """What each n loses against n = all: robust accuracy in points, paired by seed, and training time relative to it.
 
-    Columns: norm, n, difference to all, low, high (95 %), means, time relative to all, seeds, enough. `enough` is yes
+    Columns: norm, n, difference to all, low, high (95%), means, time relative to all, seeds, enough. `enough` is yes
     if the whole interval is at most `within` points below all, no if it is all below that, else undecided.
     """
     robust = _robust(frame, dataset, recipe, test)
@@ -270,7 +270,7 @@ def smallest_enough(losses: pd.DataFrame, within: float = NEARLY) -> str:
 def against_uniform(frame: pd.DataFrame, dataset: str, recipe: Recipe, test: str) -> pd.DataFrame:
     """Robust accuracy of picking by norm (or the recipe's score) minus that of picking at random, in points.
 
-    Runs are paired by seed and n. Columns: norm, n, difference, low, high (95 %), means, seeds, and whether picking by
+    Runs are paired by seed and n. Columns: norm, n, difference, low, high (95%), means, seeds, and whether picking by
     norm is better, worse or undecided.
     """
     robust = _robust(frame, dataset, recipe, test)

@@ -25,7 +25,7 @@ def evaluated(runs: Sequence[Run]) -> pd.DataFrame:
     """Every accuracy of the tests that count (see `evaluations.counting`): one row per run, test and ε.
 
     `position` is n as a number (T for all). `test` names the attack and the images, `images` is their number, `strong`
-    says whether the test can stand alone. `least` to `most` is the 95 % interval over the choice of test images
+    says whether the test can stand alone. `least` to `most` is the 95% interval over the choice of test images
     (Wilson). `failed` names the checks that the run fails, '' if none. `epoch` is the tested epoch; training up
     to it took `seconds`, without validation, on `machine`.
     """

@@ -1,4 +1,4 @@
-"""Many runs of one data set and recipe: clean and robust accuracy together, with 95 % intervals, for people to read."""
+"""Many runs of one data set and recipe: clean and robust accuracy together, with 95% intervals, for people to read."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -136,7 +136,7 @@ def places(frame: pd.DataFrame) -> dict[str, float]:
 
 
 def with_intervals(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Mean accuracy by these columns, `low` to `high` (95 %), `seeds` and all of it in words (`summary`).
+    """Mean accuracy by these columns, `low` to `high` (95%), `seeds` and all of it in words (`summary`).
 
     Runs of one seed count as one: their mean. From three seeds on the interval is Student's t over seeds; with fewer it
     covers only the choice of test images (`least` to `most`), and is too narrow.
@@ -180,13 +180,13 @@ def machines(frame: pd.DataFrame) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage with one digit: `83.8 %`."""
-    return f"{100 * share:.1f}\u00a0%"
+    """A share as a percentage with one digit: `83.8%`."""
+    return f"{100 * share:.1f}%"
 
 
 def interval(low: float, high: float) -> str:
-    """The ends of an interval of shares: `82.1 to 84.9 %`."""
-    return f"{100 * low:.1f} to {100 * high:.1f}\u00a0%"
+    """The ends of an interval of shares: `82.1 to 84.9%`."""
+    return f"{100 * low:.1f} to {100 * high:.1f}%"
 
 
 def statement(means: pd.DataFrame, norm: str | None = None, n: str | None = None) -> list[str]:
@@ -213,7 +213,7 @@ def statement(means: pd.DataFrame, norm: str | None = None, n: str | None = None
 
 
 def _accuracies(row: pd.Series, *, named: bool = True) -> str:
-    """Clean and robust accuracy, named; or as `89.6 % / 0.0 %` after others that are."""
+    """Clean and robust accuracy, named; or as `89.6% / 0.0%` after others that are."""
     there = [measure for measure in (CLEAN, ROBUST) if pd.notna(row.get(measure))]
     if not named:
         return " / ".join(percent(row[measure]) for measure in there)
@@ -221,7 +221,7 @@ def _accuracies(row: pd.Series, *, named: bool = True) -> str:
 
 
 def at_epsilon(means: pd.DataFrame, epsilon: float) -> list[str]:
-    """The means of `over_epsilon` at one ε, a text for each n: `n 10,000: Norm 65.4 %, Uniform 63.8 %`."""
+    """The means of `over_epsilon` at one ε, a text for each n: `n 10,000: Norm 65.4%, Uniform 63.8%`."""
     here = means[(means["epsilon"] - epsilon).abs() < 1e-6]
     texts = []
     for n in order_of_n(here["n"]):

@@ -109,7 +109,7 @@ def epoch_metrics(run: Run) -> pd.DataFrame:
 def robustness_over_epochs(run: Run) -> pd.DataFrame:
     """Test accuracies of all evaluated epochs: epoch, test, epsilon (0 and the training ε), accuracy, least, most.
 
-    Only tests made at two or more epochs; `least` to `most` is the 95 % interval of `Evaluation.intervals`.
+    Only tests made at two or more epochs; `least` to `most` is the 95% interval of `Evaluation.intervals`.
     """
     rows = [
         (evaluation.epoch, evaluation_name(evaluation), epsilon, accuracy, *interval)

@@ -290,7 +290,7 @@ def sample_map(run: Run, columns: int = 60, rows: int = 36) -> SampleMap | None:
 
     sd / mean is 0 for constant p and √(E - 1) for p > 0 in a single one of E epochs. The sd of log p would be infinite
     for p = 0, and dominated by epochs with p near 1e-20, where nothing is drawn. The first column of cells also holds
-    the lowest 0.5 %.
+    the lowest 0.5%.
     """
     p = p_matrix(run).p
     if not p.size:

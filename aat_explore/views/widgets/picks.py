@@ -78,10 +78,10 @@ def draw_words(statistics: frames.picks.DrawStatistics | None, drawn: int) -> st
         return f"{drawn:,} images perturbed, without sampling (n = all, or warm-up)."
     short = f", {statistics.shortfall:,} fewer than n" if statistics.shortfall else ""
     again = (
-        "" if statistics.overlap is None else f", overlap (Jaccard) with the previous epoch {statistics.overlap:.0%}"
+        "" if statistics.overlap is None else f", overlap (Jaccard) with the previous epoch {statistics.overlap:.1%}"
     )
     return (
         f"{statistics.num_drawn:,} of {statistics.num_train:,} images drawn{short}; effective sample size "
-        f"{statistics.effective_sample_size:,.0f}, the most likely 1 % hold {statistics.top_mass:.0%} of p, "
+        f"{statistics.effective_sample_size:,.0f}, the most likely 1% hold {statistics.top_mass:.1%} of p, "
         f"Gini {statistics.gini:.2f}{again}."
     )
