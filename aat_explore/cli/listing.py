@@ -18,12 +18,12 @@ COLUMNS = {
     "flagged": "!",
     "epochs_of": "epochs",
     "status": "status",
-    "seconds_an_epoch": "s/epoch",
+    "seconds_per_epoch": "s/epoch",
     "attack": "attack",
     "tested_with": "tested with",
     "flag": "fails",
 }
-TO_THE_RIGHT = {"clean_accuracy", "robust_accuracy", "epochs_of", "seconds_an_epoch"}
+TO_THE_RIGHT = {"clean_accuracy", "robust_accuracy", "epochs_of", "seconds_per_epoch"}
 GAP = 2
 
 

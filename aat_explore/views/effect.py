@@ -26,7 +26,7 @@ def sentence(rows: Sequence[Mapping[str, Any]], num_train: int, *, shown: int) -
 
     robust, clean = "robust accuracy", "clean accuracy"
     return (
-        f"Against standard training, perturbing {shown:,} of {num_train:,} images an epoch, picked by gradient norm, "
+        f"Against standard training, perturbing {shown:,} of {num_train:,} images per epoch, picked by gradient norm, "
         f"changes robust accuracy by {change(str(shown), robust)} points and clean accuracy by "
         f"{change(str(shown), clean)}; perturbing all of them changes it by {change('all', robust)} and "
         f"{change('all', clean)}."

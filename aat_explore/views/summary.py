@@ -32,7 +32,7 @@ def summary(run: Run, training: bool = False) -> dict[str, Any]:
         "dataset": config.dataset,
         "attack": f"{config.resolved_attack.name}, ε {config.epsilon:g}" if config.num_perturbed != 0 else "",
         "seed": config.seed,
-        "seconds an epoch": float(np.median(of_cost.sum(axis=0))),
+        "seconds per epoch": float(np.median(of_cost.sum(axis=0))),
         "total seconds": float(seconds.sum(axis=1).sum()),
     }
 

@@ -15,7 +15,7 @@ ROWS = [
     {
         "run_id": f"fashion-mini-n{n}-p1-fgsm-s{seed}-{seed:08x}", "clean_accuracy": 0.9, "robust_accuracy": None,
         "flag": "label leaking, catastrophic overfitting" if seed % 3 == 0 else "", "epochs_done": 15, "epochs": 15,
-        "status": "showcase, cut off" if seed % 7 == 0 else "complete", "seconds_an_epoch": 1.25,
+        "status": "showcase, cut off" if seed % 7 == 0 else "complete", "seconds_per_epoch": 1.25,
         "attack": "FGSM, ε 0.1", "tested_with": "PGD-40 (nested), 10,000 test images",
     }
     for n in (100, 1000) for seed in range(37)

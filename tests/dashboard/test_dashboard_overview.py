@@ -41,7 +41,7 @@ def test_both_answers_are_in_measured_numbers(store):
     clean, robust = page.plain("85.0%"), page.plain("7.7%")
     assert f"{page.plain('n = 100 picked by Norm:')} {clean}" in words
     assert f"{page.plain('standard training:')} {clean} {page.plain('/')} {robust}" in words
-    assert page.plain("PGD-40 at ε 0.3") in words
+    assert page.plain("PGD-40 at ε\u00a00.3") in words
     assert "**Epoch 2**" in words
     assert page.plain("× uniform") in words
     assert len(app.get("vega_lite_chart")) == 1

@@ -163,5 +163,5 @@ def test_what_a_run_took_is_the_same_by_rows_as_by_frame():
 
     for run in EVERY:
         row, metrics = summary(run), run.metrics()
-        assert row["seconds an epoch"] == metrics[list(COST_PHASES)].sum(axis=1).median()
+        assert row["seconds per epoch"] == metrics[list(COST_PHASES)].sum(axis=1).median()
         assert row["total seconds"] == metrics.filter(like="seconds_").sum().sum()

@@ -271,7 +271,7 @@ def test_runs_table_has_a_row_a_run_and_says_what_is_not_known(store):
     assert table["clean accuracy"].tolist()[::2] == [0.85, 0.85]
     assert np.isnan(table["robust accuracy"][1])
     assert table["robust accuracy"][0] == int(1700 * np.exp(-8 * 0.3)) / 2000
-    assert table["seconds an epoch"].tolist() == pytest.approx([1.7] * 3)
+    assert table["seconds per epoch"].tolist() == pytest.approx([1.7] * 3)
     assert list(table["norm power"]) == ["1", "1", ""]
     scored = [make_run(store, score=score, norm_power=2) for score in ("loss", "own.scores:mine")]
     assert list(frames.runs.runs_table(scored)["norm power"]) == ["2 of loss", "2 of own.scores:mine"]

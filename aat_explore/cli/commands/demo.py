@@ -111,7 +111,7 @@ def _sum_up(console: Console, runs: "Sequence[Run]") -> None:
     from aat_explore.views import effect
 
     rows = effect.rows(runs)
-    columns = ("n", "clean accuracy", "robust accuracy", "seconds an epoch")
+    columns = ("n", "clean accuracy", "robust accuracy", "seconds per epoch")
     print_table(columns, [[row[name] for name in columns] for row in rows], cell, left=())
     _say(console, f"Robust accuracy: {rows[0]['tested with']}, ε = {runs[0].config.epsilon:g}.")
     _say(console, effect.sentence(rows, datasets.num_train(runs[0].config.dataset), shown=SHOWN))

@@ -119,7 +119,7 @@ def _summary(run: "Run") -> dict[str, Any]:
 
     config, row = run.config, summary(run, run.training)
     columns = (
-        *("attack", "status", "clean accuracy", "robust accuracy", "tested with", "seconds an epoch", "total seconds"),
+        *("attack", "status", "clean accuracy", "robust accuracy", "tested with", "seconds per epoch", "total seconds"),
         "flag",
     )
     return {

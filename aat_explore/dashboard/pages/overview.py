@@ -157,7 +157,7 @@ def _buys(runs: Sequence[Run], run: Run) -> None:
     statement = frames.results.statement(
         means, norm_name(config.norm_power, config.canonical().score), str(config.num_perturbed)
     )
-    st.markdown(page.line([*statement, f"{test.split(',')[0]} at ε {epsilon:.3g}"]))
+    st.markdown(page.line([*statement, f"{test.split(',')[0]} at ε\u00a0{epsilon:.3g}"]))
     single = frames.results.with_means(points, means, ["measure", "norm", "n", "place"])
     draw = partial(charts.results.accuracy_against_n, single, means, dark=page.dark())
     downloads.chart(

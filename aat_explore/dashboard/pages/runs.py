@@ -23,7 +23,7 @@ COLUMNS = (
     ),
     Column("flag", "fails", help="Checks that the run fails; the Checks page explains them"),
     Column("status", "status"),
-    Column("seconds an epoch", "s/epoch", "seconds", "Seconds per epoch, without validation: the median"),
+    Column("seconds per epoch", "s/epoch", "seconds", "Seconds per epoch, without validation: the median"),
     Column("date", "date", "date", "Last change; of showcase runs, the day of their last test (UTC)"),
     Column("run", "id", "id", "What commands and files call it"),
 )
@@ -38,7 +38,7 @@ TEXTS = {  # columns to filter by, with their labels
     "tested with": "Tested with",
 }
 SHARES = {"clean accuracy": "Clean accuracy, %", "robust accuracy": "Robust accuracy, %"}
-NUMBERS = {"seconds an epoch": "Seconds per epoch", "total seconds": "Total seconds"}
+NUMBERS = {"seconds per epoch": "Seconds per epoch", "total seconds": "Total seconds"}
 COMPARED = 3  # at most: as many as the Compare page takes
 TABLE_HEIGHT = "clamp(150px, calc(100vh - 505px), 700px)"  # leaves room for the charts below
 CHART_HEIGHT = 235

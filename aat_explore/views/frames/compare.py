@@ -97,7 +97,7 @@ def results(runs: Sequence[Run], test: str | None = None, epsilon: float | None 
             "id": [run.id for run in runs],
             "clean": [row["clean accuracy"] for row in rows],
             "robust": [row["robust accuracy"] for row in rows],
-            "epoch": [row["seconds an epoch"] for row in rows],
+            "epoch": [row["seconds per epoch"] for row in rows],
             "total": [row["total seconds"] for row in rows],
             "flag": [row["flag"] for row in rows],
         }
