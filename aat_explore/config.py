@@ -61,7 +61,7 @@ class AttackConfig(Values):
         "package.module:function, a custom attack.",
     )
     steps: int | None = Field(
-        None, ge=1, description=f"[ours] Steps; None = {attacks.usual_steps()}. The others always take one."
+        None, ge=1, description=f"[ours] Steps; None = {attacks.usual_steps()}. Other attacks take one."
     )
     step_size: float | None = Field(
         None, gt=0, description=f"[ours] Pixel units; None = the attack's own ({attacks.usual_step_sizes()})."

@@ -1,10 +1,12 @@
 """The base of all commands, flags that several share, and flags made from a pydantic model."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import tyro
 
@@ -47,13 +49,32 @@ def one_of(names: Sequence[str]) -> Any:
     )
 
 
+def optional(metavar: str | None, text: str, **kwargs: Any) -> Any:
+    """Describe a flag that may be left out; what the text says of None, as in "None = all cores", is then its default.
+
+    `metavar`: the word that stands for a value; None: that of the flag's type, or of `one_of`.
+    """
+    unset = re.search(r";? ?None = (.+?)\.(?= [A-Z]|$)", text)
+    if unset is None:
+        return tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint=lambda value: _default(value, ""), **kwargs)
+    said = text.replace(unset[0], ".").strip()
+    return tyro.conf.arg(
+        help=said, metavar=metavar, help_behavior_hint=lambda value: _default(value, unset[1]), **kwargs
+    )
+
+
+def _default(value: str, unset: str) -> str:
+    shown = unset if value == "None" else value
+    return f"(default: {shown})" if shown else "(optional)"
+
+
 Device = Annotated[
     Literal["cuda", "mps", "cpu"] | None,
     one_of(("cuda", "mps", "cpu")),
-    tyro.conf.arg(help="Where to compute; None = cuda, else mps, else cpu."),
+    optional(None, "Where to compute; None = cuda, else mps, else cpu."),
 ]
 Threads = Annotated[
-    int | None, tyro.conf.arg(help="CPU threads; results repeat bit for bit with the same number; None = all cores.")
+    int | None, optional("INT", "CPU threads; results repeat bit for bit with the same number; None = all cores.")
 ]
 RunId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run's name, from `aat list`.")]
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print JSON.")]
@@ -71,6 +92,14 @@ class PlaceFlags(Place):
 Where = Annotated[PlaceFlags, tyro.conf.arg(name="")]
 
 
+def _metavar(kind: Any) -> str:
+    """The word for a value of a type that may be None: INT, "FLOAT …"."""
+    (member,) = [member for member in get_args(kind) if member is not NoneType]
+    if get_origin(member) is tuple:
+        return f"{get_args(member)[0].__name__.upper()} …"
+    return "{True,False}" if member is bool else member.__name__.upper()
+
+
 @cache
 def flags_of(model: "type[BaseModel]") -> Any:
     """Return a dataclass with the fields, types and help of a pydantic model, for tyro to fill.
@@ -85,6 +114,11 @@ def flags_of(model: "type[BaseModel]") -> Any:
         if hasattr(kind, "model_fields"):
             kind = flags_of(kind)
             default = dataclasses.field(default_factory=kind)
-        argument = tyro.conf.arg(help=info.description, aliases=ALIASES.get(f"{model.__name__}.{name}"))
+        aliases = ALIASES.get(f"{model.__name__}.{name}")
+        argument = (
+            optional(_metavar(kind), info.description or "", aliases=aliases)
+            if NoneType in get_args(kind)
+            else tyro.conf.arg(help=info.description, aliases=aliases)
+        )
         fields.append((name, Annotated[kind, argument], default))
     return dataclasses.make_dataclass(f"{model.__name__}Flags", fields)

@@ -16,7 +16,7 @@ from synthetic import make_evaluation, make_run
 from aat_explore import datasets
 from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.cli import main
-from aat_explore.cli.arguments import parse
+from aat_explore.cli.arguments import entries, parse
 from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked_config
 from aat_explore.dataset_specs import SPECS
 from aat_explore.datasets import Split
@@ -302,6 +302,14 @@ def test_help_lists_every_flag_with_what_it_means(capsys):
     assert all(f" {name} " in commands for name in ("train", "list", "show", "evaluate", "demo", "app"))
 
 
+@pytest.mark.parametrize("name", entries())
+def test_help_says_what_a_flag_that_is_left_out_means_and_never_none(name, capsys):
+    text = help_of(capsys, name)
+    assert "None" not in text
+    if "--threads" in text:
+        assert re.search(r"--threads INT.*?\(default: all cores\)", text)
+
+
 def test_the_help_says_what_the_tool_does_and_not_how_the_package_is_imported(capsys):
     text = help_of(capsys)
     assert "adaptive adversarial training" in text
@@ -358,8 +366,6 @@ def test_a_command_is_one_class_in_one_file(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_tab_completion_knows_every_flag_of_every_command(capsys, shell):
-    from aat_explore.cli.arguments import entries
-
     with pytest.raises(SystemExit) as ended:
         aat("--tyro-print-completion", shell)
     assert ended.value.code in (0, None)

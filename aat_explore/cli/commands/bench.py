@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from aat_explore.cli.flags import Command, PlaceFlags, Where
+from aat_explore.cli.flags import Command, PlaceFlags, Where, optional
 from aat_explore.errors import AATError
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ class Bench(Command):
     """Time an epoch against alternatives one could write or install, and write a table and JSON."""
 
     dataset: Annotated[str, tyro.conf.arg(help="Data set of the training images.")] = "fashion-mnist"
-    samples: Annotated[int | None, tyro.conf.arg(help="T, its first samples; None = all.")] = None
+    samples: Annotated[int | None, optional("INT", "T, its first samples; None = all.")] = None
     images: Annotated[int, tyro.conf.arg(help="Test images of the robustness curves.")] = 2000
     rounds: Annotated[int, tyro.conf.arg(help="Timed rounds; medians are of these.")] = 5
     quick: Annotated[
         bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="fashion-mini, 600 samples: under a minute.")
     ] = False
-    out: Annotated[Path | None, tyro.conf.arg(help="The JSON file; None = bench/ in the cache.")] = None
-    plot: Annotated[Path | None, tyro.conf.arg(help="Draw a chart into this .svg, .png or .html file.")] = None
+    out: Annotated[Path | None, optional("PATH", "The JSON file; None = bench/ in the cache.")] = None
+    plot: Annotated[Path | None, optional("PATH", "Draw a chart into this .svg, .png or .html file.")] = None
     place: Where = dataclasses.field(default_factory=PlaceFlags)
 
     def run(self) -> int:
@@ -49,7 +49,7 @@ class Fidelity(Command):
     epsilon: Annotated[float, tyro.conf.arg(help="ε of training and of the final PGD-40.")] = 0.1
     epochs: Annotated[int, tyro.conf.arg(help="Epochs of each run.")] = 15
     seeds: Annotated[int, tyro.conf.arg(help="Runs of each kind.")] = 3
-    out: Annotated[Path | None, tyro.conf.arg(help="The JSON file; None = bench/ in the cache.")] = None
+    out: Annotated[Path | None, optional("PATH", "The JSON file; None = bench/ in the cache.")] = None
     place: Where = dataclasses.field(default_factory=PlaceFlags)
 
     def run(self) -> int:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from aat_explore import readings
 from aat_explore.cli import printable
-from aat_explore.cli.flags import CacheDir, Command, PlaceFlags, Where, default_cache
+from aat_explore.cli.flags import CacheDir, Command, PlaceFlags, Where, default_cache, optional
 from aat_explore.config import EvaluationConfig, checked
 from aat_explore.errors import AATError
 from aat_explore.jobs import grid as grids
@@ -28,13 +28,13 @@ class Grid(Command):
     """Train, test and check all runs of the paper's figures under one reading; finished work is not repeated."""
 
     name: Annotated[Literal[*readings.names()], tyro.conf.Positional, tyro.conf.arg(help="Which runs.")]  # type: ignore[valid-type]
-    epochs: Annotated[int | None, tyro.conf.arg(help="Epochs of each run; None = the preset's.")] = None
+    epochs: Annotated[int | None, optional("INT", "Epochs of each run; None = the preset's.")] = None
     seeds: Annotated[int, tyro.conf.arg(help="Runs of each kind.")] = 3
-    n: Annotated[tuple[int | Literal["all"], ...] | None, tyro.conf.arg(help="n; None = the grid's.")] = None
-    norm_powers: Annotated[tuple[float, ...] | None, tyro.conf.arg(help="Powers of p; None = the grid's.")] = None
-    num_recorded: Annotated[int | None, tyro.conf.arg(help="x′ saved in each epoch; None = the preset's.")] = None
+    n: Annotated[tuple[int | Literal["all"], ...] | None, optional("INT|all …", "n; None = the grid's.")] = None
+    norm_powers: Annotated[tuple[float, ...] | None, optional("FLOAT …", "Powers of p; None = the grid's.")] = None
+    num_recorded: Annotated[int | None, optional("INT", "x′ saved in each epoch; None = the preset's.")] = None
     jobs: Annotated[int, tyro.conf.arg(help="Runs at a time, the cores divided among them.")] = 1
-    images: Annotated[int | None, tyro.conf.arg(help="Test images of PGD-40; None = all.")] = None
+    images: Annotated[int | None, optional("INT", "Test images of PGD-40; None = all.")] = None
     check_images: Annotated[int, tyro.conf.arg(help="Images of `aat check`; 0 = no checks.")] = 1000
     dry: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Only show what would be done.")] = False
     place: Where = dataclasses.field(default_factory=PlaceFlags)
@@ -49,7 +49,7 @@ class Report(Command):
     """Write what the paper's claims and figures come to, by the runs in the cache, into one HTML file."""
 
     name: Annotated[Literal[*readings.names()], tyro.conf.Positional, tyro.conf.arg(help="Which runs.")]  # type: ignore[valid-type]
-    out: Annotated[Path | None, tyro.conf.arg(help="The HTML file; None = report-NAME.html in the cache.")] = None
+    out: Annotated[Path | None, optional("PATH", "The HTML file; None = report-NAME.html in the cache.")] = None
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)
 
     def run(self) -> int:

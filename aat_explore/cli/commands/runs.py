@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from aat_explore.cli import printable
-from aat_explore.cli.flags import CacheDir, Command, Json, RunId, default_cache
+from aat_explore.cli.flags import CacheDir, Command, Json, RunId, default_cache, optional
 from aat_explore.errors import AATError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Copy(Command):
     run_ids: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Runs' names.")]
     to: Annotated[Path, tyro.conf.arg(help="The other cache folder.")]
     picks: Annotated[bool, tyro.conf.arg(help="Copy p, the picks and the recorded x′ of every epoch as well.")] = False
-    images: Annotated[int | None, tyro.conf.arg(help="With picks: the first x′ of each epoch; None = all.")] = None
+    images: Annotated[int | None, optional("INT", "With picks: the first x′ of each epoch; None = all.")] = None
     scores: Annotated[bool, tyro.conf.arg(help="With picks: copy the scores of all samples of every epoch too.")] = True
     weights: Annotated[bool, tyro.conf.arg(help="Copy the weights after the last epoch.")] = True
     cache_dir: CacheDir = dataclasses.field(default_factory=default_cache)

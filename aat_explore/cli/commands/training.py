@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
-from aat_explore.cli.flags import Command, PlaceFlags, Where, flags_of, one_of
+from aat_explore.cli.flags import Command, PlaceFlags, Where, flags_of, one_of, optional
 from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked_config
 from aat_explore.errors import AATError
 from aat_explore.places import Place
@@ -27,11 +27,9 @@ class Train(Command):
     preset: Annotated[
         Literal[*PRESETS] | None,  # type: ignore[valid-type]
         one_of(tuple(PRESETS)),
-        tyro.conf.arg(help="Defaults of all other flags; None = the preset of --dataset."),
+        optional(None, "Defaults of all other flags; None = the preset of --dataset."),
     ] = None
-    resize: Annotated[int | None, tyro.conf.arg(help="Crop and resize a --dataset folder's images to this side.")] = (
-        None
-    )
+    resize: Annotated[int | None, optional("INT", "Crop and resize a --dataset folder's images to this side.")] = None
     place: Where = dataclasses.field(default_factory=PlaceFlags)
     evaluate: Annotated[bool, tyro.conf.arg(help="Attack the test set with PGD-40 over a grid of ε at the end.")] = True
     keep_every: Annotated[int, tyro.conf.arg(help="Keep the weights of every k-th epoch, besides best and last.")] = 10
