@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _complain(message)
     except KeyboardInterrupt:
-        print("aat: stopped; the same command goes on after the last finished epoch", file=sys.stderr)
+        print("aat: stopped; the same command resumes after the last finished epoch", file=sys.stderr)
         return 130
 
 

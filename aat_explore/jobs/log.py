@@ -23,7 +23,7 @@ class Log(Listener):
     def began(self, config: RunConfig, epoch: int, device: torch.device) -> None:
         """Name the run and its device."""
         self._epochs = config.epochs
-        begun = f", goes on after epoch {epoch}" if 0 < epoch < config.epochs else ""
+        begun = f", resumes after epoch {epoch}" if 0 < epoch < config.epochs else ""
         done = ", is complete already" if epoch >= config.epochs else ""
         threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
         self._say(f"{config.run_id} on {device}{threads}{begun}{done}")

@@ -123,7 +123,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         do(arguments.task, arguments.cache_dir)
     except KeyboardInterrupt:
-        print("stopped; the same task goes on after the last finished epoch", file=sys.stderr)
+        print("stopped; the same task resumes after the last finished epoch", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         if (reason := in_one_line(error)) is None:

@@ -184,7 +184,7 @@ def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(tmp_path, capsys, tiny_da
 
     monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
     assert aat(*TINY_RUN, "--quiet", "--cache-dir", tmp_path) == 130
-    assert capsys.readouterr().err == "aat: stopped; the same command goes on after the last finished epoch\n"
+    assert capsys.readouterr().err == "aat: stopped; the same command resumes after the last finished epoch\n"
     (run,) = Store(tmp_path).list().runs
     assert run.epoch == 1
     monkeypatch.undo()

@@ -158,7 +158,7 @@ def test_ctrl_c_in_training_ends_the_dashboard_too_and_says_that_the_same_comman
     monkeypatch.setattr(server.subprocess, "Popen", popen)
     monkeypatch.setattr(experiment, "train", interrupted)
     assert aat("--cache-dir", tmp_path) == 130
-    assert capsys.readouterr().err == "aat: stopped; the same command goes on after the last finished epoch\n"
+    assert capsys.readouterr().err == "aat: stopped; the same command resumes after the last finished epoch\n"
     (child,) = children
     assert child.poll() is not None
 

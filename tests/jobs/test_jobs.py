@@ -188,7 +188,7 @@ def test_a_worker_hears_ctrl_c_though_it_was_started_ignoring_it_and_the_same_ta
     with tempfile.TemporaryFile() as log:
         assert worker.Worker(task, tmp_path, log).outcome() == ("done", "")
         log.seek(0)
-        assert f"goes on after epoch {cut_off.epoch}\n" in log.read().decode()
+        assert f"resumes after epoch {cut_off.epoch}\n" in log.read().decode()
     revision = Store(tmp_path).open(config.run_id).revision
     with tempfile.TemporaryFile() as log:
         assert worker.Worker(task, tmp_path, log).outcome() == ("done", "")
