@@ -68,18 +68,13 @@ def choose_others(run: Run, runs: Sequence[Run], *, key: str = "against", at_mos
             if at == 0:
                 st.caption("Compare with")
             kept = chosen[:at] + chosen[at + 1 :]
-            with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center"):
-                if st.button(
-                    page.plain(named[run_id]),
-                    key=f"choose {key} {at}",
-                    help=page.plain(run_id),
-                    width="stretch",
-                    wrap=True,
-                ):
-                    _find([by_id[run_id], *rest], key, kept)
-                if st.button(":material/close:", key=f"remove {key} {at}", help="Remove", type="tertiary"):
-                    choices.ask(key, ",".join(kept))
-                    st.rerun()
+            name, remove = st.columns([6, 1], gap="xxsmall", vertical_alignment="center")
+            words = page.plain(named[run_id])
+            if name.button(words, key=f"choose {key} {at}", help="Choose another run", width="stretch", wrap=True):
+                _find([by_id[run_id], *rest], key, kept)
+            if remove.button(":material/close:", key=f"remove {key} {at}", help="Remove", type="tertiary"):
+                choices.ask(key, ",".join(kept))
+                st.rerun()
         add = "Compare with another" if chosen else "Compare with a run"
         if rest and len(chosen) < at_most and st.button(add, icon=":material/add:", type="tertiary", key=f"add {key}"):
             _find(rest, key, chosen)

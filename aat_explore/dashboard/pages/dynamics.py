@@ -13,7 +13,7 @@ from aat_explore.views.canvas.points import OF_SCORES
 from aat_explore.views.frames.samples_map import MAP_OF_P
 from aat_explore.views.protocols import Array, Frame
 
-SIZE = 48  # images per gallery
+SIZE = 72  # images per gallery: whole rows of 8, 9 or 12
 UPPER, LOWER = 205, 300  # heights of the two rows of panels: whole in a window of 720 pixels
 MOST, NEVER = "picked most often", "never picked"
 
@@ -69,7 +69,7 @@ def _statement(run: Run, epoch: int) -> str:
     before = before[before["epoch"] == epoch]
     if len(before):
         overlap, chance = before[["overlap", "chance"]].iloc[0]
-        parts.append(f"overlap with epoch {epoch - 1} {overlap:.0%}, by chance {chance:.0%}")
+        parts.append(f"{overlap:.0%} overlap with epoch {epoch - 1}, {chance:.0%} by chance")
     return " · ".join(parts)
 
 
@@ -108,21 +108,23 @@ def _picks(run: Run, shown: Mapping[str, Run], epoch: int) -> Dataset | None:
                 alt=f"Overlap of the picks of each epoch and the one before, by epoch{_by_run(shown)}, and by chance",
                 height=LOWER,
             )
+    of = "A" if len(shown) > 1 else ""
     with every:
         data = page.remembered(_overlaps, run)
-        downloads.chart(
-            partial(charts.dynamics.overlaps, data, epoch=epoch, dark=dark),
-            data,
-            f"overlap-{run.id}",
-            alt="Overlap of the picks of every two epochs, as a map",
-            height=LOWER,
-        )
+        if data["epoch"].nunique() > 1:
+            downloads.chart(
+                partial(charts.dynamics.overlaps, data, epoch=epoch, of=of, dark=dark),
+                data,
+                f"overlap-{run.id}",
+                alt="Overlap of the picks of every two epochs, as a map",
+                height=LOWER,
+            )
     with mix:
         dataset = page.dataset_of(run)
         if dataset is not None:
             data = page.remembered(_mix, run, dataset)
             downloads.chart(
-                partial(charts.dynamics.mix_over_epochs, data, epoch=epoch, dark=dark),
+                partial(charts.dynamics.mix_over_epochs, data, epoch=epoch, of=of, dark=dark),
                 data,
                 f"classes-{run.id}",
                 alt="Share of each class among the picks over its share of all samples, by epoch, as a map",
@@ -179,14 +181,21 @@ def _galleries(run: Run, dataset: Dataset, epoch: int) -> None:
     times, T, epochs = frames.sample.times_drawn(drawn), drawn.shape[1], len(drawn)
     left, right = st.columns(2, gap="medium")
     with left:
-        st.markdown(f"**{MOST.capitalize()}** :small[of {len(often):,} that the {epochs} epochs picked]")
+        counts = f"{times[often[:SIZE]].min()} to {times[often[0]]} times in {epochs} epochs"
+        if _title(MOST.capitalize(), counts, f"Picks of epoch {epoch}", "open picks"):
+            page.open_page("picks", run=run.id, epoch=epoch, view="Sheet")
         _gallery(run, dataset, often, times, MOST)
     with right:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{NEVER.capitalize()}**: {len(never):,} of {T:,}", width="stretch")
-            if st.button("Map of all samples", icon=":material/scatter_plot:", type="tertiary", key="open map"):
-                _open_map(run, epoch)
+        if _title(NEVER.capitalize(), f"{len(never):,} of {T:,} samples", "Map of all", "open map"):
+            _open_map(run, epoch)
         _gallery(run, dataset, never, times, NEVER)
+
+
+def _title(words: str, detail: str, target: str, key: str) -> bool:
+    """The heading of a gallery, with a button to what shows more; whether that was just pressed."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{words}** :small[{detail}]", width="stretch")
+        return bool(st.button(target, icon=":material/arrow_forward:", type="tertiary", key=key))
 
 
 def _gallery(run: Run, dataset: Dataset, rows: Array, times: Array, name: str) -> None:
@@ -198,7 +207,6 @@ def _gallery(run: Run, dataset: Dataset, rows: Array, times: Array, name: str) -
     images = frames.sample.clean_images(run, dataset, here)
     tiles = sheet.Tiles(
         titles=[f"#{row}, {frames.sample.class_of(run, dataset, row)}, picked {times[row]}×" for row in here],
-        captions=[f"{times[row]}×" for row in here] if name == MOST else (),
         ids=here.tolist(),
         selected=selection.rows(run.config.dataset),
     )

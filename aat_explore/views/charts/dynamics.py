@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from aat_explore.views.charts.style import (
@@ -33,10 +34,11 @@ TITLES = {
 }
 OVERLAP_TITLE = "overlap with the epoch before"
 GAP = 0.08  # between two labels, as a share of the axis
+LABELS = 34  # pixels at least for the labels of a vertical axis, so that panels one above the other align
 SHORT = 20  # epochs; longer lines have no marks
 LEAST_NATS = 0.2  # that the axis of entropy spans: less would show rounding
-RATIOS = (1.5, 2, 3, 4)  # at which the colours of the class mix end
-DIVERGING = {False: ["#2166ac", "#f3f3f3", "#b2182b"], True: ["#5aa2e0", "#2b3038", "#f0706a"]}
+RATIOS = (1.5, 2, 3, 4)  # at which the colours of the class mix may end: a tenth of the cells is farther from 1
+DIVERGING = {False: ["#2166ac", "#f3f3f3", "#b2182b"], True: ["#58aaf5", "#262a30", "#ff7f50"]}
 LEGEND: dict[str, Any] = {"orient": "top", "title": None, "gradientLength": 120, "gradientThickness": 8, "offset": 2}
 
 
@@ -69,9 +71,13 @@ def measure_of_p(frame: pd.DataFrame, measure: str, *, epoch: int | None = None,
         low, high = top - 1.08 * span, top + 0.04 * span
     else:
         low, high = 0.0, 1.0 if measure == ESS else 1.08 * float(rows[["value", "uniform"]].to_numpy().max())
-    axis = percents(high) if measure in (ESS, TOP) else alt.Axis(tickCount=5)
+    axis = percents(high, LABELS) if measure in (ESS, TOP) else alt.Axis(tickCount=5, minExtent=LABELS)
     rule = alt.Chart(rows.drop_duplicates("uniform")).mark_rule(color=RULE)
-    reference = [rule.encode(y=alt.Y("uniform:Q", title=None)), _word("uniform", rows, "uniform", (low, high), dark)]
+    within = _within((low, high))
+    reference = [
+        rule.encode(y=alt.Y("uniform:Q", title=None, scale=within)),
+        _word("uniform", rows, "uniform", (low, high), dark),
+    ]
     return _lines(rows, "value", (low, high), axis, tooltip, reference, TITLES[measure], epoch)
 
 
@@ -80,9 +86,9 @@ def overlap_with_previous(frame: pd.DataFrame, *, epoch: int | None = None, dark
     high = 1.08 * float(frame[["overlap", "chance"]].to_numpy().max())
     tooltip = [alt.Tooltip("overlap:Q", format=".1%"), alt.Tooltip("chance:Q", title="by chance", format=".1%")]
     thin = alt.Chart(frame).mark_line(color=RULE, strokeWidth=1)
-    chance = thin.encode(x=_epochs(frame), y=alt.Y("chance:Q", title=None), detail="run:N")
+    chance = thin.encode(x=_epochs(frame), y=alt.Y("chance:Q", title=None, scale=_within((0.0, high))), detail="run:N")
     reference = [chance, _word("by chance", frame, "chance", (0.0, high), dark)]
-    return _lines(frame, "overlap", (0.0, high), percents(high), tooltip, reference, OVERLAP_TITLE, epoch)
+    return _lines(frame, "overlap", (0.0, high), percents(high, LABELS), tooltip, reference, OVERLAP_TITLE, epoch)
 
 
 def _lines(
@@ -97,7 +103,7 @@ def _lines(
 ) -> Chart:
     """A line of `value` per run within `domain`, over what it is compared with."""
     names, x = list(dict.fromkeys(frame["run"])), _epochs(frame)
-    y = alt.Y(f"{value}:Q", title=None, axis=axis, scale=alt.Scale(domain=list(domain), nice=False))
+    y = alt.Y(f"{value}:Q", title=None, axis=axis, scale=_within(domain))
     colour = alt.Color("run:N", legend=None, sort=None, scale=alt.Scale(domain=names, range=SERIES))
     says: list[Any] = [*(["run"] if len(names) > 1 else []), "epoch", *tooltip]
     base = alt.Chart(frame).encode(x=x, y=y, color=colour, tooltip=says)
@@ -109,7 +115,7 @@ def _lines(
         low, high = domain
         ends = label_places(frame, "run", value, GAP * (high - low), high)
         label = alt.Chart(ends).mark_text(align="left", dx=5, fontWeight="bold")
-        layers.append(label.encode(x=x, y=alt.Y("at:Q", title=None), text="run:N", color=colour))
+        layers.append(label.encode(x=x, y=alt.Y("at:Q", title=None, scale=_within(domain)), text="run:N", color=colour))
     return _panel(alt.layer(*layers), title)
 
 
@@ -120,14 +126,21 @@ def _word(word: str, frame: pd.DataFrame, column: str, domain: tuple[float, floa
     mark = alt.Chart(pd.DataFrame({"end": [end], "word": [word]})).mark_text(
         align="right", dx=-3, dy=-2 if low else 3, baseline="bottom" if low else "top", color=INK[dark]["text"]
     )
-    return mark.encode(x=alt.value("width"), y=alt.Y("end:Q", title=None), text="word:N")
+    return mark.encode(x=alt.value("width"), y=alt.Y("end:Q", title=None, scale=_within(domain)), text="word:N")
+
+
+def _within(domain: tuple[float, float]) -> alt.Scale:
+    return alt.Scale(domain=list(domain), nice=False, zero=False)
 
 
 # --- Which samples, and which classes --------------------------------------------------------------------------------
 
 
-def overlaps(frame: pd.DataFrame, *, epoch: int | None = None, dark: bool = False) -> Chart:
-    """`frames.dynamics.overlaps` as a heat map, epoch against epoch, without the diagonal, which is always 1."""
+def overlaps(frame: pd.DataFrame, *, epoch: int | None = None, of: str = "", dark: bool = False) -> Chart:
+    """`frames.dynamics.overlaps` as a heat map, epoch against epoch, without the diagonal, which is always 1.
+
+    `of` names the run in the title.
+    """
     edges = _edges(frame["epoch"])
     apart = frame[frame["epoch"] != frame["other"]]
     apart = apart.assign(
@@ -137,7 +150,8 @@ def overlaps(frame: pd.DataFrame, *, epoch: int | None = None, dark: bool = Fals
         top=[edges[other][1] for other in apart["other"]],
     )
     first, last = min(edges.values())[0], max(edges.values())[1]
-    axis, scale = alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False), alt.Scale(domain=[first, last])
+    axis = alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False, minExtent=LABELS)
+    scale = alt.Scale(domain=[first, last])
     x = alt.X("left:Q", title="epoch", axis=axis, scale=scale)
     y = alt.Y("bottom:Q", title=None, axis=axis, scale=scale)
     legend = alt.Legend(**LEGEND, format=".0%", tickCount=4)
@@ -146,37 +160,43 @@ def overlaps(frame: pd.DataFrame, *, epoch: int | None = None, dark: bool = Fals
         color=alt.Color("overlap:Q", scale=alt.Scale(scheme="viridis"), legend=legend),
         tooltip=["epoch", alt.Tooltip("other", title="and epoch"), alt.Tooltip("overlap:Q", format=".1%")],
     )  # fmt: skip
-    return _panel(alt.layer(cells, *_frames(epoch, edges, x, dark)), "overlap of every two epochs")
+    return _panel(alt.layer(cells, *_frames(epoch, edges, x, dark)), f"overlap of every two epochs{_of(of)}")
 
 
-def mix_over_epochs(frame: pd.DataFrame, *, epoch: int | None = None, dark: bool = False) -> Chart:
+def mix_over_epochs(frame: pd.DataFrame, *, epoch: int | None = None, of: str = "", dark: bool = False) -> Chart:
     """`frames.dynamics.mix_over_epochs` as a heat map of each class's share of the drawn over its share of all T.
 
-    Classes that were drawn most above chance come first.
+    Classes that were drawn most above chance come first. `of` names the run in the title.
     """
     names = list(frame.groupby("class", sort=False)["ratio"].mean().sort_values(ascending=False, kind="stable").index)
     edges = _edges(frame["epoch"])
-    farthest = max(float(frame["ratio"].max()), 1 / max(float(frame["ratio"].min()), 1e-9))
-    end = math.log2(next((ratio for ratio in RATIOS if ratio >= farthest), RATIOS[-1]))
+    doublings = np.log2(frame["ratio"].clip(lower=1e-9))
+    end = math.log2(next((ratio for ratio in RATIOS if ratio >= 2 ** doublings.abs().quantile(0.9)), RATIOS[-1]))
     cells = frame.assign(
         left=[edges[epoch][0] for epoch in frame["epoch"]],
         right=[edges[epoch][1] for epoch in frame["epoch"]],
-        doublings=[max(-end, min(end, math.log2(max(ratio, 1e-9)))) for ratio in frame["ratio"]],
+        doublings=doublings.clip(-end, end),
     )
     domain = [min(edges.values())[0], max(edges.values())[1]]
     x = alt.X(
         "left:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False),
         scale=alt.Scale(domain=domain),
     )  # fmt: skip
-    words = "format(pow(2, datum.value), '.2~g') + '×'"
+    words = "(datum.value < 0 ? '≤ ' : datum.value > 0 ? '≥ ' : '') + format(pow(2, datum.value), '.2~g') + '×'"
     legend = alt.Legend(**LEGEND, values=[-end, 0, end], labelExpr=words)
-    colour = alt.Color("doublings:Q", scale=alt.Scale(domain=[-end, 0, end], range=DIVERGING[dark]), legend=legend)
+    colour = alt.Color(
+        "doublings:Q", scale=alt.Scale(domain=[-end, 0, end], range=DIVERGING[dark], interpolate="rgb"), legend=legend
+    )
     axis = alt.Axis(labelLimit=80, labelOverlap=True, ticks=False, domain=False)
     y = alt.Y("class:N", title=None, sort=names, axis=axis)
     share = alt.Tooltip("share:Q", title="share of the picks", format=".1%")
     tooltip = ["epoch", "class", share, alt.Tooltip("ratio:Q", title="× chance", format=".2f")]
     rects = alt.Chart(cells).mark_rect().encode(x=x, x2="right:Q", y=y, color=colour, tooltip=tooltip)
-    return _panel(alt.layer(rects, *_frames(epoch, edges, x, dark)), "class mix of the picks, × chance")
+    return _panel(alt.layer(rects, *_frames(epoch, edges, x, dark)), f"class mix of the picks, × chance{_of(of)}")
+
+
+def _of(run: str) -> str:
+    return f" · {run}" if run else ""
 
 
 def _edges(epochs: Sequence[int] | pd.Series) -> dict[int, tuple[float, float]]:
@@ -192,9 +212,10 @@ def _frames(epoch: int | None, edges: dict[int, tuple[float, float]], x: alt.X, 
     around = [] if epoch is None else [ends for ends in edges.values() if ends[0] <= epoch <= ends[1]][:1]
     return [
         alt.Chart(pd.DataFrame({"left": [left], "right": [right]}))
-        .mark_rect(filled=False, stroke=INK[dark]["text"], strokeWidth=1.5)
+        .mark_rect(filled=False, stroke=stroke, strokeWidth=width)
         .encode(x=x, x2="right:Q", y=alt.value(0), y2=alt.value("height"))
         for left, right in around
+        for stroke, width in ((INK[not dark]["text"], 3.5), (INK[dark]["text"], 1.5))  # seen on dark and light cells
     ]
 
 
@@ -208,7 +229,9 @@ def times_drawn_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     ends = alt.Scale(domain=[-0.5, int(frame["times"].max()) + 0.5], nice=False)
     axis = alt.Axis(tickMinStep=1, tickCount=8, format="d", grid=False)
     x = alt.X("times:Q", title="times picked", axis=axis, scale=ends)
-    powers = alt.Axis(format=",d", values=[0, *(10**power for power in range(7) if 10**power <= most)])
+    powers = alt.Axis(
+        format=",d", values=[0, *(10**power for power in range(7) if 10**power <= most)], minExtent=LABELS
+    )
     scale = alt.Scale(type="symlog", constant=1, domain=[0, most], nice=False)
     y = alt.Y("samples:Q", title=None, axis=powers, scale=scale)
     colour = alt.Color("run:N", legend=None, sort=None, scale=alt.Scale(domain=names, range=SERIES))
@@ -221,16 +244,20 @@ def times_drawn_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     first = frame[frame["run"] == names[0]]
     edges = first.assign(left=first["times"] - 0.42, right=first["times"] + 0.42)
     bars = alt.Chart(edges).mark_bar().encode(
-        x=alt.X("left:Q", title="times picked", axis=axis, scale=ends), x2="right:Q", y=y, color=colour, tooltip=tooltip
+        x=alt.X("left:Q", title="times picked", axis=axis, scale=ends), x2="right:Q",
+        y=y, y2=alt.datum(0), color=colour, tooltip=tooltip,
     )  # fmt: skip
     others = alt.Chart(frame[frame["run"] != names[0]]).mark_line(interpolate="step", strokeWidth=2)
     uniform = alt.Chart(first).mark_line(interpolate="step", color=ink, strokeWidth=1.5)
     key = alt.Chart(pd.DataFrame({"what": ["— uniform draws"]})).mark_text(align="right", baseline="top", color=ink)
-    layers = [bars, uniform.encode(x=x, y=alt.Y("expected:Q", title=None))]
+    layers = [bars, uniform.encode(x=x, y=alt.Y("expected:Q", title=None, scale=scale))]
     if len(names) > 1:
         layers.append(others.encode(x=x, y=y, color=colour, tooltip=tooltip))
+        last = frame[frame["samples"] > 0].groupby("run", sort=False).tail(1)
+        ends_at = alt.Chart(last).mark_text(align="left", baseline="bottom", dx=2, dy=-2, fontWeight="bold")
+        layers.append(ends_at.encode(x=x, y=y, text="run:N", color=colour))
     layers.append(key.encode(x=alt.value("width"), y=alt.value(0), text="what:N"))
-    return _panel(alt.layer(*layers), "samples by times picked, log scale")
+    return _panel(alt.layer(*layers), "samples by times picked")
 
 
 def data_map(frame: pd.DataFrame) -> Chart:

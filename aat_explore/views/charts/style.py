@@ -149,10 +149,10 @@ def n_dash(names: Sequence[str]) -> alt.StrokeDash:
     return alt.StrokeDash("n:N", scale=alt.Scale(domain=ordered, range=dashes), sort=ordered, title="n", legend=LINES)
 
 
-def percents(top: float) -> alt.Axis:
-    """An axis of shares up to `top`: all labels with as many decimals, none twice."""
+def percents(top: float, extent: float = 0) -> alt.Axis:
+    """An axis of shares up to `top`, `extent` pixels wide at least: all labels with as many decimals, none twice."""
     decimals = 0 if top >= 0.03 else 1
-    return alt.Axis(format=f".{decimals}%", tickMinStep=10.0 ** (-2 - decimals), tickCount=5)
+    return alt.Axis(format=f".{decimals}%", tickMinStep=10.0 ** (-2 - decimals), tickCount=5, minExtent=extent)
 
 
 def label_places(frame: pd.DataFrame, column: str, value: str, gap: float, top: float) -> pd.DataFrame:

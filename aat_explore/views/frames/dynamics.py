@@ -47,7 +47,7 @@ def overlap_with_previous(is_drawn: Array, name: str = "") -> pd.DataFrame:
     """
     sizes = is_drawn.sum(axis=1)
     both = (is_drawn[1:] & is_drawn[:-1]).sum(axis=1)
-    frame = pd.DataFrame(
+    of_all = pd.DataFrame(
         {
             "epoch": np.arange(2, len(is_drawn) + 1),
             "overlap": both / np.maximum(1, sizes[1:] + sizes[:-1] - both),
@@ -55,7 +55,8 @@ def overlap_with_previous(is_drawn: Array, name: str = "") -> pd.DataFrame:
             "run": name,
         }
     )
-    return frame[(sizes[1:] > 0) & (sizes[:-1] > 0)].reset_index(drop=True)
+    drew: pd.DataFrame = of_all[(sizes[1:] > 0) & (sizes[:-1] > 0)].reset_index(drop=True)
+    return drew
 
 
 def overlaps(is_drawn: Array, at_most: int = 60) -> pd.DataFrame:
