@@ -150,10 +150,11 @@ def overlaps(frame: pd.DataFrame, *, epoch: int | None = None, of: str = "", dar
         top=[edges[other][1] for other in apart["other"]],
     )
     first, last = min(edges.values())[0], max(edges.values())[1]
-    axis = alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False, minExtent=LABELS)
+    across = alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False)
+    upwards = alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False, minExtent=LABELS)
     scale = alt.Scale(domain=[first, last])
-    x = alt.X("left:Q", title="epoch", axis=axis, scale=scale)
-    y = alt.Y("bottom:Q", title=None, axis=axis, scale=scale)
+    x = alt.X("left:Q", title="epoch", axis=across, scale=scale)
+    y = alt.Y("bottom:Q", title=None, axis=upwards, scale=scale)
     legend = alt.Legend(**LEGEND, format=".0%", tickCount=4)
     cells = alt.Chart(apart).mark_rect().encode(
         x=x, x2="right:Q", y=y, y2="top:Q",
@@ -243,7 +244,7 @@ def times_drawn_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     ]
     first = frame[frame["run"] == names[0]]
     edges = first.assign(left=first["times"] - 0.42, right=first["times"] + 0.42)
-    bars = alt.Chart(edges).mark_bar().encode(
+    bars = alt.Chart(edges).mark_bar(opacity=1 if len(names) == 1 else 0.4).encode(
         x=alt.X("left:Q", title="times picked", axis=axis, scale=ends), x2="right:Q",
         y=y, y2=alt.datum(0), color=colour, tooltip=tooltip,
     )  # fmt: skip
