@@ -181,7 +181,8 @@ def _galleries(run: Run, dataset: Dataset, epoch: int) -> None:
     times, T, epochs = frames.sample.times_drawn(drawn), drawn.shape[1], len(drawn)
     left, right = st.columns(2, gap="medium")
     with left:
-        counts = f"{times[often[:SIZE]].min()} to {times[often[0]]} times in {epochs} epochs"
+        least, most = times[often[:SIZE]].min(), times[often[0]]
+        counts = f"{least}–{most}× in {epochs} epochs" if least < most else f"{most}× in epochs 1 to {epochs}"
         if _title(MOST.capitalize(), counts, f"Picks of epoch {epoch}", "open picks"):
             page.open_page("picks", run=run.id, epoch=epoch, view="Sheet")
         _gallery(run, dataset, often, times, MOST)
@@ -247,7 +248,10 @@ def _note_on_region(run: Run, epoch: int) -> None:
     extent = f"mean p {ends[0]:.2g} to {ends[1]:.2g}, variability {ends[2]:.2f} to {ends[3]:.2f}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"The map is on Picks now. The link marks {len(rows):,} samples: {extent}.", width="content")
-        if st.button("Select and show them", icon=":material/arrow_forward:", type="tertiary", key="open region"):
+        none = len(rows) == 0
+        if st.button(
+            "Select and show them", icon=":material/arrow_forward:", type="tertiary", key="open region", disabled=none
+        ):
             choices.set_param("region", None)
             selection.put(run.config.dataset, rows)
             _open_map(run, epoch)

@@ -39,7 +39,11 @@ SHORT = 20  # epochs; longer lines have no marks
 LEAST_NATS = 0.2  # that the axis of entropy spans: less would show rounding
 RATIOS = (1.5, 2, 3, 4)  # at which the colours of the class mix may end: a tenth of the cells is farther from 1
 DIVERGING = {False: ["#2166ac", "#f3f3f3", "#b2182b"], True: ["#58aaf5", "#262a30", "#ff7f50"]}
-LEGEND: dict[str, Any] = {"orient": "top", "title": None, "gradientLength": 120, "gradientThickness": 8, "offset": 2}
+# Squares, because the gradient of a legend refers to the page's address, and disappears when that changes.
+LEGEND: dict[str, Any] = {
+    "orient": "top", "title": None, "type": "symbol", "symbolType": "square", "symbolSize": 130, "symbolStrokeWidth": 0,
+    "symbolOpacity": 1, "columnPadding": 8, "offset": 2,
+}  # fmt: skip
 
 
 # --- How uneven p is -------------------------------------------------------------------------------------------------
@@ -70,7 +74,7 @@ def measure_of_p(frame: pd.DataFrame, measure: str, *, epoch: int | None = None,
         span = max(top - float(value.min()), LEAST_NATS)
         low, high = top - 1.08 * span, top + 0.04 * span
     else:
-        low, high = 0.0, 1.0 if measure == ESS else 1.08 * float(rows[["value", "uniform"]].to_numpy().max())
+        low, high = 0.0, 1.0 if measure == ESS else _top(rows, "value", "uniform")
     axis = percents(high, LABELS) if measure in (ESS, TOP) else alt.Axis(tickCount=5, minExtent=LABELS)
     rule = alt.Chart(rows.drop_duplicates("uniform")).mark_rule(color=RULE)
     within = _within((low, high))
@@ -83,7 +87,7 @@ def measure_of_p(frame: pd.DataFrame, measure: str, *, epoch: int | None = None,
 
 def overlap_with_previous(frame: pd.DataFrame, *, epoch: int | None = None, dark: bool = False) -> Chart:
     """`frames.dynamics.overlap_with_previous` of one or more runs; thin lines are the overlap by chance."""
-    high = 1.08 * float(frame[["overlap", "chance"]].to_numpy().max())
+    high = _top(frame, "overlap", "chance")
     tooltip = [alt.Tooltip("overlap:Q", format=".1%"), alt.Tooltip("chance:Q", title="by chance", format=".1%")]
     thin = alt.Chart(frame).mark_line(color=RULE, strokeWidth=1)
     chance = thin.encode(x=_epochs(frame), y=alt.Y("chance:Q", title=None, scale=_within((0.0, high))), detail="run:N")
@@ -127,6 +131,11 @@ def _word(word: str, frame: pd.DataFrame, column: str, domain: tuple[float, floa
         align="right", dx=-3, dy=-2 if low else 3, baseline="bottom" if low else "top", color=INK[dark]["text"]
     )
     return mark.encode(x=alt.value("width"), y=alt.Y("end:Q", title=None, scale=_within(domain)), text="word:N")
+
+
+def _top(frame: pd.DataFrame, value: str, reference: str) -> float:
+    """Where an axis from 0 ends; the Gini coefficient of uniform p is 0 up to rounding."""
+    return max(0.01, 1.08 * float(frame[[value, reference]].to_numpy().max()))
 
 
 def _within(domain: tuple[float, float]) -> alt.Scale:
