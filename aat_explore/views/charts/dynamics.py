@@ -41,8 +41,8 @@ RATIOS = (1.5, 2, 3, 4)  # at which the colours of the class mix may end: a tent
 DIVERGING = {False: ["#2166ac", "#f3f3f3", "#b2182b"], True: ["#58aaf5", "#262a30", "#ff7f50"]}
 # Squares, because the gradient of a legend refers to the page's address, and disappears when that changes.
 LEGEND: dict[str, Any] = {
-    "orient": "top", "title": None, "type": "symbol", "symbolType": "square", "symbolSize": 120, "symbolStrokeWidth": 0.5,
-    "symbolStrokeColor": RULE, "symbolOpacity": 1, "columnPadding": 8, "offset": 2,
+    "orient": "top", "title": None, "type": "symbol", "symbolType": "square", "symbolSize": 120,
+    "symbolStrokeWidth": 0.5, "symbolStrokeColor": RULE, "symbolOpacity": 1, "columnPadding": 8, "offset": 2,
 }  # fmt: skip
 
 
