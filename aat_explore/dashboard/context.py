@@ -50,6 +50,37 @@ def choose_run(
     return run
 
 
+def choose_others(run: Run, runs: Sequence[Run], *, key: str = "against", at_most: int = 3) -> list[Run]:
+    """Up to `at_most` of `runs` to compare `run` with; none by default. The URL names their ids, with commas."""
+    by_id = {other.id: other for other in in_order(runs) if other.id != run.id}
+    asked = [run_id for run_id in (choices.param(key) or "").split(",") if run_id not in ("", run.id)]
+    chosen = [run_id for run_id in dict.fromkeys(asked) if run_id in by_id][:at_most]
+    if unknown := [run_id for run_id in asked if run_id not in by_id]:
+        st.warning(
+            f"The link compares with {page.plain(', '.join(unknown)[:80])}, which is no run with picks in this cache.",
+            icon=choices.LINK_OFF,
+        )
+    choices.set_param(key, ",".join(chosen) or None)
+    named = run_names([run, *(by_id[run_id] for run_id in chosen)])
+    rest = [other for other in by_id.values() if other.id not in chosen]
+    with st.sidebar:
+        for at, run_id in enumerate(chosen):
+            if at == 0:
+                st.caption("Compare with")
+            kept = chosen[:at] + chosen[at + 1 :]
+            name, remove = st.columns([6, 1], gap="xxsmall", vertical_alignment="center")
+            words = page.plain(named[run_id])
+            if name.button(words, key=f"choose {key} {at}", help="Choose another run", width="stretch", wrap=True):
+                _find([by_id[run_id], *rest], key, kept)
+            if remove.button(":material/close:", key=f"remove {key} {at}", help="Remove", type="tertiary"):
+                choices.ask(key, ",".join(kept))
+                st.rerun()
+        add = "Compare with another" if chosen else "Compare with a run"
+        if rest and len(chosen) < at_most and st.button(add, icon=":material/add:", type="tertiary", key=f"add {key}"):
+            _find(rest, key, chosen)
+    return [by_id[run_id] for run_id in chosen]
+
+
 def choose_epoch(run: Run) -> int:
     """The epoch that the sidebar's player stands at: by default the run's last."""
     with st.sidebar:
@@ -144,8 +175,8 @@ def _about(run: Run, key: str) -> None:
 
 
 @st.dialog("Choose a run", width="large")
-def _find(runs: Sequence[Run], key: str) -> None:
-    """A searchable table of runs; a click on a cell chooses its run."""
+def _find(runs: Sequence[Run], key: str, kept: Sequence[str] = ()) -> None:
+    """A searchable table of runs; a click on a cell chooses its run, in addition to those whose ids are `kept`."""
     query = st.text_input("Search: words in any order", placeholder="pgd-7 10,000 squared", key="find words")
     listed = offered(runs)
     table = page.remembered(frames.runs.runs_table, listed)
@@ -166,5 +197,5 @@ def _find(runs: Sequence[Run], key: str) -> None:
     )["selection"]
     at = next((int(row) for row in [*selection["rows"], *(cell[0] for cell in selection["cells"])]), None)
     if at is not None and at < len(shown):
-        choices.ask(key, str(shown["run"].iloc[at]))
+        choices.ask(key, ",".join([*kept, str(shown["run"].iloc[at])]))
         st.rerun()

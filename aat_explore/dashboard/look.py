@@ -18,6 +18,7 @@ CSS = """
 h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 [data-testid="stSidebar"] kbd, .st-key-actions kbd { display: none; }  /* buttons that say their keys on hovering */
 [class*="st-key-choose"] button { justify-content: flex-start; text-align: left; padding: 0.3rem 0.6rem; }
+[class*="st-key-choose"] button > div { justify-content: flex-start; }
 [class*="st-key-choose"] button p { font-size: 0.85rem; line-height: 1.25; }
 [data-testid="stPopoverButton"][kind="tertiary"] { min-height: 1.5rem; }
 [data-testid="stSidebar"] button[data-variant="segmented_control"] { padding: 0.1rem 0.5rem; min-height: 1.9rem; }

@@ -535,17 +535,14 @@ def test_a_strips_rows_are_the_images_side_by_side(channels):
             assert (seen == np.broadcast_to(image.transpose(1, 2, 0), (28, 28, 3))).all()
 
 
-def test_lines_told_apart_by_colour_and_dash_have_one_legend(store, dataset):
+def test_every_class_and_run_is_named_once_a_panel(store, dataset):
     pytest.importorskip("vl_convert")
     run = make_run(store, epochs=3, num_perturbed=50)
     mix = charts.dynamics.mix_over_epochs(frames.dynamics.mix_over_epochs(run, frames.sample.draw_matrix(run), dataset))
-    assert charts.files.svg(mix).count(f">{dataset.class_names[0]}</text>") == 1
-    assert (
-        charts.files.svg(charts.dynamics.unevenness(frames.dynamics.unevenness(run))).count(
-            f">{frames.dynamics.run_name(run)}</text>"
-        )
-        == 1
-    )
+    drawn = charts.files.svg(mix)
+    assert [drawn.count(f">{name}</text>") for name in dataset.class_names] == [1] * 10
+    both = frames.sample.together([frames.dynamics.unevenness(run, name) for name in ("Norm", "again")])
+    assert charts.files.svg(charts.dynamics.unevenness(both)).count(">Norm</text>") == 4
 
 
 def test_charts_do_not_load_the_grammar_of_iris_and_leave_it_to_be_loaded():

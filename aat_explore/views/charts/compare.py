@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import LINES, OTHER_DASHES, SERIES, WIDTH, Chart, sized
+from aat_explore.views.charts.style import LINES, OTHER_DASHES, SERIES, WIDTH, Chart, label_places, sized
 
 DASHES = ([1, 0], *OTHER_DASHES)
 SHARES = alt.Axis(format=".1~%")  # no tick repeats another's label, however close they are
@@ -63,16 +63,7 @@ def _lines(
         filled=True, size=18, shape="circle", opacity=1
     )
     if few and len(names) > 1:
-        ends = _ends(frame, column, value, top)
+        ends = label_places(frame, column, value, GAP * top, top)
         label = alt.Chart(ends).mark_text(align="left", dx=5, fontWeight="bold")
         chart += label.encode(x=x, y="at:Q", text=f"{column}:N", color=colour)
     return sized(chart, WIDTH, 380)
-
-
-def _ends(frame: pd.DataFrame, column: str, value: str, top: float) -> pd.DataFrame:
-    """The last point of each line, with `at`: where its label stands, apart from the others by `GAP` of the axis."""
-    ends = frame.loc[frame.groupby(column)["epoch"].idxmax()].sort_values(value, ignore_index=True)
-    at: list[float] = []
-    for end in ends[value]:
-        at.append(max(float(end), at[-1] + GAP * top) if at else float(end))
-    return ends.assign(at=at)

@@ -149,6 +149,27 @@ def n_dash(names: Sequence[str]) -> alt.StrokeDash:
     return alt.StrokeDash("n:N", scale=alt.Scale(domain=ordered, range=dashes), sort=ordered, title="n", legend=LINES)
 
 
+def percents(top: float, extent: float = 0) -> alt.Axis:
+    """An axis of shares up to `top`, `extent` pixels wide at least: all labels with as many decimals, none twice."""
+    decimals = 0 if top >= 0.03 else 1
+    return alt.Axis(format=f".{decimals}%", tickMinStep=10.0 ** (-2 - decimals), tickCount=5, minExtent=extent)
+
+
+def label_places(frame: pd.DataFrame, column: str, value: str, gap: float, top: float) -> pd.DataFrame:
+    """The last point of the line of each name in `column`, with `at`: where its label stands beside it.
+
+    Labels are `gap` apart, in units of the axis, and the highest is not above `top` or its line.
+    """
+    ends = frame.loc[frame.groupby(column)["epoch"].idxmax()].sort_values(value, ignore_index=True)
+    at = [float(end) for end in ends[value]]
+    for upper in range(1, len(at)):
+        at[upper] = max(at[upper], at[upper - 1] + gap)
+    highest = max([top, *ends[value]])
+    for lower in reversed(range(len(at))):
+        at[lower] = min(at[lower], highest - gap * (len(at) - 1 - lower))
+    return ends.assign(at=at)
+
+
 def panel_width(panels: int) -> int:
     """Width of a plot, without its axis, in a row of `panels` plots."""
     return max(120, WIDTH // panels - 95)

@@ -12,17 +12,9 @@ from aat_explore.views import diagnostics
 from aat_explore.views.frames.recorded import labels_of
 from aat_explore.views.frames.sample import SampleMap, map_edges, p_matrix, times_drawn
 from aat_explore.views.protocols import Array, Dataset, Run
-from aat_explore.views.recipes import norm_name
 
-UNEVENNESS = ("effective sample size", "entropy, nats", "Gini", "top 1 % hold")
-
-
-def run_name(run: Run) -> str:
-    """A run's name in a legend: its norm or other score, n, seed, and the end of its digest."""
-    config = run.config
-    return (
-        f"{norm_name(config.norm_power, config.score)}, n = {config.num_perturbed}, seed {config.seed} ({run.id[-4:]})"
-    )
+ESS, ENTROPY, GINI, TOP = "effective sample size", "entropy", "Gini coefficient", "mass of the top 1 %"
+UNEVENNESS = (ESS, ENTROPY, GINI, TOP)
 
 
 def has_draws(run: Run) -> bool:
@@ -30,8 +22,11 @@ def has_draws(run: Run) -> bool:
     return bool((run.metrics()["num_drawn"] > 0).any())
 
 
-def unevenness(run: Run) -> pd.DataFrame:
-    """Statistics of p in every epoch with p: run (name), epoch, measure, value, uniform (the value for uniform p)."""
+def unevenness(run: Run, name: str = "") -> pd.DataFrame:
+    """Statistics of p in every epoch with p: epoch, measure, value, uniform (its value for uniform p), run (`name`).
+
+    The measures are `UNEVENNESS`: a number of samples, nats, and two shares.
+    """
     matrix, rows = p_matrix(run), []
     for epoch, p in zip(matrix.epochs, matrix.p, strict=True):
         T = len(p)
@@ -42,7 +37,26 @@ def unevenness(run: Run) -> pd.DataFrame:
             (diagnostics.top_mass(p), np.ceil(0.01 * T) / T),
         )
         rows += [(epoch, measure, *values) for measure, values in zip(UNEVENNESS, statistics, strict=True)]
-    return pd.DataFrame(rows, columns=["epoch", "measure", "value", "uniform"]).assign(run=run_name(run))
+    return pd.DataFrame(rows, columns=["epoch", "measure", "value", "uniform"]).assign(run=name)
+
+
+def overlap_with_previous(is_drawn: Array, name: str = "") -> pd.DataFrame:
+    """Jaccard index of the sets that each epoch and the one before drew: epoch, overlap, chance, run (`name`).
+
+    `chance` is that of two uniform draws of these sizes; epochs without a draw, or after one, are left out.
+    """
+    sizes = is_drawn.sum(axis=1)
+    both = (is_drawn[1:] & is_drawn[:-1]).sum(axis=1)
+    of_all = pd.DataFrame(
+        {
+            "epoch": np.arange(2, len(is_drawn) + 1),
+            "overlap": both / np.maximum(1, sizes[1:] + sizes[:-1] - both),
+            "chance": diagnostics.jaccard_by_chance(sizes[1:], sizes[:-1], max(1, is_drawn.shape[1])),
+            "run": name,
+        }
+    )
+    drew: pd.DataFrame = of_all[(sizes[1:] > 0) & (sizes[:-1] > 0)].reset_index(drop=True)
+    return drew
 
 
 def overlaps(is_drawn: Array, at_most: int = 60) -> pd.DataFrame:
@@ -58,15 +72,6 @@ def overlaps(is_drawn: Array, at_most: int = 60) -> pd.DataFrame:
     share = both / (sizes[:, None] + sizes[None, :] - both)
     epoch, other = np.meshgrid(epochs + 1, epochs + 1, indexing="ij")
     return pd.DataFrame({"epoch": epoch.ravel(), "other": other.ravel(), "overlap": share.ravel().round(4)})
-
-
-def chance_overlap(is_drawn: Array) -> float | None:
-    """Jaccard index expected of two uniform draws of the run's mean size; None if no epoch drew."""
-    sizes = is_drawn.sum(axis=1)
-    if not len(sizes) or not sizes.max():
-        return None
-    size = sizes[sizes > 0].mean()
-    return float(diagnostics.jaccard_by_chance(size, size, is_drawn.shape[1]))
 
 
 def mix_over_epochs(run: Run, is_drawn: Array, dataset: Dataset) -> pd.DataFrame:
@@ -86,8 +91,8 @@ def mix_over_epochs(run: Run, is_drawn: Array, dataset: Dataset) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["epoch", "class", "share", "ratio"])
 
 
-def times_drawn_histogram(is_drawn: Array) -> pd.DataFrame:
-    """Number of samples by times drawn: times, samples, expected (for uniform draws of the same sizes).
+def times_drawn_histogram(is_drawn: Array, name: str = "") -> pd.DataFrame:
+    """Number of samples by times drawn: times, samples, expected (for uniform draws of the same sizes), run (`name`).
 
     The expectation is T times the Poisson-binomial distribution with probability n/T in each epoch, by convolution.
     """
@@ -95,7 +100,7 @@ def times_drawn_histogram(is_drawn: Array) -> pd.DataFrame:
     for size in is_drawn.sum(axis=1):
         chance = np.convolve(chance, [1 - size / T, size / T])
     samples = np.bincount(times_drawn(is_drawn), minlength=len(chance))
-    frame = pd.DataFrame({"times": np.arange(len(chance)), "samples": samples, "expected": T * chance})
+    frame = pd.DataFrame({"times": np.arange(len(chance)), "samples": samples, "expected": T * chance, "run": name})
     last = int(np.flatnonzero((samples > 0) | (frame["expected"] >= 0.5))[-1])
     return frame.head(last + 1)
 
