@@ -70,10 +70,10 @@ def test_unevenness_is_that_of_each_epochs_p(run):
         assert found.loc[epoch, "effective sample size"] == diagnostics.effective_sample_size(p)
         assert found.loc[epoch, "Gini coefficient"] == diagnostics.gini(p)
         on_picks = frames.picks.draw_statistics(run, epoch)  # two pages do not differ in a number
-        assert found.loc[epoch, "mass of the top 1 %"] == on_picks.top_mass == diagnostics.top_mass(p)
+        assert found.loc[epoch, "mass of the top 1%"] == on_picks.top_mass == diagnostics.top_mass(p)
     uniform = frames.dynamics.unevenness(run).groupby("measure")["uniform"].first()
     assert uniform["entropy"] == pytest.approx(diagnostics.entropy(np.ones(5000)))
-    assert uniform["mass of the top 1 %"] == pytest.approx(diagnostics.top_mass(np.ones(5000)))
+    assert uniform["mass of the top 1%"] == pytest.approx(diagnostics.top_mass(np.ones(5000)))
 
 
 def test_the_histogram_of_times_drawn_is_of_all_samples_and_expect_a_binomial(run):
@@ -223,7 +223,7 @@ def test_the_statement_has_the_numbers_of_the_epoch_as_picks_has_them(run):
         statistics = frames.picks.draw_statistics(run, epoch)
         words = said(opened(epoch=epoch))
         assert f"**Epoch {epoch}** · effective size {statistics.effective_sample_size:,.0f} of 5,000" in words
-        assert f"the most likely 1 % hold {statistics.top_mass:.0%} of p" in words
+        assert f"the most likely 1% hold {statistics.top_mass:.1%} of p" in words
         assert ("overlap with epoch" in words) == (epoch > 1)
 
 

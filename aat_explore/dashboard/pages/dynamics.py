@@ -62,7 +62,7 @@ def _statement(run: Run, epoch: int) -> str:
     parts = [
         f"**Epoch {epoch}**",
         f"effective size {statistics.effective_sample_size:,.0f} of {statistics.num_train:,}",
-        f"the most likely 1 % hold {statistics.top_mass:.0%} of p",
+        f"the most likely 1% hold {statistics.top_mass:.1%} of p",
         f"Gini {statistics.gini:.2f}",
     ]
     before = page.remembered(_overlap, run)

@@ -30,7 +30,7 @@ TITLES = {
     ESS: "effective sample size, share of T",
     ENTROPY: "entropy of p, nats",
     GINI: "Gini coefficient of p",
-    TOP: "p held by the most likely 1 %",
+    TOP: "p held by the most likely 1%",
 }
 OVERLAP_TITLE = "overlap with the epoch before"
 GAP = 0.08  # between two labels, as a share of the axis

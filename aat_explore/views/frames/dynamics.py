@@ -13,7 +13,7 @@ from aat_explore.views.frames.recorded import labels_of
 from aat_explore.views.frames.sample import SampleMap, map_edges, p_matrix, times_drawn
 from aat_explore.views.protocols import Array, Dataset, Run
 
-ESS, ENTROPY, GINI, TOP = "effective sample size", "entropy", "Gini coefficient", "mass of the top 1 %"
+ESS, ENTROPY, GINI, TOP = "effective sample size", "entropy", "Gini coefficient", "mass of the top 1%"
 UNEVENNESS = (ESS, ENTROPY, GINI, TOP)
 
 
