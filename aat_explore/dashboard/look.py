@@ -33,6 +33,17 @@ h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-
 .stVegaLiteChart { user-select: none; }
 </style>
 """
+# Streamlit's colours of code have too little contrast on a light page.
+LIGHT = """
+<style>
+.stCode code .token { color: inherit; }
+.stCode code :is(.token.comment, .token.punctuation) { color: #5b606b; }
+.stCode code .token.keyword { color: #1a5fa8; }
+.stCode code .token.string { color: #0b6b2e; }
+.stCode code :is(.token.number, .token.boolean) { color: #8a3d00; }
+.stCode code .token.parameter { color: #1d5a7d; }
+</style>
+"""
 # The primary colour is dark enough for white text on it; as text on a dark page it would have too little contrast.
 DARK = """
 <style>
@@ -61,7 +72,7 @@ _history = st.components.v2.component("aat_history", js=HISTORY)
 
 def apply() -> None:
     """Set the page's spacing, and keep the history short."""
-    st.html(CSS + (DARK if st.context.theme.type == "dark" else ""))
+    st.html(CSS + (DARK if st.context.theme.type == "dark" else LIGHT))
     _history(key="history", height="content")
 
 
