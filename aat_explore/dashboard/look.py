@@ -20,7 +20,9 @@ h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-
 [class*="st-key-choose"] button { justify-content: flex-start; text-align: left; padding: 0.3rem 0.6rem; }
 [class*="st-key-choose"] button p { font-size: 0.85rem; line-height: 1.25; }
 [data-testid="stPopoverButton"][kind="tertiary"] { min-height: 1.5rem; }
-[data-testid="stSidebar"] button[data-variant="segmented_control"] { padding: 0.1rem 0.5rem; min-height: 1.9rem; }
+[data-testid="stSidebar"] button[data-variant="segmented_control"] {
+  padding: 0.1rem 0.5rem; min-height: 1.9rem; min-width: 1.8rem;
+}
 [data-testid="stSidebar"] button[data-variant="segmented_control"] p { font-size: 0.82rem; }
 [class*="st-key-statement"] { flex-wrap: nowrap; }  /* the help stays beside a statement of two lines */
 [class*="st-key-statement"] > :first-child { min-width: 0; }
@@ -44,10 +46,13 @@ LIGHT = """
 .stCode code .token.parameter { color: #1d5a7d; }
 </style>
 """
-# The primary colour is dark enough for white text on it; as text on a dark page it would have too little contrast.
+# The primary colour is dark enough for white text on it; as text on a dark page it would have too little contrast, as
+# some of Streamlit's colours of code have.
 DARK = """
 <style>
 button[data-variant="segmented_control"][data-selected="true"] p, [data-testid="stSliderThumbValue"] { color: #9cc7f2; }
+.stCode code .token.keyword { color: #6db1f5; }
+.stCode code :is(.token.comment, .token.punctuation) { color: #a3a8b5; }
 </style>
 """
 
