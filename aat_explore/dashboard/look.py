@@ -32,6 +32,7 @@ h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-
   position: absolute; top: -0.4rem; right: -0.4rem; width: auto; z-index: 2; opacity: 0.75;
 }
 [class*="st-key-figure"] [data-testid="stPopover"] button > div > div:last-child { display: none; }
+[class*="st-key-question"] h2 { font-size: 1rem; padding: 0.4rem 0; }
 .stVegaLiteChart { user-select: none; }
 </style>
 """

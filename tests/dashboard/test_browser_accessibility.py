@@ -30,7 +30,8 @@ PAGES = {
     "train": "/train",
     "checks": "/checks",
     "attack lab": "/attack",
-    "guide": "/guide?guide=Python",
+    "guide": "/guide",
+    "guide with code": "/guide?guide=Python",
 }
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
 LEAKING = Check(name="label leaking", status="fail", reason="FGSM accuracy is 93.0%.", figures={"FGSM accuracy": 0.93})
