@@ -32,7 +32,7 @@ h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-
   position: absolute; top: -0.4rem; right: -0.4rem; width: auto; z-index: 2; opacity: 0.75;
 }
 [class*="st-key-figure"] [data-testid="stPopover"] button > div > div:last-child { display: none; }
-[class*="st-key-question"] h2 { font-size: 1rem; padding: 0.4rem 0; }
+[class*="st-key-question"] h2 { font-size: 1rem; padding: 0 0 1rem 0; }
 .stVegaLiteChart { user-select: none; }
 </style>
 """
@@ -52,6 +52,7 @@ LIGHT = """
 DARK = """
 <style>
 button[data-variant="segmented_control"][data-selected="true"] p, [data-testid="stSliderThumbValue"] { color: #9cc7f2; }
+button[kind="tertiary"]:is(:hover, :active, [aria-expanded="true"]) { color: #9cc7f2; }
 .stCode code .token.keyword { color: #6db1f5; }
 .stCode code :is(.token.comment, .token.punctuation) { color: #a3a8b5; }
 </style>
