@@ -1,4 +1,4 @@
-"""How the dashboard looks around its widgets: spacing, and one entry in the browser's history per page."""
+"""How the dashboard looks around its widgets: spacing, colours, and one entry in the browser's history per page."""
 
 import html
 from collections.abc import Mapping
@@ -34,27 +34,18 @@ h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-
 [class*="st-key-figure"] [data-testid="stPopover"] button > div > div:last-child { display: none; }
 [class*="st-key-question"] h2 { font-size: 1rem; padding: 0 0 1rem 0; }
 .stVegaLiteChart { user-select: none; }
-</style>
-"""
-# Streamlit's colours of code have too little contrast on a light page.
-LIGHT = """
-<style>
+/* The primary colour is dark enough for white text on it; as text on a dark page it would have too little contrast. */
+button[data-variant="segmented_control"][data-selected="true"] p, [data-testid="stSliderThumbValue"] {
+  color: light-dark(#2a639e, #9cc7f2);
+}
+button[kind="tertiary"]:is(:hover, :active, [aria-expanded="true"]) { color: light-dark(#2a639e, #9cc7f2); }
+/* Streamlit's colours of code have too little contrast on either page. */
 .stCode code .token { color: inherit; }
-.stCode code :is(.token.comment, .token.punctuation) { color: #5b606b; }
-.stCode code .token.keyword { color: #1a5fa8; }
-.stCode code .token.string { color: #0b6b2e; }
-.stCode code :is(.token.number, .token.boolean) { color: #8a3d00; }
-.stCode code .token.parameter { color: #1d5a7d; }
-</style>
-"""
-# The primary colour is dark enough for white text on it; as text on a dark page it would have too little contrast, as
-# some of Streamlit's colours of code have.
-DARK = """
-<style>
-button[data-variant="segmented_control"][data-selected="true"] p, [data-testid="stSliderThumbValue"] { color: #9cc7f2; }
-button[kind="tertiary"]:is(:hover, :active, [aria-expanded="true"]) { color: #9cc7f2; }
-.stCode code .token.keyword { color: #6db1f5; }
-.stCode code :is(.token.comment, .token.punctuation) { color: #a3a8b5; }
+.stCode code :is(.token.comment, .token.punctuation) { color: light-dark(#5b606b, #a3a8b5); }
+.stCode code .token.keyword { color: light-dark(#1a5fa8, #6db1f5); }
+.stCode code .token.string { color: light-dark(#0b6b2e, #6fd08c); }
+.stCode code :is(.token.number, .token.boolean) { color: light-dark(#8a3d00, #ffb37a); }
+.stCode code .token.parameter { color: light-dark(#1d5a7d, #7cc9ea); }
 </style>
 """
 
@@ -78,8 +69,8 @@ _history = st.components.v2.component("aat_history", js=HISTORY)
 
 
 def apply() -> None:
-    """Set the page's spacing, and keep the history short."""
-    st.html(CSS + (DARK if st.context.theme.type == "dark" else LIGHT))
+    """Set the page's spacing and colours, and keep the history short."""
+    st.html(CSS)
     _history(key="history", height="content")
 
 
