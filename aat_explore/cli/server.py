@@ -116,13 +116,10 @@ def _command(port: int) -> list[str]:
     )
     if pages is None:
         raise AATError("app.py is not beside the package; run `streamlit run app.py` in the project's folder")
-    flags = [  # the project's .streamlit/config.toml says the same, but holds only in the project's folder
+    flags = [  # all else, the theme too, says .streamlit/config.toml beside app.py
         f"--server.address={HOST}",
         f"--server.port={port}",
-        f"--server.allowedHosts={HOST}",
-        "--server.allowedHosts=localhost",
         "--server.headless=true",
-        "--browser.gatherUsageStats=false",
         "--logger.hideWelcomeMessage=true",  # it would print the URL again
         "--logger.level=warning",
     ]

@@ -1,4 +1,4 @@
-"""How the dashboard looks around its widgets: spacing, and one entry in the browser's history per page."""
+"""How the dashboard looks around its widgets: spacing, colours, and one entry in the browser's history per page."""
 
 import html
 from collections.abc import Mapping
@@ -21,7 +21,9 @@ h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-
 [class*="st-key-choose"] button > div { justify-content: flex-start; }
 [class*="st-key-choose"] button p { font-size: 0.85rem; line-height: 1.25; }
 [data-testid="stPopoverButton"][kind="tertiary"] { min-height: 1.5rem; }
-[data-testid="stSidebar"] button[data-variant="segmented_control"] { padding: 0.1rem 0.5rem; min-height: 1.9rem; }
+[data-testid="stSidebar"] button[data-variant="segmented_control"] {
+  padding: 0.1rem 0.5rem; min-height: 1.9rem; min-width: 1.8rem;
+}
 [data-testid="stSidebar"] button[data-variant="segmented_control"] p { font-size: 0.82rem; }
 [class*="st-key-statement"] { flex-wrap: nowrap; }  /* the help stays beside a statement of two lines */
 [class*="st-key-statement"] > :first-child { min-width: 0; }
@@ -31,13 +33,20 @@ h1.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-
   position: absolute; top: -0.4rem; right: -0.4rem; width: auto; z-index: 2; opacity: 0.75;
 }
 [class*="st-key-figure"] [data-testid="stPopover"] button > div > div:last-child { display: none; }
+[class*="st-key-question"] h2 { font-size: 1rem; padding: 0 0 1rem 0; }
 .stVegaLiteChart { user-select: none; }
-</style>
-"""
-# The primary colour is dark enough for white text on it; as text on a dark page it would have too little contrast.
-DARK = """
-<style>
-button[data-variant="segmented_control"][data-selected="true"] p, [data-testid="stSliderThumbValue"] { color: #9cc7f2; }
+/* The primary colour is dark enough for white text on it; as text on a dark page it would have too little contrast. */
+button[data-variant="segmented_control"][data-selected="true"] p, [data-testid="stSliderThumbValue"] {
+  color: light-dark(#2a639e, #9cc7f2);
+}
+button[kind="tertiary"]:is(:hover, :active, [aria-expanded="true"]) { color: light-dark(#2a639e, #9cc7f2); }
+/* Streamlit's colours of code have too little contrast on either page. */
+.stCode code .token { color: inherit; }
+.stCode code :is(.token.comment, .token.punctuation) { color: light-dark(#5b606b, #a3a8b5); }
+.stCode code .token.keyword { color: light-dark(#1a5fa8, #6db1f5); }
+.stCode code .token.string { color: light-dark(#0b6b2e, #6fd08c); }
+.stCode code :is(.token.number, .token.boolean) { color: light-dark(#8a3d00, #ffb37a); }
+.stCode code .token.parameter { color: light-dark(#1d5a7d, #7cc9ea); }
 </style>
 """
 
@@ -61,8 +70,8 @@ _history = st.components.v2.component("aat_history", js=HISTORY)
 
 
 def apply() -> None:
-    """Set the page's spacing, and keep the history short."""
-    st.html(CSS + (DARK if st.context.theme.type == "dark" else ""))
+    """Set the page's spacing and colours, and keep the history short."""
+    st.html(CSS)
     _history(key="history", height="content")
 
 

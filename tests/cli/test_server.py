@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,10 +61,19 @@ def test_the_app_is_served_on_this_machine_only_and_told_which_cache(tmp_path, m
     ((program, command, env),) = executed
     assert program == command[0] == sys.executable
     assert command[1:4] == ["-m", "streamlit", "run"]
-    assert Path(command[4]).is_file()
-    assert {"--server.address=127.0.0.1", f"--server.port={port}", "--browser.gatherUsageStats=false"} <= set(command)
+    assert {"--server.address=127.0.0.1", f"--server.port={port}"} <= set(command)
     assert env["AAT_CACHE"] == str(tmp_path / "relative")
     assert capsys.readouterr().out == f"dashboard on http://127.0.0.1:{port} (Ctrl-C stops it)\n"
+
+
+def test_the_settings_are_beside_the_page_that_is_served_in_the_project_and_in_the_wheel(executed):
+    main(["app"])
+    ((_, command, _),) = executed
+    assert Path(command[4]) == ROOT / "app.py"
+    assert (ROOT / ".streamlit/config.toml").is_file()
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    pages = Path(built["force-include"]["app.py"])
+    assert Path(built["force-include"][".streamlit/config.toml"]) == pages.parent / ".streamlit/config.toml"
 
 
 def test_a_taken_port_is_passed_over_for_the_next_free_one(taken, executed, capsys):

@@ -5,40 +5,24 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pages
 import pytest
+from network_runs import make_network_run
 from pages import HOSTILE, said
 from PIL import Image
 from streamlit.testing.v1 import AppTest
-from synthetic import make_record, make_run
+from synthetic import make_run
 
 from aat_explore import datasets
 from aat_explore.dashboard import page
-from aat_explore.engine.networks import build_network, weights_of
-from aat_explore.presets import preset
-from aat_explore.store import Run, Store
+from aat_explore.store import Store
 from aat_explore.views import frames
 
 opened = partial(pages.opened, "attack")
-
-
-LOUD = 2  # by which random weights are multiplied: as they are, all classes are nearly as likely, whatever the image
-
-
-def make_network_run(store: Store, *, epochs: int = 2, committed: int | None = None, **fields: object) -> Run:
-    """A run of made-up epochs with the weights of a network, another in each epoch, that is sure of what it says."""
-    config = preset("mini", epochs=epochs, **fields)
-    with store.writer(config) as writer:
-        for epoch in range(1, (committed or epochs) + 1):
-            network = build_network(config.model_copy(update={"seed": epoch}), (1, 28, 28), 10)
-            weights = {name: LOUD * array for name, array in weights_of(network).items()}
-            writer.commit(replace(make_record(config, epoch), weights=weights))
-    return store.open(config.run_id)
 
 
 def numbers(app: AppTest) -> dict[str, str]:

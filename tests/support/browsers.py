@@ -24,15 +24,16 @@ def served_store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(served_store):
-    """Where a server of the dashboard answers as long as the tests of one file run."""
+def address(served_store, tmp_path_factory):
+    """Where a server of the dashboard, started in another folder, answers as long as the tests of one file run."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port), "--server.headless=true"]
     cache = ["--", "--cache-dir", str(served_store.root)]
     environment = {name: value for name, value in os.environ.items() if name not in ("AAT_CACHE", "AAT_DATA")}
-    with serving([*command, *cache], f"http://127.0.0.1:{port}/_stcore/health", cwd=APP.parent, env=environment):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with serving([*command, *cache], f"http://127.0.0.1:{port}/_stcore/health", cwd=elsewhere, env=environment):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -220,7 +220,7 @@ def _curves(result: frames.attack.Attacked, run: Run) -> None:
         st.caption("**Loss along PGD's steps**")
         steps = frames.attack.loss_along_steps(result)
         downloads.chart(
-            partial(charts.attack.loss_along_steps, steps),
+            partial(charts.attack.loss_along_steps, steps, dark=page.dark()),
             steps,
             f"{run.id}-loss-along-steps",
             alt="Loss after each step of PGD, with FGSM's for comparison",

@@ -201,7 +201,7 @@ def _curves(runs: list[Run], robust: str) -> None:
         with place:
             curves = page.remembered(frames.compare.curves, runs, measure)
             downloads.chart(
-                partial(charts.compare.run_curves, curves, measure),
+                partial(charts.compare.run_curves, curves, measure, dark=page.dark()),
                 curves,
                 f"compare-{measure}",
                 alt=f"{measure} by epoch, by run",
@@ -229,7 +229,7 @@ def _overlap(runs: list[Run]) -> None:
             st.info("No two of these runs picked samples in the same epoch; n = 0 and warm-up pick none.")
         return
     downloads.chart(
-        partial(charts.compare.drawn_overlap, overlap),
+        partial(charts.compare.drawn_overlap, overlap, dark=page.dark()),
         overlap,
         "compare-overlap",
         alt="Overlap of the picks by epoch, by pair",

@@ -14,6 +14,6 @@ def show() -> None:
     st.title(title)
     for part in guide.parts(title, KEY):
         if isinstance(part, guide.Picture):
-            st.image(part.path, caption=part.caption)
+            st.image(part.path, caption=part.caption, alt=part.caption)
         else:
             st.markdown(part, unsafe_allow_html=True)  # for links; the text is part of the package

@@ -175,8 +175,8 @@ def _buys(runs: Sequence[Run], run: Run) -> None:
 
 def _title(question: str, target: str | None = None, key: str | None = None) -> bool:
     """A heading, with a button to the page that shows more; whether that was just pressed."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"##### {question}", width="stretch")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"question {question}"):
+        st.markdown(f"## {question}", width="stretch")
         return target is not None and st.button(target, icon=":material/arrow_forward:", type="tertiary", key=key)
 
 

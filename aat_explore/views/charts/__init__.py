@@ -1,6 +1,7 @@
 """Frames → Altair charts in the paper's colours, one subject per file; the same for app and notebooks.
 
     attack.py        one sample under attack
+    contrast.py      colours that can be read as text
     compare.py       runs side by side: curves, overlap of their picks
     dynamics.py      all epochs of a run: how uneven p is, how the picks change
     figures.py       the paper's figures

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import GROUP_COLOURS, LINES, PERCENT, RULE, SERIES, WIDTH, Chart, sized
+from aat_explore.views.charts.style import GROUP_COLOURS, LINES, PERCENT, RULE, SERIES, WIDTH, Chart, sized, text_colour
 
 DASHES = {"FGSM": [6, 3], "PGD": [1, 0]}
 DASH_OF_OTHERS = [2, 2]
@@ -66,7 +66,7 @@ def loss_along_epsilon(frame: pd.DataFrame) -> Chart:
     return sized(rule + base.mark_line() + base.mark_point(filled=True, size=25, shape="circle"), 400, 300)
 
 
-def loss_along_steps(frame: pd.DataFrame) -> Chart:
+def loss_along_steps(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """`frames.attack.loss_along_steps`: PGD's loss after each step, with a rule at FGSM's."""
     base = alt.Chart(frame).encode(
         x=alt.X("step:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
@@ -77,7 +77,7 @@ def loss_along_steps(frame: pd.DataFrame) -> Chart:
     rule = fgsm.mark_rule(strokeDash=DASHES["FGSM"], color=SERIES[1], strokeWidth=2).encode(
         y="fgsm:Q", tooltip=["what", alt.Tooltip("fgsm:Q", title="loss", format=".4g")]
     )
-    text = fgsm.mark_text(align="right", dx=-4, dy=10, color=SERIES[1]).encode(
+    text = fgsm.mark_text(align="right", dx=-4, dy=10, color=text_colour(SERIES[1], dark=dark)).encode(
         x=alt.value("width"), y="fgsm:Q", text="what"
     )
     line = base.mark_line(color=SERIES[0]) + base.mark_point(filled=True, size=25, color=SERIES[0])

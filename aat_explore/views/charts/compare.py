@@ -5,7 +5,16 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import LINES, OTHER_DASHES, SERIES, WIDTH, Chart, label_places, sized
+from aat_explore.views.charts.style import (
+    LINES,
+    OTHER_DASHES,
+    SERIES,
+    WIDTH,
+    Chart,
+    label_places,
+    sized,
+    text_colour,
+)
 
 DASHES = ([1, 0], *OTHER_DASHES)
 SHARES = alt.Axis(format=".1~%")  # no tick repeats another's label, however close they are
@@ -13,7 +22,7 @@ FEW = 4  # lines that are labelled at their ends
 GAP = 0.08  # between two labels, as a share of the axis
 
 
-def run_curves(frame: pd.DataFrame, measure: str) -> Chart:
+def run_curves(frame: pd.DataFrame, measure: str, *, dark: bool = False) -> Chart:
     """`frames.compare.curves` of several runs over epochs, with a colour and a dash pattern per run."""
     accuracy = "accuracy" in measure
     y = alt.Y(
@@ -24,10 +33,11 @@ def run_curves(frame: pd.DataFrame, measure: str) -> Chart:
     )
     value = alt.Tooltip("value:Q", format=".1%" if accuracy else ".4f")
     tooltip: list[Any] = ["run", "id", alt.Tooltip("failed:N", title="fails"), "epoch", value]
-    return _lines(frame, "run", "value", y, tooltip, SERIES, 1.0 if accuracy else frame["value"].max())
+    top = 1.0 if accuracy else frame["value"].max()
+    return _lines(frame, "run", "value", y, tooltip, SERIES, top, dark)
 
 
-def drawn_overlap(frame: pd.DataFrame) -> Chart:
+def drawn_overlap(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """`frames.compare.overlap` per epoch, with a colour and a dash pattern per pair of runs."""
     y = alt.Y("overlap:Q", title="overlap of picks", axis=SHARES, scale=alt.Scale(zero=True))
     tooltip: list[Any] = [
@@ -42,11 +52,19 @@ def drawn_overlap(frame: pd.DataFrame) -> Chart:
         alt.Chart(frame).mark_line(strokeWidth=1, strokeDash=[1, 3]).encode(x="epoch:Q", y="chance:Q", color="pair:N")
     )
     colours = [*SERIES[3:], *SERIES[:3]]  # a pair has not the colour of either run
-    return chance + _lines(frame, "pair", "overlap", y, tooltip, colours, frame[["overlap", "chance"]].to_numpy().max())
+    top = frame[["overlap", "chance"]].to_numpy().max()
+    return chance + _lines(frame, "pair", "overlap", y, tooltip, colours, top, dark)
 
 
 def _lines(
-    frame: pd.DataFrame, column: str, value: str, y: alt.Y, tooltip: list[Any], colours: list[str], top: float
+    frame: pd.DataFrame,
+    column: str,
+    value: str,
+    y: alt.Y,
+    tooltip: list[Any],
+    colours: list[str],
+    top: float,
+    dark: bool,
 ) -> Chart:
     """A line of `value`, drawn as `y`, per name in `column`, labelled at its end if they are few; y is 0 to `top`."""
     names = list(dict.fromkeys(frame[column]))
@@ -63,7 +81,9 @@ def _lines(
         filled=True, size=18, shape="circle", opacity=1
     )
     if few and len(names) > 1:
+        inks = {name: text_colour(ink, dark=dark) for name, ink in zip(names, colours, strict=True)}
         ends = label_places(frame, column, value, GAP * top, top)
+        ends["ink"] = ends[column].map(inks)
         label = alt.Chart(ends).mark_text(align="left", dx=5, fontWeight="bold")
-        chart += label.encode(x=x, y="at:Q", text=f"{column}:N", color=colour)
+        chart += label.encode(x=x, y="at:Q", text=f"{column}:N", color=alt.Color("ink:N", scale=None))
     return sized(chart, WIDTH, 380)

@@ -23,6 +23,7 @@ from aat_explore.views.charts.style import (
     panel_width,
     percents,
     sized,
+    text_colour,
 )
 from aat_explore.views.frames.dynamics import ENTROPY, ESS, GINI, TOP
 
@@ -36,6 +37,7 @@ OVERLAP_TITLE = "overlap with the epoch before"
 GAP = 0.08  # between two labels, as a share of the axis
 LABELS = 34  # pixels at least for the labels of a vertical axis, so that panels one above the other align
 SHORT = 20  # epochs; longer lines have no marks
+INKED = alt.Color("ink:N", scale=None)
 LEAST_NATS = 0.2  # that the axis of entropy spans: less would show rounding
 RATIOS = (1.5, 2, 3, 4)  # at which the colours of the class mix may end: a tenth of the cells is farther from 1
 DIVERGING = {False: ["#2166ac", "#f3f3f3", "#b2182b"], True: ["#58aaf5", "#262a30", "#ff7f50"]}
@@ -82,7 +84,7 @@ def measure_of_p(frame: pd.DataFrame, measure: str, *, epoch: int | None = None,
         rule.encode(y=alt.Y("uniform:Q", title=None, scale=within)),
         _word("uniform", rows, "uniform", (low, high), dark),
     ]
-    return _lines(rows, "value", (low, high), axis, tooltip, reference, TITLES[measure], epoch)
+    return _lines(rows, "value", (low, high), axis, tooltip, reference, TITLES[measure], epoch, dark)
 
 
 def overlap_with_previous(frame: pd.DataFrame, *, epoch: int | None = None, dark: bool = False) -> Chart:
@@ -92,7 +94,7 @@ def overlap_with_previous(frame: pd.DataFrame, *, epoch: int | None = None, dark
     thin = alt.Chart(frame).mark_line(color=RULE, strokeWidth=1)
     chance = thin.encode(x=_epochs(frame), y=alt.Y("chance:Q", title=None, scale=_within((0.0, high))), detail="run:N")
     reference = [chance, _word("by chance", frame, "chance", (0.0, high), dark)]
-    return _lines(frame, "overlap", (0.0, high), percents(high, LABELS), tooltip, reference, OVERLAP_TITLE, epoch)
+    return _lines(frame, "overlap", (0.0, high), percents(high, LABELS), tooltip, reference, OVERLAP_TITLE, epoch, dark)
 
 
 def _lines(
@@ -104,6 +106,7 @@ def _lines(
     reference: list[Chart],
     title: str,
     epoch: int | None,
+    dark: bool,
 ) -> Chart:
     """A line of `value` per run within `domain`, over what it is compared with."""
     names, x = list(dict.fromkeys(frame["run"])), _epochs(frame)
@@ -118,9 +121,16 @@ def _lines(
     if len(names) > 1:
         low, high = domain
         ends = label_places(frame, "run", value, GAP * (high - low), high)
-        label = alt.Chart(ends).mark_text(align="left", dx=5, fontWeight="bold")
-        layers.append(label.encode(x=x, y=alt.Y("at:Q", title=None, scale=_within(domain)), text="run:N", color=colour))
+        label = alt.Chart(_inked(ends, names, dark)).mark_text(align="left", dx=5, fontWeight="bold")
+        at = alt.Y("at:Q", title=None, scale=_within(domain))
+        layers.append(label.encode(x=x, y=at, text="run:N", color=INKED))
     return _panel(alt.layer(*layers), title)
+
+
+def _inked(labels: pd.DataFrame, names: list[str], dark: bool) -> pd.DataFrame:
+    """Labels of runs with `ink`: the colour in which each can be read."""
+    inks = {name: text_colour(colour, dark=dark) for name, colour in zip(names, itertools.cycle(SERIES), strict=False)}
+    return labels.assign(ink=labels["run"].map(inks))
 
 
 def _word(word: str, frame: pd.DataFrame, column: str, domain: tuple[float, float], dark: bool) -> Chart:
@@ -264,8 +274,9 @@ def times_drawn_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     if len(names) > 1:
         layers.append(others.encode(x=x, y=y, color=colour, tooltip=tooltip))
         last = frame[frame["samples"] > 0].groupby("run", sort=False).tail(1)
-        ends_at = alt.Chart(last).mark_text(align="left", baseline="bottom", dx=2, dy=-2, fontWeight="bold")
-        layers.append(ends_at.encode(x=x, y=y, text="run:N", color=colour))
+        label = alt.Chart(_inked(last, names, dark))
+        label = label.mark_text(align="left", baseline="bottom", dx=2, dy=-2, fontWeight="bold")
+        layers.append(label.encode(x=x, y=y, text="run:N", color=INKED))
     layers.append(key.encode(x=alt.value("width"), y=alt.value(0), text="what:N"))
     return _panel(alt.layer(*layers), "samples by times picked")
 

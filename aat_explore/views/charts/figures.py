@@ -17,6 +17,7 @@ from aat_explore.views.charts.style import (
     n_styles,
     panel_width,
     sized,
+    text_colour,
     verdict_shape,
     with_verdict,
 )
@@ -116,6 +117,8 @@ def accuracy_against_seconds(runs: pd.DataFrame, means: pd.DataFrame, title: str
     ordered, colours, _ = n_styles(list(runs["n"]), dark=dark)
     colour = alt.Color("n:N", scale=alt.Scale(domain=ordered, range=colours), legend=None)
     ink = PAPER_COLOURS[dark]["0"]
+    inks = {n: text_colour(hue, dark=dark) for n, hue in zip(ordered, colours, strict=True)}
+    means = means.assign(ink=means["n"].map(inks))
     return _panels(runs, means, title, lambda panel_runs, spread, y: _seconds_panel(panel_runs, spread, y, colour, ink))
 
 
@@ -187,7 +190,9 @@ def _seconds_panel(runs: pd.DataFrame, means: pd.DataFrame, y: alt.Y, colour: al
         + alt.Chart(means).mark_rule(strokeWidth=2).encode(x=x, y="low:Q", y2="high:Q", color=colour)
         + alt.Chart(means).mark_rule(strokeWidth=2).encode(x="lower:Q", x2="upper:Q", y="mean:Q", color=colour)
         + mean.mark_point(filled=True, size=70, opacity=1).encode(color=colour, shape=shape, tooltip=tooltip)
-        + mean.mark_text(align="left", dx=9, dy=-10, fontSize=13).encode(text="n:N", color=colour)
+        + mean.mark_text(align="left", dx=9, dy=-10, fontSize=13).encode(
+            text="n:N", color=alt.Color("ink:N", scale=None)
+        )
     )
 
 

@@ -7,7 +7,7 @@ costs Altair 3 ms.
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import GROUP_COLOURS, PERCENT, RULE, Chart, sized
+from aat_explore.views.charts.style import GROUP_COLOURS, INK, PERCENT, RULE, Chart, sized
 
 BRUSH = "p_brush"  # names under which Streamlit reports the selections
 CLICK = "class_click"
@@ -60,7 +60,7 @@ def p_histogram(frame: pd.DataFrame, *, dark: bool = False, legend: bool = True)
     uniform = alt.Chart(pd.DataFrame({"p": frame["uniform"].head(1), "what": "uniform p = 1/T"}))
     x = alt.X("p:Q", scale=log)
     rule = uniform.mark_rule(strokeDash=[4, 3], color=RULE).encode(x=x, tooltip=alt.Tooltip("what"))
-    text = uniform.mark_text(align="right", dx=-4, y=8, color=RULE).encode(x=x, text=alt.Text("what"))
+    text = uniform.mark_text(align="right", dx=-4, y=8, color=INK[dark]["text"]).encode(x=x, text=alt.Text("what"))
     brush = alt.selection_interval(
         name=BRUSH, encodings=["x"], mark=alt.BrushConfig(fill=colours[-1], fillOpacity=0.15)
     )

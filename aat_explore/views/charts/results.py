@@ -17,6 +17,7 @@ from aat_explore.views.charts.style import (
     Chart,
     n_colour,
     n_dash,
+    text_colour,
     with_verdict,
 )
 
@@ -133,18 +134,20 @@ def accuracy_against_seconds(points: pd.DataFrame, means: pd.DataFrame, *, dark:
     line = mean.mark_line(strokeWidth=1.5, opacity=0.6).encode(y=mean_y, order="position:Q", strokeDash=_dash())
     bars = mean.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=Y_TITLE), y2="high:Q")
     words: list[Chart] = []
-    for part, (align, dx, dy) in zip(_labels(means, norms), itertools.cycle(LABELS), strict=False):
-        mark = alt.Chart(part).mark_text(align=align, dx=dx, dy=dy, fontSize=12)
-        words.append(mark.encode(x=x, y=mean_y, text="word:N", color=colour))
+    inks = _norm_colours(norms, dark)
+    for (norm, part), (align, dx, dy) in zip(_labels(means, norms).items(), itertools.cycle(LABELS), strict=False):
+        ink = text_colour(inks[norm], dark=dark)
+        mark = alt.Chart(part).mark_text(align=align, dx=dx, dy=dy, fontSize=12, color=ink)
+        words.append(mark.encode(x=x, y=mean_y, text="word:N"))
     return _sized(alt.layer(line, bars, _single(points, x, y, colour), *words))
 
 
-def _labels(means: pd.DataFrame, norms: list[str]) -> list[pd.DataFrame]:
-    """The means that n stands beside, one frame for the baselines and one a norm: robust ones, which differ most."""
+def _labels(means: pd.DataFrame, norms: list[str]) -> dict[str, pd.DataFrame]:
+    """The means that n stands beside, of the baselines and by norm: robust ones, which differ most."""
     lower = means[means["measure"] == ("robust" if (means["measure"] == "robust").any() else "clean")]
     baseline = lower["n"].isin(["0", "all"])
     named = lower.assign(word=[_n(n) for n in lower["n"]], norm=lower["norm"].where(~baseline, UNSAMPLED))
-    return [named[named["norm"] == norm].drop_duplicates("n") for norm in [UNSAMPLED, *norms]]
+    return {norm: named[named["norm"] == norm].drop_duplicates("n") for norm in [UNSAMPLED, *norms]}
 
 
 # --- Shared ----------------------------------------------------------------------------------------------------------
@@ -155,10 +158,15 @@ def _norms(points: pd.DataFrame, means: pd.DataFrame) -> list[str]:
     return [norm for norm in dict.fromkeys([*means["norm"], *points["norm"]]) if norm != UNSAMPLED]
 
 
-def _norm_colour(norms: list[str], dark: bool) -> alt.Color:
+def _norm_colours(norms: list[str], dark: bool) -> dict[str, str]:
     spare = iter([SERIES[2], SERIES[3], SERIES[5]] * (1 + len(norms) // 3))
-    colours = [NORM_COLOURS.get(norm) or next(spare) for norm in norms]
-    scale = alt.Scale(domain=[*norms, UNSAMPLED], range=[*colours, PAPER_COLOURS[dark]["0"]])
+    colours = {norm: NORM_COLOURS.get(norm) or next(spare) for norm in norms}
+    return colours | {UNSAMPLED: PAPER_COLOURS[dark]["0"]}
+
+
+def _norm_colour(norms: list[str], dark: bool) -> alt.Color:
+    colours = _norm_colours(norms, dark)
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     legend = alt.Legend(
         orient="top",
         values=norms,

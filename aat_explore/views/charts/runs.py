@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from aat_explore.views.charts.style import LINES, PERCENT, SERIES, WIDTH, Chart, sized
+from aat_explore.views.charts.style import INK, LINES, PERCENT, SERIES, WIDTH, Chart, sized
 from aat_explore.views.frames.runs import KINDS, SHARE
 
 
@@ -75,7 +75,7 @@ def speed(frame: pd.DataFrame) -> Chart:
     )
     labels = (
         alt.Chart(frame)
-        .mark_text(align="left", dx=4, color="#7d8494")
+        .mark_text(align="left", dx=4, color=INK[False]["text"])
         .encode(x="seconds:Q", y=alt.Y("epoch of:N", sort=None), text=alt.Text("seconds:Q", format=".3~g"))
     )
     return sized(bars + labels, WIDTH - 250, 22 * len(frame))

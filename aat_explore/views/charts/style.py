@@ -9,6 +9,8 @@ import altair as alt
 import pandas as pd
 from altair.utils.schemapi import debug_mode
 
+from aat_explore.views.charts.contrast import readable
+
 Chart: TypeAlias = Any  # one of Altair's five chart classes, whose type annotations are too narrow
 
 PAPER_COLOURS = {
@@ -26,7 +28,7 @@ GROUP_COLOURS = {
     True: {"all": "#7d8494", "drawn": "#ff6b6b", "shown": "#6ea0ff"},
 }
 SERIES = ["#4c8bf5", "#e08a00", "#e0526a", "#3fae6a", "#9a6fd0", "#8d93a1"]  # visible on light and dark
-RULE = "#808495"  # of rules, such as uniform p, and their labels; visible on light and dark
+RULE = "#808495"  # of rules, such as uniform p; visible on light and dark
 HOLDS, FAILS = "fails no check", "fails a check"
 CROSS = "M-.7,-1L0,-.3L.7,-1L1,-.7L.3,0L1,.7L.7,1L0,.3L-.7,1L-1,.7L-.3,0L-1,-.7Z"
 PERCENT = alt.Axis(format=".0%")
@@ -36,6 +38,7 @@ LINES = alt.Legend(
 WIDTH = 820  # pixels of a whole figure: the space beside Streamlit's sidebar in a 1280-pixel window
 
 
+GROUND = {False: "#ffffff", True: "#171614"}  # of a page in either theme, as in .streamlit/config.toml
 INK = {  # text, axes and grid on either theme; text has a contrast of at least 4.5 : 1 to the page
     False: {"text": "#3c4048", "axis": "#9aa0ad", "grid": "#e6e8ec"},
     True: {"text": "#d3d7df", "axis": "#7d8494", "grid": "#31363f"},
@@ -74,6 +77,11 @@ def page_spec(draw: Callable[[], Chart], *, height: int | None = None, dark: boo
         if height is not None:
             spec["height"] = height
     return spec
+
+
+def text_colour(colour: str, *, dark: bool = False) -> str:
+    """The colour of a label beside a line or point of this colour: the same, or one near it that can be read."""
+    return readable(colour, GROUND[dark])
 
 
 def log_ticks(low: float, high: float, at_most: int = 6) -> list[float]:
