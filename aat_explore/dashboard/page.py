@@ -60,11 +60,11 @@ def readable_runs() -> list[Run]:
             for reason in damaged.values():
                 st.warning(plain(reason))
     if not runs:
-        st.info(f"There is no readable run in {plain(str(cache_dir()))} yet. To train four on the embedded images:")
+        st.info(f"There is no readable run in {plain(str(cache_dir()))} yet.")
+        if st.button("Train one here", type="primary", icon=":material/model_training:"):
+            open_page("train")
+        st.write("Or train four on the embedded images from a terminal, and reload this page after the first epoch:")
         st.code(command("demo --no-app"), language="bash")
-        st.write("Or train one with settings of your choice, for example:")
-        st.code(command("train --preset mini --num-perturbed 1000"), language="bash")
-        st.write("Then reload this page: a run appears after its first epoch.")
         st.stop()
     return runs
 
