@@ -179,7 +179,7 @@ def _nearest(config: RunConfig) -> None:
         title.markdown(f"Most similar run: **{page.plain(names.full_name(run.config))}**")
         with link, st.container(horizontal=True, horizontal_alignment="right"):
             if st.button("Picks", key="train nearest picks", type="tertiary"):
-                page.open_page("picks", run=run.id)
+                page.open_page("picks", run=run.id, view="Sheet")
         st.markdown(_reached(run))
         _curves(run)
         _latest_picks(run)
@@ -202,7 +202,7 @@ def _buttons(entry: Entry, run: Run | None) -> None:
         links = {"Picks": "picks", "Results": "results", "Compare": "compare"}
         for label, name in links.items() if job.state == "done" else [("Picks", "picks")]:
             if st.button(label, key=f"train {name} {entry.name}", type="tertiary"):
-                page.open_page(name, run=run.id)
+                page.open_page(name, run=run.id, **({"view": "Sheet"} if name == "picks" else {}))
     if job.state == "running":
         st.button(
             "Stop", icon=":material/stop:", key=f"train stop {entry.name}", on_click=_act,
@@ -215,7 +215,7 @@ def _buttons(entry: Entry, run: Run | None) -> None:
             key=f"train resume {entry.name}", on_click=_act, args=(_resume, cache, entry),
         )  # fmt: skip
     st.button(
-        "Take out" if job.state == "waiting" else "Hide", key=f"train remove {entry.name}", type="tertiary",
+        "Cancel" if job.state == "waiting" else "Hide", key=f"train remove {entry.name}", type="tertiary",
         on_click=_act, args=(queue.remove, cache, entry.name),
         help="Takes the run out of the queue." if job.state == "waiting" else "Takes it off this list; it is kept.",
     )  # fmt: skip

@@ -99,16 +99,17 @@ def offered(runs: Sequence[Run]) -> list[Run]:
 
 
 def choose(runs: Sequence[Run]) -> Shown:
-    """The data set, settings and test asked for here; by default those of the newest local run."""
+    """The data set, settings and test asked for here; by default those of `_subject`."""
     frame = measured(runs)
-    newest = next((run.id for run in runs if not run.showcase and (frame["run"] == run.id).any()), None)
-    usual = frames.results.usual(frame, newest)
+    subject = _subject(frame, runs)
+    usual = frames.results.usual(frame, subject)
+    _follow(subject, usual)
     datasets = frames.figures.datasets(frame)
     named = {name: label(names.dataset_name(name)) for name in datasets}
     dataset = choices.choose("Data set", datasets, "dataset", names=named, default=usual[0], always=True)
     of_dataset = frame[frame["dataset"] == dataset]
     recipes = {str(each): each for each in frames.figures.recipes(frame, dataset)}
-    usual = frames.results.usual(of_dataset, newest)
+    usual = frames.results.usual(of_dataset, subject)
     named = frames.results.settings_names([run.config for run in runs], list(recipes.values()))
     chosen = recipes[
         choices.choose(
@@ -121,10 +122,30 @@ def choose(runs: Sequence[Run]) -> Shown:
         )
     ]
     covered = frames.results.covered(frame, dataset, chosen)
-    usual = frames.results.usual(covered, newest)
+    usual = frames.results.usual(covered, subject)
     tests = frames.results.ordered_tests(covered, usual[2])
     test = choices.choose("Tested with", tests, "test", default=usual[2], always=True)
     return Shown(runs, frame, dataset, chosen, test)
+
+
+def _subject(frame: Frame, runs: Sequence[Run]) -> str | None:
+    """The tested run whose figure is expected: the one last looked at on another page, else the newest local one."""
+    tested = set(frame["run"])
+    looked_at = choices.showing("run")
+    if looked_at in tested:
+        return looked_at
+    return next((run.id for run in runs if not run.showcase and run.id in tested), None)
+
+
+def _follow(subject: str | None, usual: tuple[str, Recipe, str]) -> None:
+    """Show the figure of another run once that has been looked at, unless a link or a page asked for one."""
+    before = state.SUBJECT.get()
+    state.SUBJECT.set(subject)
+    keys = ("dataset", f"settings-{usual[0]}", "test")
+    if subject in (None, before) or state.LINKED.get() or any(state.asked(key).there for key in keys):
+        return
+    for key, value in zip(keys, (usual[0], str(usual[1]), usual[2]), strict=True):
+        choices.ask(key, value)
 
 
 def usual_epsilon(shown: Shown) -> float:

@@ -33,6 +33,11 @@ button { all: unset; cursor: pointer; box-sizing: border-box; border-radius: 3px
 button:hover, button:focus-visible, button.same { outline: 2px solid var(--st-primary-color); }
 button[aria-pressed="true"] { outline: 3px solid #e08a00; }
 button[aria-current="true"] { outline: 3px solid var(--st-primary-color); }
+/* Inside, where no neighbour and no edge of a strip cuts the ring; white between ring and picture. */
+button:is(:hover, :focus-visible, .same, [aria-pressed="true"], [aria-current="true"]) { outline-offset: -3px; }
+button:is(:hover, :focus-visible, .same, [aria-pressed="true"], [aria-current="true"]) i {
+  outline: 1px solid #fff; outline-offset: -4px;
+}
 i { display: block; background-image: var(--sheet); background-repeat: no-repeat; image-rendering: pixelated; }
 b { display: block; height: 3px; margin-top: 1px; border-radius: 2px; }
 span { display: block; white-space: pre; overflow: hidden; text-overflow: ellipsis;

@@ -13,6 +13,7 @@
     SELECTED         data set, and its selected rows              selection             selection
     LIST             data set, name and rows to step through      steps                 steps, at the next list
     COMPARED_WITH    nearest neighbour of the run last compared   compare               never
+    SUBJECT          run whose figure Results showed last         figures               never
     TICKS_ANSWERED   time of the last tick in the table of runs   run_list              never
     TRAIN_PRESET     preset that last filled the form             train_form            never
     TRAIN_REFUSED    why a button of a job did nothing            background            background, once shown
@@ -72,6 +73,7 @@ STEPPED_FROM: Entry[int | None] = Entry("state stepped from", None)
 SELECTED: Entry[tuple[str, tuple[int, ...]] | None] = Entry("state selected", None)
 LIST: Entry[tuple[str, str, tuple[int, ...]] | None] = Entry("state list", None)
 COMPARED_WITH: Entry[str | None] = Entry("state compared with", None)
+SUBJECT: Entry[str | None] = Entry("state subject", None)
 TICKS_ANSWERED: Entry[float] = Entry("state ticks answered", 0)
 TRAIN_PRESET: Entry[str | None] = Entry("state train preset", None)
 TRAIN_REFUSED: Entry[str | None] = Entry("state train refused", None)

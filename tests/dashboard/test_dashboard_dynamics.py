@@ -224,7 +224,7 @@ def test_the_statement_has_the_numbers_of_the_epoch_as_picks_has_them(run):
         words = said(opened(epoch=epoch))
         assert f"**Epoch {epoch}** · effective size {statistics.effective_sample_size:,.0f} of 5,000" in words
         assert f"the most likely 1% hold {statistics.top_mass:.1%} of p" in words
-        assert ("overlap with epoch" in words) == (epoch > 1)
+        assert (str(frames.picks.picked_again(run, epoch)) in words) == (epoch > 1)
 
 
 def test_a_click_on_a_tile_opens_its_sample_and_next_follows_the_list(run, links, monkeypatch):

@@ -243,6 +243,20 @@ def test_data_set_settings_and_test_are_those_of_the_newest_local_run(beside_sho
     assert app.query_params["test"] == "PGD-40, 500 test images"
 
 
+def test_the_figure_is_that_of_the_run_last_looked_at_and_follows_when_another_is(store):
+    two_epochs = make_run(store, num_perturbed=100, epochs=2)
+    make_run(store, num_perturbed=1000, epochs=2)
+    three_epochs = make_run(store, num_perturbed=100, epochs=3)
+    app = pages.app("results")
+    for run, epochs in ((two_epochs, 2), (three_epochs, 3), (two_epochs, 2)):
+        app.session_state["kept run"] = run.id  # as the page before left it
+        app.query_params.clear()
+        pages.ran(app)
+        settings = app.query_params["settings-fashion-mini"]
+        assert f"{epochs} epochs" in (settings if isinstance(settings, str) else settings[0])
+        assert page.plain("n = 100 picked by Norm") in said(app)
+
+
 def test_a_link_opens_the_same_figure_after_other_runs_were_trained(beside_showcase):
     link = dict(opened().query_params)
     make_run(beside_showcase, num_perturbed=100, epochs=2)

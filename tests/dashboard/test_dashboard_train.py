@@ -57,6 +57,17 @@ def test_starting_queues_the_chosen_settings_once_for_each_seed(store):
     assert app.button(key="train start").disabled
 
 
+def test_a_run_in_its_first_epoch_is_in_training_and_cannot_be_started_twice(store):
+    app = opened()
+    start(app)
+    (entry,) = training_queue.listing(store.root).entries
+    running = entry.job.model_copy(update={"state": "running"})
+    (entry.folder / "000001.json").write_text(running.model_dump_json())
+    app.run()
+    assert "in training, 0 of 10 epochs done" in said(app)
+    assert app.button(key="train start").disabled
+
+
 def test_what_does_not_fit_is_one_line_and_cannot_be_started(store):
     app = opened()
     app.text_input(key="train mini num_perturbed").set_value("many").run()
@@ -140,7 +151,8 @@ def test_a_finished_run_says_what_it_reached_and_leads_to_its_picks_results_and_
     assert len(sheets(app)) == 1
     for name in ("picks", "results", "compare"):
         opened().button(key=f"train {name} 000001").click().run()
-    assert links == [(name, {"run": run.id}) for name in ("picks", "results", "compare")]
+    shown = {"run": run.id}
+    assert links == [("picks", shown | {"view": "Sheet"}), ("results", shown), ("compare", shown)]
 
 
 def test_before_a_first_start_the_most_similar_run_of_the_data_set_shows_what_to_expect(store, monkeypatch):
@@ -155,7 +167,7 @@ def test_before_a_first_start_the_most_similar_run_of_the_data_set_shows_what_to
     assert len(app.get("vega_lite_chart")) == 2
     assert [group["label"] for group in sheets(app)[0]["groups"]] == [f"epoch {epoch}" for epoch in (4, 3, 2, 1)]
     app.button(key="train nearest picks").click().run()
-    assert links == [("picks", {"run": similar.id})]
+    assert links == [("picks", {"run": similar.id, "view": "Sheet"})]
     assert "Most similar run" not in said(opened(fields='{"dataset": "cifar10"}'))
     training_queue.enqueue(store.root, Job(config=preset("mini", seed=9)))
     assert "Most similar run" not in said(opened())

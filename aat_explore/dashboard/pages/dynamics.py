@@ -65,11 +65,8 @@ def _statement(run: Run, epoch: int) -> str:
         f"the most likely 1% hold {statistics.top_mass:.1%} of p",
         f"Gini {statistics.gini:.2f}",
     ]
-    before = page.remembered(_overlap, run)
-    before = before[before["epoch"] == epoch]
-    if len(before):
-        overlap, chance = before[["overlap", "chance"]].iloc[0]
-        parts.append(f"{overlap:.0%} overlap with epoch {epoch - 1}, {chance:.0%} by chance")
+    if again := page.remembered(frames.picks.picked_again, run, epoch):
+        parts.append(again)
     return " · ".join(parts)
 
 

@@ -86,8 +86,8 @@ def _statement(run: Run, epoch: int, every: Frame) -> str:
         f"the most likely 1% hold {statistics.top_mass:.1%} of p",
         f"Gini {statistics.gini:.2f}",
     ]
-    if statistics.overlap is not None and len(every):
-        parts.append(f"{every['again'].mean():.1%} picked the epoch before, too")
+    if again := page.remembered(frames.picks.picked_again, run, epoch):
+        parts.append(again)
     if statistics.shortfall:
         parts.append(f"{statistics.shortfall:,} fewer than n, because too few had p > 0")
     return " · ".join(parts)

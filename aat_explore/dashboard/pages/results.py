@@ -8,6 +8,7 @@ from aat_explore.dashboard import choices, downloads, figures, page
 from aat_explore.views import charts, frames, names
 from aat_explore.views.frames import claims
 from aat_explore.views.protocols import Frame
+from aat_explore.views.recipes import norm_name
 
 BY_N, BY_EPSILON, BY_SECONDS = "against n", "against ε", "against seconds"
 VIEWS = (BY_N, BY_EPSILON, BY_SECONDS)
@@ -61,7 +62,7 @@ def show() -> None:
         page.heading(
             "Results",
             f"{page.plain(names.dataset_name(shown.dataset))}, {attack} at ε {epsilon:.3g} · "
-            + page.line(frames.results.statement(means)),
+            + page.line(frames.results.statement(means, *_looked_at(shown))),
             EQUATION,
             f"{EXPLANATION}\n\n{statements}",
         )
@@ -75,6 +76,15 @@ def show() -> None:
     figures.details(shown, CLAIMS[view])
     figures.lacking(shown)
     figures.untested(shown.measured, runs)
+
+
+def _looked_at(shown: figures.Shown) -> tuple[str, str] | tuple[()]:
+    """Norm and n of the run last looked at, if it is among those shown."""
+    run = choices.showing("run")
+    if run is None or run not in set(shown.rows["run"]):
+        return ()
+    config = shown.configs[run]
+    return norm_name(config.norm_power, config.canonical().score), str(config.num_perturbed)
 
 
 def _choose_epsilon(shown: figures.Shown) -> float:

@@ -298,7 +298,7 @@ def _place(this: Sample, compared: dict[str, Sample]) -> None:
     others = len(shown) < len(compared)
     zeros = f"; {sample_map.zeros:,} with p = 0 throughout are left out" if sample_map.zeros else ""
     pinned = "; the pinned image belongs to another run, which has its own map" if others else ""
-    st.caption(f"**Data map** of {sample_map.shown:,} samples{zeros}{pinned}")
+    st.caption(f"**{sample_map.shown:,} samples** by mean and variability of p{zeros}{pinned}")
     downloads.chart(
         partial(charts.sample.sample_map, sample_map.grid, places, dark=page.dark(), legend=False),
         sample_map.grid,

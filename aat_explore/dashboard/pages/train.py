@@ -86,6 +86,8 @@ def _standing(job: Job) -> tuple[str, bool]:
         return f"the showcase has {present.epoch} of its {epochs} epochs; it would be trained from scratch", True
     if present.trained:
         return "already trained; only its evaluation is missing", True
+    if queued is not None:
+        return f"in training, {present.epoch} of {epochs} epochs done", False
     if present.epoch:
         return f"was cut off: resumes at epoch {present.epoch + 1} of {epochs}", True
     return f"new, {epochs} epochs", True

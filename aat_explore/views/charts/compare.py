@@ -39,7 +39,7 @@ def run_curves(frame: pd.DataFrame, measure: str, *, dark: bool = False) -> Char
 
 def drawn_overlap(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """`frames.compare.overlap` per epoch, with a colour and a dash pattern per pair of runs."""
-    y = alt.Y("overlap:Q", title="overlap of picks", axis=SHARES, scale=alt.Scale(zero=True))
+    y = alt.Y("overlap:Q", title="overlap of picks, Jaccard", axis=SHARES, scale=alt.Scale(zero=True))
     tooltip: list[Any] = [
         *("pair", "epoch"),
         alt.Tooltip("overlap:Q", format=".1%"),

@@ -33,7 +33,7 @@ TITLES = {
     GINI: "Gini coefficient of p",
     TOP: "p held by the most likely 1%",
 }
-OVERLAP_TITLE = "overlap with the epoch before"
+OVERLAP_TITLE = "overlap with the epoch before, Jaccard"
 GAP = 0.08  # between two labels, as a share of the axis
 LABELS = 34  # pixels at least for the labels of a vertical axis, so that panels one above the other align
 SHORT = 20  # epochs; longer lines have no marks
@@ -180,7 +180,7 @@ def overlaps(frame: pd.DataFrame, *, epoch: int | None = None, of: str = "", dar
         color=alt.Color("overlap:Q", scale=alt.Scale(scheme="viridis"), legend=legend),
         tooltip=["epoch", alt.Tooltip("other", title="and epoch"), alt.Tooltip("overlap:Q", format=".1%")],
     )  # fmt: skip
-    return _panel(alt.layer(cells, *_frames(epoch, edges, x, dark)), f"overlap of every two epochs{_of(of)}")
+    return _panel(alt.layer(cells, *_frames(epoch, edges, x, dark)), f"overlap of every two epochs, Jaccard{_of(of)}")
 
 
 def mix_over_epochs(frame: pd.DataFrame, *, epoch: int | None = None, of: str = "", dark: bool = False) -> Chart:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from aat_explore.views import names
@@ -26,8 +25,8 @@ def which_picked(run: Run, epoch: int, dataset: Dataset | None) -> list[str]:
         parts += _favourite(picks.class_mix(run, epoch, dataset))
     if p is not None:
         parts.append(f"the most likely image is {picks.times(float(p.max()) * len(p))}")
-    if epoch > 1 and len(rows):
-        parts.append(f"{percent(float(np.isin(rows, run.drawn(epoch - 1)).mean()))} picked the epoch before, too")
+    if again := picks.picked_again(run, epoch):
+        parts.append(again)
     return parts
 
 

@@ -57,6 +57,15 @@ def draw_statistics(run: Run, epoch: int) -> DrawStatistics | None:
     )
 
 
+def picked_again(run: Run, epoch: int) -> str | None:
+    """The share of an epoch's picks that the epoch before picked, too, in words; None if either has none, or no p."""
+    p, rows = run.probabilities(epoch), run.drawn(epoch)
+    before = run.drawn(epoch - 1) if epoch > 1 else np.arange(0)
+    if p is None or not len(rows) or not len(before):
+        return None
+    return f"{np.isin(rows, before).mean():.1%} picked again, {len(before) / len(p):.1%} by chance"
+
+
 def recorded_picks(run: Run, epoch: int, dataset: Dataset | None = None, order: str = "as drawn") -> pd.DataFrame:
     """The rows of `all_picks` whose image is recorded in `x_adv`, in one of `ORDERS`."""
     every = all_picks(run, epoch, dataset)
