@@ -62,7 +62,7 @@ def _statement(run: Run, epoch: int) -> str:
     parts = [
         f"**Epoch {epoch}**",
         f"effective size {statistics.effective_sample_size:,.0f} of {statistics.num_train:,}",
-        f"the most likely 1% hold {statistics.top_mass:.1%} of p",
+        f"top 1% hold {statistics.top_mass:.1%} of p",
         f"Gini {statistics.gini:.2f}",
     ]
     if again := page.remembered(frames.picks.picked_again, run, epoch):

@@ -83,7 +83,7 @@ def _statement(run: Run, epoch: int, every: Frame) -> str:
         f"**Epoch {epoch}**",
         f"{statistics.num_drawn:,} of {statistics.num_train:,} picked",
         f"effective size {statistics.effective_sample_size:,.0f}",
-        f"the most likely 1% hold {statistics.top_mass:.1%} of p",
+        f"top 1% hold {statistics.top_mass:.1%} of p",
         f"Gini {statistics.gini:.2f}",
     ]
     if again := page.remembered(frames.picks.picked_again, run, epoch):
