@@ -52,7 +52,7 @@ def test_a_subject_has_one_name_in_frames_charts_widgets_and_pages():
     """What a page shows is named alike wherever it is made."""
     frames = {path.stem for path in (PACKAGE / "views" / "frames").glob("*.py")} - {"__init__"}
     charts = {path.stem for path in (PACKAGE / "views" / "charts").glob("*.py")} - {
-        *("__init__", "style", "files", "quick_altair")
+        *("__init__", "style", "contrast", "files", "quick_altair")
     }
     widgets = {path.stem for path in (PACKAGE / "views" / "widgets").glob("*.py")} - {"__init__", "explorer", "sheet"}
     pages = {path.stem for path in (PACKAGE / "dashboard" / "pages").glob("*.py")} - {
