@@ -63,10 +63,18 @@ def readable_runs() -> list[Run]:
         st.info(f"There is no readable run in {plain(str(cache_dir()))} yet.")
         if st.button("Train one here", type="primary", icon=":material/model_training:"):
             open_page("train")
-        st.write("Or train four on the embedded images from a terminal, and reload this page after the first epoch:")
+        st.write("Or train four on the embedded images from a terminal; they appear here after the first epoch:")
         st.code(command("demo --no-app"), language="bash")
+        _until_changed(len(listing.runs))
         st.stop()
     return runs
+
+
+@st.fragment(run_every=2)
+def _until_changed(seen: int) -> None:
+    """Redraw the page once there are more or fewer runs."""
+    if len(Store(cache_dir()).list().runs) != seen:
+        st.rerun()
 
 
 def ticked_runs() -> list[Run]:
