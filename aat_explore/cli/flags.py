@@ -55,11 +55,9 @@ def optional(metavar: str | None, text: str, **kwargs: Any) -> Any:
     `metavar`: the word that stands for a value; None: that of the flag's type, or of `one_of`.
     """
     unset = re.search(r";? ?None = (.+?)\.(?= [A-Z]|$)", text)
-    if unset is None:
-        return tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint=lambda value: _default(value, ""), **kwargs)
-    said = text.replace(unset[0], ".").strip()
+    said, default = (text, "") if unset is None else (text.replace(unset[0], ".").strip(), unset[1])
     return tyro.conf.arg(
-        help=said, metavar=metavar, help_behavior_hint=lambda value: _default(value, unset[1]), **kwargs
+        help=said, metavar=metavar, help_behavior_hint=lambda value: _default(value, default), **kwargs
     )
 
 

@@ -28,13 +28,12 @@ CSS = """
 .cells { display: flex; flex-wrap: wrap; gap: 6px; }
 .film .cells { overflow: hidden; gap: 3px; flex: 1; }  /* one row high: tiles that do not fit whole are not shown */
 .bare .cells { gap: 2px; }
-button { all: unset; cursor: pointer; box-sizing: border-box; border-radius: 3px; outline-offset: 1px; flex: none;
+button { all: unset; cursor: pointer; box-sizing: border-box; border-radius: 3px; outline-offset: -3px; flex: none;
          font-family: var(--st-font); color: var(--st-text-color); user-select: none; }
 button:hover, button:focus-visible, button.same { outline: 2px solid var(--st-primary-color); }
 button[aria-pressed="true"] { outline: 3px solid #e08a00; }
 button[aria-current="true"] { outline: 3px solid var(--st-primary-color); }
-/* Inside, where no neighbour and no edge of a strip cuts the ring; white between ring and picture. */
-button:is(:hover, :focus-visible, .same, [aria-pressed="true"], [aria-current="true"]) { outline-offset: -3px; }
+/* Rings lie inside, where no neighbour and no edge of a strip cuts them; white between ring and picture. */
 button:is(:hover, :focus-visible, .same, [aria-pressed="true"], [aria-current="true"]) i {
   outline: 1px solid #fff; outline-offset: -4px;
 }

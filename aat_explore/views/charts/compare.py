@@ -6,14 +6,15 @@ import altair as alt
 import pandas as pd
 
 from aat_explore.views.charts.style import (
+    INKED,
     LINES,
     OTHER_DASHES,
     SERIES,
     WIDTH,
     Chart,
+    inked,
     label_places,
     sized,
-    text_colour,
 )
 
 DASHES = ([1, 0], *OTHER_DASHES)
@@ -81,9 +82,7 @@ def _lines(
         filled=True, size=18, shape="circle", opacity=1
     )
     if few and len(names) > 1:
-        inks = {name: text_colour(ink, dark=dark) for name, ink in zip(names, colours, strict=True)}
-        ends = label_places(frame, column, value, GAP * top, top)
-        ends["ink"] = ends[column].map(inks)
+        ends = inked(label_places(frame, column, value, GAP * top, top), column, names, colours, dark)
         label = alt.Chart(ends).mark_text(align="left", dx=5, fontWeight="bold")
-        chart += label.encode(x=x, y="at:Q", text=f"{column}:N", color=alt.Color("ink:N", scale=None))
+        chart += label.encode(x=x, y="at:Q", text=f"{column}:N", color=INKED)
     return sized(chart, WIDTH, 380)

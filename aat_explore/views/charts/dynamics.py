@@ -15,15 +15,16 @@ import pandas as pd
 
 from aat_explore.views.charts.style import (
     INK,
+    INKED,
     RULE,
     SERIES,
     WIDTH,
     Chart,
+    inked,
     label_places,
     panel_width,
     percents,
     sized,
-    text_colour,
 )
 from aat_explore.views.frames.dynamics import ENTROPY, ESS, GINI, TOP
 
@@ -37,7 +38,6 @@ OVERLAP_TITLE = "overlap with the epoch before, Jaccard"
 GAP = 0.08  # between two labels, as a share of the axis
 LABELS = 34  # pixels at least for the labels of a vertical axis, so that panels one above the other align
 SHORT = 20  # epochs; longer lines have no marks
-INKED = alt.Color("ink:N", scale=None)
 LEAST_NATS = 0.2  # that the axis of entropy spans: less would show rounding
 RATIOS = (1.5, 2, 3, 4)  # at which the colours of the class mix may end: a tenth of the cells is farther from 1
 DIVERGING = {False: ["#2166ac", "#f3f3f3", "#b2182b"], True: ["#58aaf5", "#262a30", "#ff7f50"]}
@@ -121,16 +121,10 @@ def _lines(
     if len(names) > 1:
         low, high = domain
         ends = label_places(frame, "run", value, GAP * (high - low), high)
-        label = alt.Chart(_inked(ends, names, dark)).mark_text(align="left", dx=5, fontWeight="bold")
+        label = alt.Chart(inked(ends, "run", names, SERIES, dark)).mark_text(align="left", dx=5, fontWeight="bold")
         at = alt.Y("at:Q", title=None, scale=_within(domain))
         layers.append(label.encode(x=x, y=at, text="run:N", color=INKED))
     return _panel(alt.layer(*layers), title)
-
-
-def _inked(labels: pd.DataFrame, names: list[str], dark: bool) -> pd.DataFrame:
-    """Labels of runs with `ink`: the colour in which each can be read."""
-    inks = {name: text_colour(colour, dark=dark) for name, colour in zip(names, itertools.cycle(SERIES), strict=False)}
-    return labels.assign(ink=labels["run"].map(inks))
 
 
 def _word(word: str, frame: pd.DataFrame, column: str, domain: tuple[float, float], dark: bool) -> Chart:
@@ -274,7 +268,7 @@ def times_drawn_histogram(frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     if len(names) > 1:
         layers.append(others.encode(x=x, y=y, color=colour, tooltip=tooltip))
         last = frame[frame["samples"] > 0].groupby("run", sort=False).tail(1)
-        label = alt.Chart(_inked(last, names, dark))
+        label = alt.Chart(inked(last, "run", names, SERIES, dark))
         label = label.mark_text(align="left", baseline="bottom", dx=2, dy=-2, fontWeight="bold")
         layers.append(label.encode(x=x, y=y, text="run:N", color=INKED))
     layers.append(key.encode(x=alt.value("width"), y=alt.value(0), text="what:N"))

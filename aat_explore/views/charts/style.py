@@ -31,6 +31,7 @@ SERIES = ["#4c8bf5", "#e08a00", "#e0526a", "#3fae6a", "#9a6fd0", "#8d93a1"]  # v
 RULE = "#808495"  # of rules, such as uniform p; visible on light and dark
 HOLDS, FAILS = "fails no check", "fails a check"
 CROSS = "M-.7,-1L0,-.3L.7,-1L1,-.7L.3,0L1,.7L.7,1L0,.3L-.7,1L-1,.7L-.3,0L-1,-.7Z"
+INKED = alt.Color("ink:N", scale=None)
 PERCENT = alt.Axis(format=".0%")
 LINES = alt.Legend(
     orient="top", symbolType="stroke", symbolOpacity=1, symbolSize=400, symbolStrokeWidth=2, labelLimit=0
@@ -82,6 +83,12 @@ def page_spec(draw: Callable[[], Chart], *, height: int | None = None, dark: boo
 def text_colour(colour: str, *, dark: bool = False) -> str:
     """The colour of a label beside a line or point of this colour: the same, or one near it that can be read."""
     return readable(colour, GROUND[dark])
+
+
+def inked(labels: pd.DataFrame, column: str, names: Sequence[str], colours: Sequence[str], dark: bool) -> pd.DataFrame:
+    """Labels with `ink`: the `text_colour` of what each names in `column`; `colours`, in turn, are those of `names`."""
+    inks = {name: text_colour(of, dark=dark) for name, of in zip(names, itertools.cycle(colours), strict=False)}
+    return labels.assign(ink=labels[column].map(inks))
 
 
 def log_ticks(low: float, high: float, at_most: int = 6) -> list[float]:
