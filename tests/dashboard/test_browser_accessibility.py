@@ -24,7 +24,7 @@ PAGES = {
     "sampler": "/dynamics",
     "results": "/results",
     "robustness": "/results?accuracy=against+ε",
-    "time": "/results?accuracy=against+time",
+    "time": "/results?accuracy=against+seconds",
     "runs": "/runs",
     "compare": "/compare",
     "train": "/train",
