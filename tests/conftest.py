@@ -15,6 +15,11 @@ from aat_explore.store import Store
 
 pytest_plugins = ["browsers"]
 
+# Processes that share the cores must not each start a thread for every one of them. Torch is not imported yet.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    cores, processes = os.cpu_count() or 1, int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+
 # Every call of the algorithm under pytest checks the shapes and dtypes that its annotations promise.
 install_import_hook("aat_explore.algorithm", "typechecker.check")
 

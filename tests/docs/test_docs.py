@@ -65,7 +65,7 @@ def test_readme_is_a_front_page_of_at_most_9000_bytes():
 def test_readme_gives_the_two_commands():
     lines = PAGES["README.md"].splitlines()
     assert "pip install -e . && aat demo" in lines
-    assert "pip install -e '.[dev]' && pytest" in lines  # `.ci/run` looks for this line
+    assert "pip install -e '.[dev]' && pytest -n auto" in lines  # `.ci/run` looks for this line
 
 
 def test_readmes_table_of_pages_is_the_dashboards():
