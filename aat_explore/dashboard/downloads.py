@@ -36,7 +36,7 @@ def chart(
     """
     look = (height, st.context.theme.type == "dark")
     fingerprint = _fingerprint(draw)
-    with st.container(key=f"figure {name}"):
+    with st.container(key=f"figure {key or name}"):  # lasting: for another key the browser builds the chart anew
         if on_select == "ignore":
             result = _replayed(fingerprint, look, alt, draw)
         else:  # a widget, which Streamlit does not replay

@@ -86,12 +86,17 @@ class Histogram:
     zeros: int
 
 
-def histogram(p: Array, drawn: Array, bins: int = 40) -> Histogram:
-    """Bin p of all T samples and of the drawn rows in the same bins; counts_all.sum() + zeros = T."""
+def histogram(p: Array, drawn: Array, bins: int = 40, within: tuple[float, float] | None = None) -> Histogram:
+    """Bin p of all T samples and of the drawn rows in the same bins; counts_all.sum() + zeros = T.
+
+    `within`: a range of log10 p that the bins cover at least.
+    """
     shares = _shares(p)
     positive = shares > 0
     exponents = np.log10(shares, where=positive, out=np.full(len(shares), -np.inf))
     low, high = np.quantile(exponents[positive], [0.005, 1.0])
+    if within is not None:
+        low, high = min(low, within[0]), max(high, within[1])
     if high - low < 1e-6:  # uniform p: one value still needs a bin with a width
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, bins + 1)

@@ -128,12 +128,13 @@ def _filtered(every: Frame, classes: Sequence[str], view: str) -> Frame:
 
 
 def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: Frame, *, whole: bool) -> None:
-    histogram = page.remembered(frames.picks.p_histogram, run, epoch)
+    axes = page.remembered(frames.picks.axes, run, dataset)
+    histogram = page.remembered(frames.picks.p_histogram, run, epoch, within=axes and axes.exponents)
     if histogram is not None:
         data = histogram if whole else frames.picks.with_shown(histogram, shown)
         look.legend(charts.picks.legend(data, dark=page.dark()))
         downloads.chart(
-            partial(charts.picks.p_histogram, data, dark=page.dark(), legend=False),
+            partial(charts.picks.p_histogram, data, top=axes.share if axes else 0.0, dark=page.dark(), legend=False),
             data,
             f"p-{run.id}-{epoch}",
             alt=f"Histogram of p in epoch {epoch}: all samples, the picked and those shown",
@@ -146,7 +147,7 @@ def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: Frame, 
         mix = page.remembered(frames.picks.class_mix, run, epoch, dataset)
         mix = mix if whole else frames.picks.with_shown(mix, shown)
         downloads.chart(
-            partial(charts.picks.class_mix, mix, dark=page.dark(), legend=False),
+            partial(charts.picks.class_mix, mix, top=axes.class_share if axes else 0.0, dark=page.dark(), legend=False),
             mix,
             f"classes-{run.id}-{epoch}",
             alt=f"Share of each class among all samples and among those picked in epoch {epoch}",

@@ -70,7 +70,7 @@ def page_spec(draw: Callable[[], Chart], *, height: int | None = None, dark: boo
     Altair's checks are left out: they took half of the time, and the tests draw every chart with them.
     """
     with debug_mode(False):
-        spec: dict[str, Any] = draw().to_dict(validate=False)
+        spec: dict[str, Any] = _with_lasting_names(draw().to_dict(validate=False))
     spec["config"] = theme(dark=dark)
     spec["padding"] = {"top": 6, "right": 4}  # half of a label at an axis's end, which Streamlit would cut off
     if "mark" in spec or "layer" in spec:
@@ -78,6 +78,27 @@ def page_spec(draw: Callable[[], Chart], *, height: int | None = None, dark: boo
         if height is not None:
             spec["height"] = height
     return spec
+
+
+def _with_lasting_names(spec: dict[str, Any]) -> dict[str, Any]:
+    """The specification with data sets called by their place in it, where Altair calls them by a hash of their content.
+
+    So what a chart looks like stays the same text while its numbers change, and the browser only moves the marks
+    instead of building the chart anew.
+    """
+    datasets = spec.pop("datasets", {})
+    names = {name: f"data-{at}" for at, name in enumerate(datasets)}
+
+    def renamed(part: Any) -> Any:
+        if isinstance(part, list):
+            return [renamed(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        return {
+            key: names.get(of, of) if key == "name" and isinstance(of, str) else renamed(of) for key, of in part.items()
+        }
+
+    return renamed(spec) | {"datasets": {names[name]: rows for name, rows in datasets.items()}}
 
 
 def text_colour(colour: str, *, dark: bool = False) -> str:
@@ -193,3 +214,10 @@ def panel_width(panels: int) -> int:
 def sized(chart: Chart, width: int, height: int) -> Chart:
     """The chart with this width and height of its plot in pixels."""
     return chart.properties(width=width, height=height)
+
+
+def filled(chart: Chart, **frames: pd.DataFrame) -> Chart:
+    """A copy of a chart of named data with these frames as the data sets it names."""
+    copy = chart.copy(deep=False)
+    copy.datasets = {name: frame.to_dict("records") for name, frame in frames.items()}
+    return copy

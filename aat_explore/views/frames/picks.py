@@ -40,6 +40,21 @@ class DrawStatistics:
     overlap: float | None
 
 
+@dataclass(frozen=True)
+class Axes:
+    """Ranges that charts of all epochs of a run have in common, so that only the bars move while epochs play.
+
+    `exponents`: of log10 p; `share` and `class_share`: the largest of a bin of p and of a class, in [0, 1].
+    """
+
+    exponents: tuple[float, float]
+    share: float
+    class_share: float
+
+
+AXES_EPOCHS = 8  # an epoch beyond the range of these widens its own chart
+
+
 def draw_statistics(run: Run, epoch: int) -> DrawStatistics | None:
     """Statistics of an epoch's p and K; None if nothing was drawn from a distribution (n = 0, all, warm-up)."""
     p, rows = run.probabilities(epoch), run.drawn(epoch)
@@ -83,16 +98,23 @@ def all_picks(run: Run, epoch: int, dataset: Dataset | None = None) -> pd.DataFr
     in the data set.
     """
     image, p = run.drawn(epoch), run.probabilities(epoch)
-    frame = pd.DataFrame({"position": np.arange(len(image)), "image": image})
-    frame["p"] = np.nan if p is None else p[image].astype(np.float64)
-    frame["times uniform"] = np.nan if p is None else frame["p"] * len(p)
-    frame["rank"] = pd.array([pd.NA] * len(image) if p is None else diagnostics.ranks(p)[image], dtype="Int64")
+    position = np.arange(len(image))
+    missing = pd.array([pd.NA] * len(image), dtype="Int64")
+    share = np.full(len(image), np.nan) if p is None else p[image].astype(np.float64)
     label = None if dataset is None else labels_of(run, dataset, image)
-    frame["label"] = pd.array([pd.NA] * len(image) if label is None else label, dtype="Int64")
-    frame["class"] = None if dataset is None or label is None else np.array(dataset.class_names)[label]
-    frame["recorded"] = frame["position"] < len(run.x_adv(epoch))
-    frame["again"] = np.isin(image, run.drawn(epoch - 1)) if epoch > 1 else False
-    return pd.concat([frame, predictions_of(run, epoch, image, frame["position"].to_numpy(), dataset)], axis="columns")
+    columns = {
+        "position": position,
+        "image": image,
+        "p": share,
+        "times uniform": share if p is None else share * len(p),
+        "rank": missing if p is None else pd.array(diagnostics.ranks(p)[image], dtype="Int64"),
+        "label": missing if label is None else pd.array(label, dtype="Int64"),
+        "class": None if dataset is None or label is None else np.array(dataset.class_names)[label],
+        "recorded": position < len(run.x_adv(epoch)),
+        "again": np.isin(image, run.drawn(epoch - 1)) if epoch > 1 else False,
+    }
+    frame = pd.DataFrame(columns, index=range(len(image)))
+    return pd.concat([frame, predictions_of(run, epoch, image, position, dataset)], axis="columns")
 
 
 def selected(
@@ -122,15 +144,32 @@ def selected(
     return frame.sort_values([name.lstrip("-") for name in by], ascending=ascending, ignore_index=True, kind="stable")
 
 
-def p_histogram(run: Run, epoch: int, bins: int = 40) -> pd.DataFrame | None:
+def axes(run: Run, dataset: Dataset | None = None) -> Axes | None:
+    """`Axes` that hold a few epochs from the first to the last one; None if none of them has p."""
+    epochs = [int(epoch) for epoch in np.unique(np.linspace(1, run.epoch, AXES_EPOCHS).round())]
+    binned = [histogram for epoch in epochs if (histogram := p_histogram(run, epoch)) is not None]
+    if not binned:
+        return None
+    exponents = np.log10([min(one["p_low"].min() for one in binned), max(one["p_high"].max() for one in binned)])
+    low, high = float(np.floor(exponents[0] * 10) / 10), float(np.ceil(exponents[1] * 10) / 10)
+    common = [histogram for epoch in epochs if (histogram := p_histogram(run, epoch, within=(low, high))) is not None]
+    mixes = [] if dataset is None else [class_mix(run, epoch, dataset) for epoch in epochs]
+    return Axes(
+        (low, high),
+        max(float(one["share"].max()) for one in common),
+        max((float(mix["share"].max()) for mix in mixes), default=0.0),
+    )
+
+
+def p_histogram(run: Run, epoch: int, bins: int = 40, within: tuple[float, float] | None = None) -> pd.DataFrame | None:
     """Histogram of p for all T and the drawn samples: p_low, p_high, group, count, share (of its group), uniform (1/T).
 
-    None without p; samples with p = 0 are in no bin.
+    `within`: a range of log10 p that the bins cover at least. None without p; samples with p = 0 are in no bin.
     """
     p, rows = run.probabilities(epoch), run.drawn(epoch)
     if p is None:
         return None
-    binned = diagnostics.histogram(p, rows, bins)
+    binned = diagnostics.histogram(p, rows, bins, within)
     parts = []
     for group, counts, total in (("all", binned.counts_all, len(p)), ("drawn", binned.counts_drawn, len(rows))):
         part = pd.DataFrame({"p_low": binned.edges[:-1], "p_high": binned.edges[1:], "group": group, "count": counts})

@@ -32,23 +32,22 @@ def predictions_of(run: Run, epoch: int, rows: Array, positions: Array, dataset:
 
     `positions`: their positions in the draw, (k,) like `rows`.
     """
-    losses, classes = run.recorded_losses(epoch), run.recorded_classes(epoch)
-    frame = pd.DataFrame({"loss": np.nan, "loss after": np.nan}, index=range(len(positions)))
-    frame[["before", "after", "outcome"]] = None
-    if losses is not None:
+    loss = np.full((len(positions), 2), np.nan)
+    words = np.full((len(positions), 3), None, dtype=object)  # before, after, outcome
+    if (losses := run.recorded_losses(epoch)) is not None:
         known = positions < len(losses)
-        frame.loc[known, ["loss", "loss after"]] = losses[positions[known]].astype(np.float64)
-    if classes is not None:
+        loss[known] = losses[positions[known]]
+    if (classes := run.recorded_classes(epoch)) is not None:
         known = positions < len(classes)
         predicted = classes[positions[known]]
         names = () if dataset is None else dataset.class_names
-        words = {label: names[label] if label < len(names) else str(label) for label in np.unique(predicted).tolist()}
-        named = np.array([words[label] for label in predicted.ravel().tolist()], dtype=object)
-        frame.loc[known, ["before", "after"]] = named.reshape(predicted.shape)
+        named = {label: names[label] if label < len(names) else str(label) for label in np.unique(predicted).tolist()}
+        words[known, :2] = [[named[label] for label in labels] for labels in predicted.tolist()] or None
         if dataset is not None:
             right = predicted == labels_of(run, dataset, rows[known])[:, None]
-            frame.loc[known, "outcome"] = [OUTCOMES[bool(before), bool(after)] for before, after in right]
-    return frame
+            words[known, 2] = [OUTCOMES[before, after] for before, after in right.tolist()]
+    frame = pd.DataFrame({"loss": loss[:, 0], "loss after": loss[:, 1]})
+    return frame.join(pd.DataFrame(words, columns=["before", "after", "outcome"], dtype=object))
 
 
 def prediction_texts(row: dict[Any, Any]) -> list[str]:
