@@ -130,7 +130,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const tile = event.target.closest("button");
     if (!tile || event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "s" && data.ids.length) return select(tile);
-    const all = tiles(), at = all.indexOf(tile), box = tile.getBoundingClientRect();
+    // A strip hides the tiles that do not fit into its row.
+    const bottom = (element) => element.getBoundingClientRect().bottom;
+    const all = tiles().filter((each) => bottom(each) < bottom(each.parentElement) + 1);
+    const at = all.indexOf(tile), box = tile.getBoundingClientRect();
     const beside = (step) => {
       const near = all.filter((other) => Math.abs(other.getBoundingClientRect().left - box.left) < box.width / 2);
       return near[near.indexOf(tile) + step];

@@ -127,6 +127,20 @@ def test_the_images_are_a_few_keys_from_the_start_and_one_opens_at_the_side(tab,
     tab.locator(f".tiles button[data-id='{row}'][aria-current=true]").wait_for()
 
 
+def test_arrow_keys_in_a_filmstrip_pass_over_the_tiles_that_its_rows_hide(tab, runs):
+    tab.goto(f"/picks?run={runs[0].id}&view=Filmstrip&size=L")
+    tab.wait_for_function(DRAWN)
+    tab.locator(".tiles button").first.focus()
+    tab.keyboard.press("ArrowDown")
+    below = tab.evaluate(FOCUSED)
+    assert below != "tile 0"
+    assert tab.locator(".row:nth-child(2) button").first.get_attribute("data-at") == below.removeprefix("tile ")
+    tab.keyboard.press("ArrowLeft")  # the last that the row above shows
+    last = tab.locator(f".tiles button[data-at='{tab.evaluate(FOCUSED).removeprefix('tile ')}']").bounding_box()
+    row = tab.locator(".row:nth-child(1) .cells").bounding_box()
+    assert row["y"] <= last["y"] < last["y"] + last["height"] <= row["y"] + row["height"] + 1
+
+
 def test_arrow_keys_step_the_epoch_after_its_slider_was_dragged(tab, runs):
     tab.goto(f"/picks?run={runs[0].id}&epoch=1")
     tab.wait_for_function(DRAWN)
