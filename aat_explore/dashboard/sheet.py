@@ -96,7 +96,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".tiles");
   const tiles = () => [...root.querySelectorAll("button")];
   if (sheets.get(root)?.stamp !== data.stamp) {
-    const bytes = Uint8Array.from(atob(data.png), (c) => c.charCodeAt(0));
+    const text = atob(data.png), bytes = new Uint8Array(text.length);
+    for (let byte = 0; byte < bytes.length; byte++) bytes[byte] = text.charCodeAt(byte);
     const url = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
     const before = sheets.get(root)?.url;
     sheets.set(root, { stamp: data.stamp, url });
@@ -111,8 +112,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
   const chosen = new Set(data.selected);
   for (const tile of tiles()) {
-    tile.setAttribute("aria-pressed", chosen.has(Number(tile.dataset.id)));
-    tile.setAttribute("aria-current", data.opened !== null && Number(tile.dataset.id) === data.opened);
+    const id = Number(tile.dataset.id);
+    tile.ariaPressed = chosen.has(id);
+    tile.ariaCurrent = data.opened !== null && id === data.opened;
   }
   const light = (id) => {
     for (const tile of tiles()) tile.classList.toggle("same", id !== undefined && tile.dataset.id === id);
