@@ -16,7 +16,7 @@ from aat_explore.dashboard import choices, page, state
 from aat_explore.dashboard.labels import LABELS
 from aat_explore.errors import AATError
 from aat_explore.jobs.job import Job
-from aat_explore.presets import PRESETS, flat
+from aat_explore.presets import PRESETS, flat, preset_of
 from aat_explore.scores import SCORES
 from aat_explore.views.names import dataset_name
 
@@ -178,13 +178,23 @@ def _asked(preset: str) -> dict[str, Any]:
 
 def _keep(preset: str, configs: list[RunConfig]) -> None:
     """Write the differences from the preset to the URL."""
-    base, config = flat(PRESETS[preset]), flat(configs[0])
+    choices.set_param("fields", _differences(preset, configs[0], ",".join(str(config.seed) for config in configs)))
+
+
+def _differences(preset: str, config: RunConfig, seeds: str) -> str | None:
+    """What of a config and its seeds differs from a preset, as the URL's `fields`; None if nothing does."""
+    base = flat(PRESETS[preset])
     fields: dict[str, Any] = {}
-    for name, value in config.items():
+    for name, value in flat(config).items():
         if name != "seed" and value != base[name]:
             place = fields.setdefault("attack", {}) if name.startswith("attack.") else fields
             place[name.removeprefix("attack.")] = value
-    seeds = ",".join(str(config.seed) for config in configs)
     if seeds != str(base["seed"]):
         fields["seeds"] = seeds
-    choices.set_param("fields", json.dumps(fields) if fields else None)
+    return json.dumps(fields) if fields else None
+
+
+def filled_with(config: RunConfig) -> dict[str, str]:
+    """The choices, by their names in the URL, with which the form opens on this config."""
+    preset = preset_of(config.dataset)
+    return {"preset": preset, "fields": _differences(preset, config, str(config.seed)) or ""}

@@ -131,6 +131,20 @@ def test_the_open_run_has_its_picks_and_checks_one_click_away(store, monkeypatch
     assert links == [("picks", {"run": run.id}), ("checks", {"run": run.id})]
 
 
+def test_another_run_like_the_open_one_is_one_click_from_its_form_with_the_next_seed(store, monkeypatch):
+    settings = {"epochs": 1, "epsilon": 0.1, "attack": {"kind": "pgd", "steps": 7}}
+    run = make_run(store, **settings)
+    make_run(store, seed=3, **settings)
+    make_run(store, seed=9, epochs=1)
+    links = []
+    monkeypatch.setattr(page, "open_page", lambda name, **params: links.append((name, params)))
+    button(opened("runs", run=run.id), "Train another").click().run()
+    ((name, params),) = links
+    said = opened(name, **params).code[0].value.split()
+    assert name == "train"
+    assert {"--epochs=1", "--epsilon=0.1", "--attack.kind=pgd", "--attack.steps=7", "--seed=4"} <= set(said)
+
+
 def test_filters_leave_the_rows_that_fit_and_keep_the_ticks(store):
     few = make_run(store, epochs=1, num_perturbed=100)
     kept = make_run(store, epochs=1, num_perturbed=1000)

@@ -6,7 +6,8 @@ from functools import partial
 
 import streamlit as st
 
-from aat_explore.dashboard import background, choices, context, downloads, page, run_list
+from aat_explore.config import RunConfig
+from aat_explore.dashboard import background, choices, context, downloads, page, run_list, train_form
 from aat_explore.dashboard.run_list import Column
 from aat_explore.errors import AATError
 from aat_explore.jobs.job import Job
@@ -157,7 +158,7 @@ def _table(table: Frame, total: int, run: Run, runs: Sequence[Run], *, narrowed:
     known = {run.id for run in runs}
     ticked = [run_id for run_id in (choices.param("ticked") or "").split(",") if run_id in known]
     choices.set_param("ticked", ",".join(ticked) or None)
-    _actions(run, ticked, len(runs) if narrowed else 0, f"{len(table):,} of {total:,} runs")
+    _actions(run, runs, ticked, len(runs) if narrowed else 0, f"{len(table):,} of {total:,} runs")
     shown = table.astype({"seed": str}).rename(columns={"status": "plain status", "progress": "status"})
     values = shown[[column.key for column in COLUMNS]].astype(object)
     rows = [
@@ -180,7 +181,7 @@ def _table(table: Frame, total: int, run: Run, runs: Sequence[Run], *, narrowed:
     )
 
 
-def _actions(run: Run, ticked: Sequence[str], hidden_from: int, counted: str) -> None:
+def _actions(run: Run, runs: Sequence[Run], ticked: Sequence[str], hidden_from: int, counted: str) -> None:
     """What to do with the ticked runs and with the open one; `hidden_from`: of how many all pages show only some."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         number = f" ({len(ticked)})" if ticked else ""
@@ -213,7 +214,20 @@ def _actions(run: Run, ticked: Sequence[str], hidden_from: int, counted: str) ->
             page.open_page("picks", run=run.id)
         if st.button("Checks", icon=":material/fact_check:", help="Whether the open run's robustness is real"):
             page.open_page("checks", run=run.id)
+        if train_form.built_in(run.config) and st.button(
+            "Train another",
+            icon=":material/model_training:",
+            help="Opens the form of the Train page with the settings of the open run and the next seed",
+        ):
+            page.open_page("train", **train_form.filled_with(_with_next_seed(run, runs)))
         st.caption(counted)
+
+
+def _with_next_seed(run: Run, runs: Sequence[Run]) -> RunConfig:
+    """A run's settings, with the first seed above those of all runs that have these settings."""
+    settings = [other.config.model_copy(update={"seed": run.config.seed}) for other in runs]
+    seeds = [other.config.seed for other, same in zip(runs, settings, strict=True) if same == run.config]
+    return run.config.model_copy(update={"seed": 1 + max(seeds)})
 
 
 # --- The open run ----------------------------------------------------------------------------------------------------
