@@ -33,7 +33,7 @@ def main() -> None:
         page.set_default_timeout(120_000)
         picture(page, "").quantize(128).save(DOCS / "dashboard.png", optimize=True)
         frames = [
-            picture(page, f"picks?run={RUN}&epoch={epoch}&order=most likely").resize(
+            picture(page, f"picks?run={RUN}&epoch={epoch}&order=by p").resize(
                 (round(SCALE * SIZE["width"]), round(SCALE * SIZE["height"])), Image.Resampling.LANCZOS
             )
             for epoch in range(1, EPOCHS + 1)

@@ -222,7 +222,8 @@ def test_the_statement_has_the_numbers_of_the_epoch_as_picks_has_them(run):
     for epoch in (1, 3):
         statistics = frames.picks.draw_statistics(run, epoch)
         words = said(opened(epoch=epoch))
-        assert f"**Epoch {epoch}** · effective size {statistics.effective_sample_size:,.0f} of 5,000" in words
+        assert f"**Epoch {epoch}** · p of 5,000 samples · " in words
+        assert f" · effective size {statistics.effective_sample_size:,.0f} · " in words
         assert f"top 1% hold {statistics.top_mass:.1%} of p" in words
         assert (str(frames.picks.picked_again(run, epoch)) in words) == (epoch > 1)
 

@@ -59,12 +59,7 @@ def _statement(run: Run, epoch: int) -> str:
     statistics = page.remembered(frames.picks.draw_statistics, run, epoch)
     if statistics is None:
         return f"**Epoch {epoch}** · picked by no p (warm-up)"
-    parts = [
-        f"**Epoch {epoch}**",
-        f"effective size {statistics.effective_sample_size:,.0f} of {statistics.num_train:,}",
-        f"top 1% hold {statistics.top_mass:.1%} of p",
-        f"Gini {statistics.gini:.2f}",
-    ]
+    parts = [f"**Epoch {epoch}** · p of {statistics.num_train:,} samples", *statistics.words]
     if again := page.remembered(frames.picks.picked_again, run, epoch):
         parts.append(again)
     return " · ".join(parts)

@@ -82,9 +82,7 @@ def _statement(run: Run, epoch: int, every: Frame) -> str:
     parts = [
         f"**Epoch {epoch}**",
         f"{statistics.num_drawn:,} of {statistics.num_train:,} picked",
-        f"effective size {statistics.effective_sample_size:,.0f}",
-        f"top 1% hold {statistics.top_mass:.1%} of p",
-        f"Gini {statistics.gini:.2f}",
+        *statistics.words,
     ]
     if again := page.remembered(frames.picks.picked_again, run, epoch):
         parts.append(again)

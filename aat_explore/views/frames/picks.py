@@ -39,6 +39,15 @@ class DrawStatistics:
     top_mass: float
     overlap: float | None
 
+    @property
+    def words(self) -> list[str]:
+        """How uneven p is, for people."""
+        return [
+            f"effective size {self.effective_sample_size:,.0f}",
+            f"top 1% hold {self.top_mass:.1%} of p",
+            f"Gini {self.gini:.2f}",
+        ]
+
 
 @dataclass(frozen=True)
 class Axes:
