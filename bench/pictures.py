@@ -45,7 +45,7 @@ def main() -> None:
         append_images=frames[1:],
         duration=milliseconds,
         loop=0,
-        quality=40,
+        quality=30,
         method=6,
     )
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import altair as alt
 import numpy as np
@@ -144,6 +145,30 @@ def test_p_histogram_shares_sum_to_one(store):
     found = frames.picks.p_histogram(make_run(store), 1)
     assert found.groupby("group")["share"].sum().to_dict() == pytest.approx({"all": 1, "drawn": 1})
     assert frames.picks.p_histogram(make_run(store, num_perturbed="all"), 1) is None
+
+
+def test_while_epochs_play_charts_of_picks_keep_their_shape_and_only_their_numbers_change(store, dataset):
+    """So that the browser moves the bars on one axis, and builds no chart anew."""
+    run = make_run(store)
+    axes = frames.picks.axes(run, dataset)
+    shapes, numbers = set(), set()
+    for epoch in range(2, run.epoch + 1):
+        binned = frames.picks.p_histogram(run, epoch, within=axes.exponents)
+        assert np.log10(binned["p_low"].min()) == pytest.approx(axes.exponents[0])
+        assert np.log10(binned["p_high"].max()) == pytest.approx(axes.exponents[1])
+        assert binned["share"].max() <= axes.share
+        mix = frames.picks.class_mix(run, epoch, dataset)
+        assert mix["share"].max() <= axes.class_share
+        draws = (
+            partial(charts.picks.p_histogram, binned, top=axes.share),
+            partial(charts.picks.class_mix, mix, top=axes.class_share),
+        )
+        specs = [charts.style.page_spec(draw) for draw in draws]
+        numbers.add(json.dumps([spec.pop("datasets") for spec in specs]))
+        shapes.add(json.dumps(specs))
+    assert (len(shapes), len(numbers)) == (1, run.epoch - 1)
+    assert run.epoch > 2
+    assert frames.picks.axes(make_run(store, num_perturbed="all"), dataset) is None
 
 
 @pytest.mark.parametrize("order", ["as drawn", "by p", "by class"])

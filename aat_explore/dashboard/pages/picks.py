@@ -127,7 +127,7 @@ def _filtered(every: Frame, classes: Sequence[str], view: str) -> Frame:
 
 def _distributions(run: Run, epoch: int, dataset: Dataset | None, shown: Frame, *, whole: bool) -> None:
     axes = page.remembered(frames.picks.axes, run, dataset)
-    histogram = page.remembered(frames.picks.p_histogram, run, epoch, within=axes and axes.exponents)
+    histogram = page.remembered(frames.picks.p_histogram, run, epoch, within=axes.exponents if axes else None)
     if histogram is not None:
         data = histogram if whole else frames.picks.with_shown(histogram, shown)
         look.legend(charts.picks.legend(data, dark=page.dark()))

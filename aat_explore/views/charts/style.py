@@ -98,7 +98,8 @@ def _with_lasting_names(spec: dict[str, Any]) -> dict[str, Any]:
             key: names.get(of, of) if key == "name" and isinstance(of, str) else renamed(of) for key, of in part.items()
         }
 
-    return renamed(spec) | {"datasets": {names[name]: rows for name, rows in datasets.items()}}
+    shape: dict[str, Any] = renamed(spec)
+    return shape | {"datasets": {names[name]: rows for name, rows in datasets.items()}}
 
 
 def text_colour(colour: str, *, dark: bool = False) -> str:

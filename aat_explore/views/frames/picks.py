@@ -154,8 +154,11 @@ def selected(
 
 
 def axes(run: Run, dataset: Dataset | None = None) -> Axes | None:
-    """`Axes` that hold a few epochs from the first to the last one; None if none of them has p."""
-    epochs = [int(epoch) for epoch in np.unique(np.linspace(1, run.epoch, AXES_EPOCHS).round())]
+    """`Axes` that hold a few epochs from the second to the last; None if none of them has p.
+
+    The first is left out: p by an untrained network is so narrow that its bars would dwarf those of all others.
+    """
+    epochs = [int(epoch) for epoch in np.unique(np.linspace(min(2, run.epoch), run.epoch, AXES_EPOCHS).round())]
     binned = [histogram for epoch in epochs if (histogram := p_histogram(run, epoch)) is not None]
     if not binned:
         return None
