@@ -45,7 +45,7 @@ def choose_run(
         st.caption(label)
         named = page.plain(names.full_name(run.config))
         if st.button(named, key=f"choose {key}", help="Choose another run", width="stretch", wrap=True):
-            _find(ordered, key)
+            _find(ordered, key, replaced=run)
         _about(run, key)
     return run
 
@@ -71,7 +71,7 @@ def choose_others(run: Run, runs: Sequence[Run], *, key: str = "against", at_mos
             name, remove = st.columns([6, 1], gap="xxsmall", vertical_alignment="center")
             words = page.plain(named[run_id])
             if name.button(words, key=f"choose {key} {at}", help="Choose another run", width="stretch", wrap=True):
-                _find([by_id[run_id], *rest], key, kept)
+                _find([by_id[run_id], *rest], key, kept, replaced=by_id[run_id])
             if remove.button(":material/close:", key=f"remove {key} {at}", help="Remove", type="tertiary"):
                 choices.ask(key, ",".join(kept))
                 st.rerun()
@@ -175,8 +175,11 @@ def _about(run: Run, key: str) -> None:
 
 
 @st.dialog("Choose a run", width="large")
-def _find(runs: Sequence[Run], key: str, kept: Sequence[str] = ()) -> None:
-    """A searchable table of runs; a click on a cell chooses its run, in addition to those whose ids are `kept`."""
+def _find(runs: Sequence[Run], key: str, kept: Sequence[str] = (), *, replaced: Run | None = None) -> None:
+    """A searchable table of runs; a click on a cell chooses its run, in addition to those whose ids are `kept`.
+
+    `replaced` is the run shown so far, in whose place the other comes.
+    """
     query = st.text_input("Search: words in any order", placeholder="pgd-7 10,000 squared", key="find words")
     listed = offered(runs)
     table = page.remembered(frames.runs.runs_table, listed)
@@ -184,7 +187,8 @@ def _find(runs: Sequence[Run], key: str, kept: Sequence[str] = ()) -> None:
     table.insert(1, "name", [named[run_id] for run_id in table["run"]])
     is_match = [names.matches(query, " ".join(map(str, row))) for row in table.itertuples(index=False)]
     shown = table[is_match].reset_index(drop=True)
-    st.caption(f"{len(shown):,} of {len(table):,} runs. Click one to choose it.")
+    place = "" if replaced is None else f" in place of {page.plain(names.full_name(replaced.config))}"
+    st.caption(f"{len(shown):,} of {len(table):,} runs. Click one to show it{place}.")
     selection = downloads.table(
         shown,
         alt="Runs to choose from",
