@@ -46,6 +46,7 @@ class DatasetSpec:
     file_format: str = "idx"  # a key of `datasets.sources.READERS`
     downloads: tuple[Mapping[str, Any], ...] = ({},)  # arguments of `torchvision_class`, one call each
     other_folders: tuple[str, ...] = ()  # further folders that may hold raw files
+    validation_last: bool = False  # the validation split is the end of the train file, else drawn from all of it
     short_name: str = ""  # in the names of presets, if it differs from `name`
     epsilon: float | None = None  # default training ε, in pixel units
     epsilons: tuple[float, ...] | None = None  # grid of ε of its tests, ascending; None: made from a run's training ε

@@ -2,7 +2,7 @@
 
     sources.py   finds the images, verifies, converts and downloads them
     splits.py    assigns rows to splits, for ever
-    layouts.py   reads and checks a user's images: image files, `.npy` files, arrays
+    layouts.py   reads and checks a user's images: image files (image_files.py, decoding.py), `.npy` files, arrays
     custom.py    keeps a user's images in the cache, named by their content
 
 `aat_explore.dataset_specs` describes each published set.

@@ -3,6 +3,7 @@
     <cache_dir>/data/photos-1a2b3c4d/
         {train,test}_{images,labels}.npy    prepared arrays, as those of published sets
         dataset.json                        their `DatasetSpec`, digests included; written last
+        skipped.txt                         unreadable files that were left out, if there were any
 
 The source folder is not needed again. Adding the same images again gives the same name and writes nothing; a changed
 folder gets another name, and runs on the old images keep theirs.
@@ -11,7 +12,7 @@ folder gets another name, and runs on the old images keep theirs.
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,13 +22,16 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from aat_explore.dataset_specs import STEMS, DatasetSpec
-from aat_explore.datasets.layouts import CustomImages, UInt8Array, from_arrays, read_folder
+from aat_explore.datasets.decoding import UInt8Array
+from aat_explore.datasets.layouts import CustomImages, from_arrays, read_folder
 from aat_explore.datasets.sources import DatasetDamaged, digest, map_arrays, named_if_damaged, roots, write_prepared
 from aat_explore.datasets.splits import stratified_sample
 from aat_explore.errors import AATError
 from aat_explore.places import cache_folder
 
 DESCRIPTION = "dataset.json"
+SKIPPED = "skipped.txt"
+NAMED_CLASSES = 20  # in the summary of an import; the others are counted
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,23}-[0-9a-f]{8}")  # short enough to fit into a run's name
 TEST_SHARE = 6  # one image in so many is a test image if no test part is given
 VALIDATION_SHARE = 10  # and one in so many of the others a validation image
@@ -44,14 +48,18 @@ def add(
     *,
     name: str | None = None,
     resize: int | None = None,
+    skip_unreadable: bool = False,
     cache_dir: Path | str | None = None,
+    say: Callable[[str], object] = lambda line: None,
 ) -> str:
     """Keep custom images in the cache and return the data set's name: `name` (default: the folder's) and a digest.
 
     `source` is a folder of images (see `layouts`), or arrays by the names `train_images`, `train_labels`,
     `test_images`, `test_labels` and `class_names`, of which only the first two are required. Image files are cropped
-    and resized to squares of `resize` pixels a side. Without a test part, a sixth of each class is used for testing; a
-    tenth of the rest is for validation. Raises AATError where images, labels and classes do not fit together.
+    and resized to squares of `resize` pixels a side; with `skip_unreadable`, damaged ones are left out and listed in
+    `skipped.txt` beside the arrays. Without a test part, a sixth of each class is used for testing; without a
+    validation part beside it, a tenth of the rest is for validation. `say` is told how the images were understood, a
+    line at a time. Raises AATError where images, labels and classes do not fit together.
     """
     if isinstance(source, Mapping):
         if resize is not None:
@@ -59,14 +67,40 @@ def add(
         images, title = from_arrays(source), name or "arrays"
     else:
         folder = Path(source).expanduser().resolve()
-        images, title = read_folder(folder, resize), name or folder.name
+        images, title = read_folder(folder, resize, skip_unreadable=skip_unreadable), name or folder.name
     arrays = _with_test_part(images)
-    spec = _describe(title, arrays, images.class_names)
+    spec = _describe(title, arrays, images)
     data_dir = cache_folder(cache_dir).resolve() / "data"
     if not _is_kept(spec, data_dir):
         content = SPECS_AS_JSON.dump_json(spec, indent=2, exclude_defaults=True).decode()
         write_prepared(data_dir / spec.name, arrays, DESCRIPTION, content)
+    if images.skipped:
+        (data_dir / spec.name / SKIPPED).write_text(
+            "\n".join(images.skipped) + "\n", encoding="utf-8", errors="replace"
+        )
+    for line in _understood(spec, arrays, images):
+        say(line)
     return spec.name
+
+
+def _understood(spec: DatasetSpec, arrays: Mapping[str, UInt8Array], images: CustomImages) -> Iterator[str]:
+    """What the images are taken for: splits and size, classes in order with their counts, and what was done to them."""
+    channels, height, width = spec.image_shape
+    sizes = (spec.num_train - spec.num_validation, spec.num_validation, spec.num_test)
+    yield (
+        f"data set {spec.name}: {' / '.join(f'{size:,}' for size in sizes)} images to train / validate / test, "
+        f"{len(spec.class_names)} classes, {channels}×{height}×{width} ({'grey' if channels == 1 else 'RGB'})"
+    )
+    labels = np.concatenate([arrays["train_labels"], arrays["test_labels"]])
+    counts = np.bincount(labels, minlength=len(spec.class_names))
+    named = [
+        f"{label} {name} ({count:,})" for label, (name, count) in enumerate(zip(spec.class_names, counts, strict=True))
+    ]
+    more = f" and {len(named) - NAMED_CLASSES} more" if len(named) > NAMED_CLASSES else ""
+    yield f"classes: {', '.join(named[:NAMED_CLASSES])}{more}"
+    yield from images.notes
+    if images.skipped:
+        yield f"{len(images.skipped):,} unreadable images were left out; {SKIPPED} beside the arrays names them"
 
 
 def custom_names(data_dir: Path) -> tuple[str, ...]:
@@ -112,16 +146,17 @@ def _with_test_part(custom: CustomImages) -> dict[str, UInt8Array]:
     }
 
 
-def _describe(title: str, arrays: Mapping[str, UInt8Array], class_names: Sequence[str]) -> DatasetSpec:
+def _describe(title: str, arrays: Mapping[str, UInt8Array], images: CustomImages) -> DatasetSpec:
     channels, height, width = arrays["train_images"].shape[1:]
     num_train = len(arrays["train_labels"])
     spec = DatasetSpec(
         name="",
         num_train=num_train,
-        num_validation=max(1, num_train // VALIDATION_SHARE),
+        num_validation=images.num_validation or max(1, num_train // VALIDATION_SHARE),
+        validation_last=images.num_validation is not None,
         num_test=len(arrays["test_labels"]),
         image_shape=(channels, height, width),
-        class_names=tuple(class_names),
+        class_names=images.class_names,
         sha256={stem: digest(arrays[stem]) for stem in STEMS},
     )
     readable = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:24].rstrip("-") or "images"
@@ -131,6 +166,8 @@ def _describe(title: str, arrays: Mapping[str, UInt8Array], class_names: Sequenc
 def _content(spec: DatasetSpec) -> str:
     """Eight hex digits of the fields that describe the images."""
     content: dict[str, Any] = {"name": "", **{field: getattr(spec, field) for field in NAMED_AFTER}}
+    if spec.validation_last:  # else left out, as when the first were named
+        content["validation_last"] = True
     content["torchvision_class"] = spec.torchvision_class or ""  # "" was written for None when the first were named
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -1,49 +1,50 @@
 """Custom images from a folder or from arrays: read, checked, and converted to prepared arrays.
 
-    photos/<class>/*.png                       as torchvision's ImageFolder: classes in the order of their names
-    photos/train/<class>/*.png, photos/test/…  the same in two parts (val/ in place of test/)
+    image files                                in class folders, see `image_files`
     photos/train_images.npy, train_labels.npy  and test_images.npy, test_labels.npy; class_names.txt, one a line
 
 Only training images are required: `custom` splits off a test part if none is given. Bad input raises an AATError that
 names the file or the array.
 """
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from aat_explore.dataset_specs import STEMS
+from aat_explore.datasets.decoding import UInt8Array
+from aat_explore.datasets.image_files import MOST_CLASSES, TEST, TRAIN, VALIDATION, ImageFiles, read_image_files
 from aat_explore.errors import AATError, cause_of
 
-UInt8Array = NDArray[np.uint8]
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's
-TEST_PARTS = ("test", "val", "valid", "validation")
 CLASS_NAMES = "class_names"
-MOST_CLASSES = 256  # labels are stored as bytes
 FEWEST_IMAGES = 3  # of a class: one for each split
 ROWS_AT_ONCE = 1024  # floats are converted in parts, to save a second copy
+ROUNDING = 1e-6  # by which floats may leave [0, 1], as resizing and standardising back and forth make them
 
 
 @dataclass(frozen=True, eq=False)
 class CustomImages:
-    """Checked images uint8 (N, C, H, W) and labels uint8 (N,) by stem, without test arrays if none were given."""
+    """Checked images uint8 (N, C, H, W) and labels uint8 (N,) by stem, without test arrays if none were given.
+
+    The last `num_validation` training images are the validation split; None: it is to be drawn from them. `notes` say
+    how the images were understood, `skipped` which were left out.
+    """
 
     arrays: dict[str, UInt8Array]
     class_names: tuple[str, ...]
+    num_validation: int | None = None
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
-def read_folder(folder: Path, resize: int | None) -> CustomImages:
+def read_folder(folder: Path, resize: int | None = None, *, skip_unreadable: bool = False) -> CustomImages:
     """Read a folder in any of the layouts above; image files are cropped and resized to `resize` pixels a side.
 
-    Raises AATError for no such folder, no images, an unreadable one, several sizes or modes, one class, other
-    classes in the test part, and what `from_arrays` refuses.
+    Raises AATError for no such folder, one class, and what `read_image_files` or `from_arrays` refuses.
     """
     if not folder.is_dir():
         raise AATError(f"dataset={folder} is not a folder; give one that holds <class>/*.png, or train_images.npy")
@@ -51,15 +52,15 @@ def read_folder(folder: Path, resize: int | None) -> CustomImages:
         if resize is not None:
             raise AATError(f"resize={resize} has no meaning for {folder}, which holds arrays; resize them yourself")
         return _from_npy(folder)
-    return _from_image_files(folder, resize)
+    return _from_files(folder, read_image_files(folder, resize, skip_unreadable=skip_unreadable))
 
 
 def from_arrays(given: Mapping[str, Any], folder: Path | None = None) -> CustomImages:
     """Check arrays by stem, and `class_names` if given; CPU tensors are accepted. `folder` names their files in errors.
 
-    Images are (N, C, H, W) or (N, H, W, C) with C = 1 or 3, or (N, H, W), in uint8, or as floats in [0, 1], which are
-    rounded to 1/255. Labels are integers 0 … C - 1. Raises AATError for anything else, for fewer than two classes, and
-    for a class of fewer than three training images.
+    Images are (N, C, H, W) or (N, H, W, C) with C = 1 or 3, or (N, H, W), in uint8, or as floats in [0, 1] up to
+    rounding errors, which are rounded to 1/255. Labels are integers 0 … C - 1. Raises AATError for anything else, for
+    fewer than two classes, and for a class of fewer than three training images.
     """
     titles = {stem: stem if folder is None else str(folder / f"{stem}.npy") for stem in STEMS}
     for name in given:
@@ -80,105 +81,27 @@ def from_arrays(given: Mapping[str, Any], folder: Path | None = None) -> CustomI
     return _checked(CustomImages(arrays, tuple(map(str, given.get(CLASS_NAMES, numbers)))), titles)
 
 
-# --- Image files -----------------------------------------------------------------------------------------------------
+# --- Files -----------------------------------------------------------------------------------------------------------
 
 
-def _from_image_files(folder: Path, resize: int | None) -> CustomImages:
-    if resize is not None and resize < 1:
-        raise AATError(f"resize={resize} is less than 1; use e.g. 32, the side of an image in pixels")
-    train, test = _parts(folder)
-    classes = _classes(train)
-    if test is not None and (others := _classes(test)) != classes:
-        name = min(set(classes) ^ set(others))
-        place = train if name in classes else test
-        raise AATError(f"class={name} is only in {place}; give {train} and {test} the same class folders")
-    parts = [part for part in (train, test) if part is not None]
-    files = {
-        part: [(path, label) for label, name in enumerate(classes) for path in _files(part / name)] for part in parts
+def _from_files(folder: Path, files: ImageFiles) -> CustomImages:
+    train = [split for split in (TRAIN, VALIDATION) if split in files.images]
+    arrays = {
+        "train_images": np.concatenate([files.images[split] for split in train]),
+        "train_labels": np.concatenate([files.labels[split] for split in train]),
     }
-    pixels = _decoded([path for part in parts for path, _ in files[part]], resize)
-    arrays: dict[str, UInt8Array] = {}
-    for name, part, images in zip(("train", "test"), parts, np.split(pixels, [len(files[train])]), strict=False):
-        arrays[f"{name}_images"] = images
-        arrays[f"{name}_labels"] = np.array([label for _, label in files[part]], dtype=np.uint8)
-    return _checked(CustomImages(arrays, tuple(classes)), {stem: str(folder) for stem in STEMS})
-
-
-def _parts(folder: Path) -> tuple[Path, Path | None]:
-    """The folder of the training classes, and that of the test classes if there is one."""
-    train = folder / "train"
-    if not train.is_dir() or not _subfolders(train):
-        return folder, None
-    beside = [name for name in _subfolders(folder) if name != "train"]
-    if len(beside) > 1 or not set(beside) <= set(TEST_PARTS):
-        raise AATError(
-            f"dataset={folder} has {', '.join(beside)} beside train; keep one of test and val (the validation split is "
-            "drawn from train)"
-        )
-    return train, folder / beside[0] if beside else None
-
-
-def _classes(folder: Path) -> list[str]:
-    """Names of the class folders, sorted."""
-    names = _subfolders(folder)
-    if not any(True for name in names for _ in _files(folder / name)):
-        raise AATError(
-            f"dataset={folder} holds no images; put them into {folder}/<class>/*.png, or give train_images.npy and "
-            "train_labels.npy"
-        )
-    for name in names:
-        if not any(True for _ in _files(folder / name)):
-            raise AATError(f"class={name} has no images in {folder}; add some or remove its folder")
-    if len(names) > MOST_CLASSES:
-        raise AATError(f"dataset={folder} has {len(names)} classes; use at most {MOST_CLASSES}")
-    return names
-
-
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Image files in and below a class folder, in torchvision's order."""
-    for place, _, names in sorted(os.walk(folder, followlinks=True)):
-        for name in sorted(names):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(place, name)
-
-
-def _decoded(paths: Sequence[Path], resize: int | None) -> UInt8Array:
-    """All images, uint8 (N, C, H, W); AATError unless all have one size and are all grey or all RGB."""
-    first = _pixels(paths[0], resize)
-    images = np.empty((len(paths), *first.shape), dtype=np.uint8)
-    for row, path in enumerate(paths):
-        image = _pixels(path, resize)
-        if image.shape != first.shape:
-            raise AATError(
-                f"{path} is {_described(image)} and {paths[0]} {_described(first)}; bring all to one size and kind "
-                "(--resize 32 crops and resizes)"
-            )
-        images[row] = image
-    return images
-
-
-def _pixels(path: Path, resize: int | None) -> UInt8Array:
-    try:
-        with Image.open(path) as file:
-            file.load()
-            image: Image.Image = file
-    except Exception as error:  # Pillow raises a dozen types, all meaning this
-        raise AATError(f"{path} cannot be read as an image ({cause_of(error)[:200]}); mend it or remove it") from None
-    if image.mode not in ("L", "RGB"):
-        raise AATError(f"{path} has mode={image.mode}; convert all images to RGB, or all to greyscale (L)")
-    if resize is not None:
-        image = ImageOps.fit(image, (resize, resize), Image.Resampling.BICUBIC)
-    array = np.asarray(image, dtype=np.uint8)
-    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-
-
-def _described(image: UInt8Array) -> str:
-    channels, height, width = image.shape
-    return f"{width}×{height} {'grey' if channels == 1 else 'RGB'}"
+    if TEST in files.images:
+        arrays |= {"test_images": files.images[TEST], "test_labels": files.labels[TEST]}
+    return _checked(
+        CustomImages(
+            arrays,
+            files.class_names,
+            len(files.labels[VALIDATION]) if VALIDATION in files.labels else None,
+            tuple(files.notes),
+            tuple(files.skipped),
+        ),
+        {stem: str(folder) for stem in STEMS},
+    )
 
 
 # --- Arrays ----------------------------------------------------------------------------------------------------------
@@ -196,8 +119,25 @@ def _from_npy(folder: Path) -> CustomImages:
                 raise AATError(f"{path} cannot be read as an array ({cause}); write it by numpy.save") from None
     names = folder / f"{CLASS_NAMES}.txt"
     if names.is_file():
-        given[CLASS_NAMES] = names.read_text(encoding="utf-8").splitlines()
+        given[CLASS_NAMES] = _class_names(names)
     return from_arrays(given, folder)
+
+
+def _class_names(path: Path) -> list[str]:
+    """The lines of a text file, without a byte-order mark and without blank lines at its end."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = 1 + error.object[: error.start].count(b"\n")
+        raise AATError(
+            f"{path} is not UTF-8 (byte {error.object[error.start]:#x} in line {line}); save it as UTF-8"
+        ) from None
+    names = [line.strip() for line in text.splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    if "" in names:
+        raise AATError(f"{path} has no name in line {1 + names.index('')}; write one for each class")
+    return names
 
 
 def _array(name: str, given: Any) -> NDArray[Any]:
@@ -233,10 +173,11 @@ def _as_bytes(name: str, images: NDArray[Any]) -> UInt8Array:
     rounded = np.empty(images.shape, dtype=np.uint8)
     for start in range(0, len(images), ROWS_AT_ONCE):
         rows = np.asarray(images[start : start + ROWS_AT_ONCE], dtype=np.float64)
-        outside = ~((rows >= 0) & (rows <= 1))  # NaN, too
+        outside = ~((rows >= -ROUNDING) & (rows <= 1 + ROUNDING))  # NaN, too
         if outside.any():
-            raise AATError(f"{name}={rows[outside][0]:g} is outside [0, 1]; undo the normalisation, or use uint8 0…255")
-        rounded[start : start + ROWS_AT_ONCE] = np.rint(255 * rows)
+            value = f"{rows[outside][0]:.9g}"
+            raise AATError(f"{name}={value} is outside [0, 1]; undo the normalisation, or use uint8 0…255")
+        rounded[start : start + ROWS_AT_ONCE] = np.rint(255 * rows.clip(0, 1))
     return rounded
 
 

@@ -25,5 +25,8 @@ def stratified_sample(labels: NDArray[np.uint8], size: int) -> RowArray:
 
 def split_rows(spec: DatasetSpec, train_labels: NDArray[np.uint8]) -> tuple[RowArray, RowArray]:
     """Rows of the train file that make the train and the validation split, both int64 and ascending."""
+    rows = np.arange(spec.num_train, dtype=np.int64)
+    if spec.validation_last:
+        return rows[: -spec.num_validation], rows[-spec.num_validation :]
     validation = stratified_sample(train_labels, spec.num_validation)
-    return np.setdiff1d(np.arange(spec.num_train, dtype=np.int64), validation), validation
+    return np.setdiff1d(rows, validation), validation

@@ -9,7 +9,7 @@ from PIL import Image
 
 from aat_explore import datasets
 from aat_explore.cli import main
-from aat_explore.datasets import layouts
+from aat_explore.datasets import image_files
 from aat_explore.errors import AATError
 
 pytestmark = pytest.mark.usefixtures("no_other_data")
@@ -45,9 +45,9 @@ def broken_folders(root):
     files("parts/train")
     files("parts/test", only=labels != 0)
     yield root / "parts", r"class=disc is only in .*parts/train; give .*train and .*test the same class folders"
-    for part in ("train", "test", "val"):
+    for part in ("train", "test", "more"):
         files(f"three/{part}")
-    yield root / "three", r"dataset=.*three has test, val beside train; keep one of test and val"
+    yield root / "three", r"dataset=.*three has more beside train; keep train/, test/ and val/ alone"
     files("npy").joinpath("train_images.npy").write_bytes(b"no array")
     yield root / "npy", r"npy/train_images\.npy cannot be read as an array \(.*\); write it by numpy\.save"
     np.save(files("pickle") / "train_images.npy", images.astype(object), allow_pickle=True)
@@ -109,7 +109,7 @@ def test_arrays_that_are_no_data_set_are_refused_by_name(tmp_path, given, said_o
 
 
 def test_more_classes_than_a_byte_can_tell_apart_are_refused(tmp_path):
-    for k in range(layouts.MOST_CLASSES + 1):
+    for k in range(image_files.MOST_CLASSES + 1):
         (tmp_path / "many" / f"{k}").mkdir(parents=True)
         (tmp_path / "many" / f"{k}" / "0.png").touch()
     with pytest.raises(AATError, match=r"dataset=.*many has 257 classes; use at most 256"):

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,6 +31,11 @@ class Train(Command):
         optional(None, "Defaults of all other flags; None = the preset of --dataset."),
     ] = None
     resize: Annotated[int | None, optional("INT", "Crop and resize a --dataset folder's images to this side.")] = None
+    skip_unreadable: Annotated[
+        bool,
+        tyro.conf.FlagCreatePairsOff,
+        tyro.conf.arg(help="Leave out the damaged images of a --dataset folder, and list them beside the data set."),
+    ] = False
     place: Where = dataclasses.field(default_factory=PlaceFlags)
     evaluate: Annotated[bool, tyro.conf.arg(help="Attack the test set with PGD-40 over a grid of ε at the end.")] = True
     keep_every: Annotated[int, tyro.conf.arg(help="Keep the weights of every k-th epoch, besides best and last.")] = 10
@@ -46,16 +52,23 @@ class Train(Command):
         """Train one run and print its progress or only its id; a folder of images is added to the cache first."""
         config = checked_config(dataclasses.asdict(self.flags))
         if _names_folder(config.dataset, self.place.cache_dir):
-            name = _added(config.dataset, self.resize, self.place.cache_dir, self.quiet)
-            config = config.model_copy(update={"dataset": name})
-        elif self.resize is not None:
-            raise AATError(
-                f"resize={self.resize} has no meaning for dataset={config.dataset}; give it with a folder of images"
-            )
+            config = config.model_copy(update={"dataset": self._added(config.dataset)})
+        elif self.resize is not None or self.skip_unreadable:
+            flag = "skip_unreadable" if self.resize is None else f"resize={self.resize}"
+            raise AATError(f"{flag} has no meaning for dataset={config.dataset}; give it with a folder of images")
         train(config, self.place, evaluate=self.evaluate, quiet=self.quiet, keep_every=self.keep_every)
         if self.quiet:
             print(config.run_id)
         return 0
+
+    def _added(self, folder: str) -> str:
+        """Add a folder's images to the cache, print how they were understood, and return their name."""
+        from aat_explore import datasets
+
+        say = partial(Console(quiet=self.quiet).print, highlight=False, markup=False, soft_wrap=True)
+        return datasets.add(
+            folder, resize=self.resize, skip_unreadable=self.skip_unreadable, cache_dir=self.place.cache_dir, say=say
+        )
 
 
 def train(config: RunConfig, place: Place, *, evaluate: bool, quiet: bool, **options: Any) -> None:
@@ -95,16 +108,3 @@ def _names_folder(dataset: str, cache_dir: Path) -> bool:
 
     known = dataset in datasets.names(cache_dir)
     return any(mark in dataset for mark in (os.sep, "~")) or (Path(dataset).is_dir() and not known)
-
-
-def _added(folder: str, resize: int | None, cache_dir: Path, quiet: bool) -> str:
-    """Add a folder's images to the cache, and print and return their name."""
-    from aat_explore import datasets
-
-    name = datasets.add(folder, resize=resize, cache_dir=cache_dir)
-    data = datasets.load(name, cache_dir=cache_dir)
-    channels, height, width = data.image_shape
-    sizes = " / ".join(f"{len(split):,}" for split in (data.train, data.validation, data.test))
-    text = f"data set {name}: {sizes} images to train / validate / test, {data.num_classes} classes, "
-    Console(quiet=quiet).print(text + f"{channels}×{height}×{width}", highlight=False, markup=False, soft_wrap=True)
-    return name
