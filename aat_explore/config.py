@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from aat_explore import attacks, scores
 from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.attacks import Label, Options, ResolvedAttack, checked_options, is_place, resolved, spec_of
+from aat_explore.budgets import FRACTION, number
 from aat_explore.dataset_specs import SPECS, epsilon_grid
 from aat_explore.errors import AATError
 from aat_explore.robustness_tests import REGISTRY as ROBUSTNESS_TESTS
@@ -42,11 +43,23 @@ class Values(BaseModel):
             return fields
         return {names.get(name, name): value for name, value in fields.items() if names.get(name) not in fields}
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _fractions(cls, value: Any, info: ValidationInfo) -> Any:
+        """Accept 8/255, as a text, where a number is asked for."""
+        if "float" not in str(cls.model_fields[str(info.field_name)].annotation):
+            return value
+        return [_number(part) for part in value] if isinstance(value, list | tuple) else _number(value)
+
     @field_validator("*", mode="after")
     @classmethod
     def _no_negative_zero(cls, value: Any) -> Any:
         """Turn -0.0 into 0.0, so that equal configs have one digest."""
         return value + 0.0 if isinstance(value, float) else value
+
+
+def _number(value: Any) -> Any:
+    return number(value) if isinstance(value, str) and FRACTION.fullmatch(value) else value
 
 
 Model = TypeVar("Model", bound=Values)
@@ -347,7 +360,7 @@ class EvaluationConfig(Values):
     def _epsilons_in_range(self) -> Self:
         for epsilon in self.epsilons or ():
             if not 0 <= epsilon <= 1:
-                raise ValueError(f"epsilons={epsilon:g} is outside a pixel's range [0, 1]; use e.g. 0.0314 = 8/255")
+                raise ValueError(f"epsilons={epsilon:g} is outside a pixel's range [0, 1]; use e.g. 8/255")
         return self
 
     def grid(self, run: RunConfig) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Union, cast
 
 import tyro
 
+from aat_explore.budgets import number
 from aat_explore.cli import commands
 from aat_explore.cli.flags import Command
 from aat_explore.errors import AATError
@@ -30,6 +31,23 @@ In each epoch only n well-chosen training samples are perturbed. Every run is ke
 picked, by which probabilities, and what that buys in clean and robust accuracy. `aat demo` is the place to start;
 `aat COMMAND --help` lists a command's flags, and `aat --version` prints the version."""
 FIRST = ("training", "demo", "runs", "robustness", "grids", "app")  # order of the groups in the help; others follow
+
+
+REGISTRY = tyro.constructors.ConstructorRegistry()
+
+
+@REGISTRY.primitive_rule
+def _numbers(kind: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[float] | None:
+    """Read numbers as people write them, 8/255 among them."""
+    if kind.type is not float:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="FLOAT",
+        instance_from_str=lambda words: number(words[0]),
+        is_instance=lambda value: isinstance(value, float | int),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +111,7 @@ def _kind(name: str, words: list[str], *, asked: bool) -> Any:
 
 def _read(kinds: list[Any], words: list[str]) -> Command:
     union: Any = Union[tuple(kinds)]  # noqa: UP007, of types known only at run time
-    return cast(Command, tyro.cli(union, prog="aat", args=words, description=DESCRIPTION))
+    return cast(Command, tyro.cli(union, prog="aat", args=words, description=DESCRIPTION, registry=REGISTRY))
 
 
 def _complaint(kinds: list[Any], words: list[str]) -> str:

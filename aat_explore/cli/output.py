@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.cli import printable
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def print_evaluation(console: Console, evaluation: "Evaluation") -> None:
     rows = zip(evaluation.epsilons, evaluation.accuracies, evaluation.intervals, strict=True)
     for epsilon, accuracy, (low, high) in rows:
         clean = "  (clean)" if epsilon == 0 else ""
-        table.add_row(f"{epsilon:.4g}", f"{accuracy:.2%}{clean}", f"{low:.2%} – {high:.2%}")
+        table.add_row(epsilon_text(epsilon), f"{accuracy:.2%}{clean}", f"{low:.2%} – {high:.2%}")
     console.print(table)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from aat_explore import datasets
+from aat_explore.budgets import epsilon_text
 from aat_explore.config import RunConfig
 from aat_explore.dashboard import downloads, page, sheet, state
 from aat_explore.dashboard.text import duration
@@ -299,7 +300,9 @@ def _reached(run: Run) -> str:
     parts = [f"clean accuracy **{row['clean accuracy']:.1%}**"]
     if row["robust accuracy"] is not None:
         tested = page.plain(row["tested with"])
-        parts.append(f"robust accuracy **{row['robust accuracy']:.1%}** ({tested}, ε {run.config.epsilon:.3g})")
+        parts.append(
+            f"robust accuracy **{row['robust accuracy']:.1%}** ({tested}, ε {epsilon_text(run.config.epsilon)})"
+        )
     if row["flag"]:
         parts.append(f"{page.FLAG} fails: {page.plain(row['flag'])}")
     return " · ".join([*parts, duration(row["total seconds"])])

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.dashboard import beside, choices, look, page, selection, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.store import Run
@@ -110,4 +111,4 @@ def _outcomes(run: Run, here: Frame) -> list[str]:
 def _differences(run: Run, picture: gallery.PickedImages) -> list[str]:
     if picture.colours is None:
         return []
-    return [picture.colours, f"the largest |x′ − x| is {picture.largest:.3g}, ε is {run.config.epsilon:g}"]
+    return [picture.colours, f"the largest |x′ − x| is {picture.largest:.3g}, ε is {epsilon_text(run.config.epsilon)}"]

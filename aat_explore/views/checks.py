@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.records import NOTABLE, SERIOUS, Check, CheckReport, Evaluation, Status, by_accuracy, by_excess
 from aat_explore.views.guide import DOCS
 from aat_explore.views.protocols import Run
@@ -262,6 +263,7 @@ def _beyond_pgd(run: Run, pgd: Evaluation, strong: Evaluation) -> Check | None:
     return Check(
         name="AutoAttack finds more",
         status=by_excess(before - after, NOTABLE, SERIOUS),
-        reason=f"Of {count:,} test images at ε = {epsilon:g} PGD leaves {before:.1%} and AutoAttack {after:.1%}.",
+        reason=f"Of {count:,} test images at ε = {epsilon_text(epsilon)} PGD leaves {before:.1%} and AutoAttack "
+        f"{after:.1%}.",
         figures={"PGD accuracy": before, "AutoAttack accuracy": after, "ε": epsilon},
     )

@@ -7,6 +7,7 @@ settings, seed. Ids stay what files, links and commands use.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.config import RunConfig
 from aat_explore.presets import PRESETS, preset_of
 from aat_explore.readings import BOOKKEEPING
@@ -44,7 +45,7 @@ def name_parts(config: RunConfig) -> dict[str, str]:
     if config.samples:
         named["norm"] = norm_name(config.norm_power, config.canonical().score)
     if config.num_perturbed != 0:
-        named["attack"] = f"{config.resolved_attack.name} ε {config.epsilon:.3g}"
+        named["attack"] = f"{config.resolved_attack.name} ε {epsilon_text(config.epsilon)}"
     return named
 
 

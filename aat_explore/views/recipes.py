@@ -11,6 +11,7 @@ from dataclasses import astuple, dataclass
 from typing import Any, assert_never
 
 from aat_explore.attacks import REGISTRY as ATTACKS
+from aat_explore.budgets import epsilon_text
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
 from aat_explore.presets import PRESETS, preset_of
@@ -59,7 +60,7 @@ def recipe(config: RunConfig) -> Recipe:
     standard = ", ".join([config.model, f"{config.epochs} epochs", *changed(tuple(sorted(rest)))])
     if config.num_perturbed == 0:
         return Recipe(standard)
-    attack = f"{config.resolved_attack.name} at ε = {config.epsilon:g}"
+    attack = f"{config.resolved_attack.name} at ε = {epsilon_text(config.epsilon)}"
     perturbation = ", ".join([attack, *changed(PERTURBATION)])
     if not config.samples:
         return Recipe(standard, perturbation)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.config import RunConfig
 from aat_explore.records import COST_PHASES
 from aat_explore.scores import PAPERS_SCORE
@@ -30,7 +31,7 @@ def summary(run: Run, training: bool = False) -> dict[str, Any]:
         "status": standing(config, run, busy=training).status,
         "epochs": f"{run.epoch}/{config.epochs}",
         "dataset": config.dataset,
-        "attack": f"{config.resolved_attack.name}, ε {config.epsilon:g}" if config.num_perturbed != 0 else "",
+        "attack": f"{config.resolved_attack.name}, ε {epsilon_text(config.epsilon)}" if config.num_perturbed else "",
         "seed": config.seed,
         "seconds per epoch": float(np.median(of_cost.sum(axis=0))),
         "total seconds": float(seconds.sum(axis=1).sum()),

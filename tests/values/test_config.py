@@ -230,7 +230,7 @@ def test_a_bad_value_is_one_line_that_names_field_value_and_limit(fields, said):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"epsilons": (0.1, 1.1)}, r"^epsilons=1\.1 is outside a pixel's range \[0, 1\]; use e\.g\. 0\.0314 = 8/255$"),
+        ({"epsilons": (0.1, 1.1)}, r"^epsilons=1\.1 is outside a pixel's range \[0, 1\]; use e\.g\. 8/255$"),
         ({"epsilons": (-0.1,)}, r"^epsilons=-0\.1 is outside"),
         ({"split": "all"}, r"^split='all': input should be 'test', 'validation' or 'train'$"),
         ({"restarts": 0}, r"^restarts=0: "),

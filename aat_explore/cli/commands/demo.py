@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from rich.console import Console
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.cli.flags import Command, PlaceFlags, Where
 from aat_explore.cli.server import Server, address, free_port, serving
 from aat_explore.config import EvaluationConfig, RunConfig
@@ -53,8 +54,8 @@ class Demo(Command):
         samples = [f"n = {config.num_perturbed}" for config in configs]
         _say(
             console,
-            f"training four networks on {first.dataset}, {', '.join(samples)}; FGSM at ε = {first.epsilon:g}, "
-            f"{first.epochs} epochs each"
+            f"training four networks on {first.dataset}, {', '.join(samples)}; FGSM at "
+            f"ε = {epsilon_text(first.epsilon)}, {first.epochs} epochs each"
             + ("; the dashboard's address follows after the first epoch" if server else ""),
         )
         from aat_explore.cli.progress import SeriesDisplay
@@ -113,7 +114,7 @@ def _sum_up(console: Console, runs: "Sequence[Run]") -> None:
     rows = effect.rows(runs)
     columns = ("n", "clean accuracy", "robust accuracy", "seconds per epoch")
     print_table(columns, [[row[name] for name in columns] for row in rows], cell, left=())
-    _say(console, f"Robust accuracy: {rows[0]['tested with']}, ε = {runs[0].config.epsilon:g}.")
+    _say(console, f"Robust accuracy: {rows[0]['tested with']}, ε = {epsilon_text(runs[0].config.epsilon)}.")
     _say(console, effect.sentence(rows, datasets.num_train(runs[0].config.dataset), shown=SHOWN))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.cli.flags import Command, Json, PlaceFlags, RunId, Where, flags_of, optional
 from aat_explore.config import EvaluationConfig, checked
 from aat_explore.errors import AATError
@@ -89,7 +90,7 @@ class Check(Command):
         if self.json:
             print(json_text({where: [check.model_dump(mode="json") for check in of] for where, of in recorded.items()}))
         else:
-            title = f"{self.run_id}, epoch {report.epoch}, ε = {report.epsilon:g}, {report.seconds:.0f} s"
+            title = f"{self.run_id}, epoch {report.epoch}, ε = {epsilon_text(report.epsilon)}, {report.seconds:.0f} s"
             console.print(title, highlight=False, markup=False, soft_wrap=True)
             table = checks.table(recorded)
             print_frame(table, cell, left=list(table.columns))

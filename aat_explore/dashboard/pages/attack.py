@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.dashboard import choices, context, downloads, page, pictures
 from aat_explore.datasets import Dataset, Split
 from aat_explore.store import Run
@@ -178,8 +179,8 @@ def _say_outcome(result: frames.attack.Attacked, dataset: Dataset) -> None:
     )
     steps = f", {attempt.steps} steps" if attempt.iterates else ""
     size = f" of α = {attempt.step_size:.3g}" if attempt.kind == "pgd" else ""
-    attack = f"{page.plain(attempt.title)}{steps}{size}"
-    st.caption(f"{attack}, ε = {attempt.epsilon:g}; the largest change of a pixel is {result.largest_change:.4g}.")
+    attack = f"{page.plain(attempt.title)}{steps}{size}, ε = {epsilon_text(attempt.epsilon)}"
+    st.caption(f"{attack}; the largest change of a pixel is {result.largest_change:.4g}.")
 
 
 def _pictures(result: frames.attack.Attacked) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 
 import streamlit as st
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.dashboard import choices, context, downloads, page, sheet, state
 from aat_explore.dashboard.labels import LABELS
 from aat_explore.dashboard.text import duration
@@ -132,8 +133,9 @@ def _test(runs: Sequence[Run]) -> tuple[str | None, float | None]:
         return None, None
     test = choices.choose("Tested with", list(tested), "test")
     budgets = {f"{epsilon:.4g}": epsilon for epsilon in tested[test]}
+    named = {name: epsilon_text(epsilon) for name, epsilon in budgets.items()}
     default = f"{runs[0].config.epsilon:.4g}"
-    return test, budgets[choices.choose("Robust accuracy at ε", list(budgets), "at", default=default)]
+    return test, budgets[choices.choose("Robust accuracy at ε", list(budgets), "at", names=named, default=default)]
 
 
 def _difference(runs: Sequence[Run]) -> str:
@@ -159,7 +161,7 @@ def _difference(runs: Sequence[Run]) -> str:
 def _results(runs: list[Run], titles: dict[str, str], test: str | None, epsilon: float | None) -> None:
     """A row for each run, and a row for each difference to the first, in points."""
     table = page.remembered(frames.compare.results, runs, test, epsilon)
-    robust = "robust" if test is None else f"robust ({page.plain(test)}, ε {epsilon:.4g})"
+    robust = "robust" if test is None or epsilon is None else f"robust ({page.plain(test)}, ε {epsilon_text(epsilon)})"
     lines = [f"| run | clean | {robust} | per epoch | in all | fails |", "|---|---:|---:|---:|---:|---|"]
     for row in table.to_dict("records"):
         at = ord(row["letter"]) - ord("A")
@@ -330,8 +332,8 @@ def _paired(
         st.caption(
             f"Differences in points, {names[1]} minus {names[0]}, for all pairs among the {len(offered)} runs that "
             f"have the settings of {names[0]} and of {names[1]} and share a seed; mean and standard deviation over "
-            f"seeds. Robust accuracy: {page.plain(test)}, ε = {epsilon:.4g}; an upper bound, as a stronger attack may "
-            "do better."
+            f"seeds. Robust accuracy: {page.plain(test)}, ε = {epsilon_text(epsilon)}; an upper bound, as a stronger "
+            "attack may do better."
         )
 
 

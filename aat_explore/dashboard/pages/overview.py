@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from aat_explore import command_lines, datasets
+from aat_explore.budgets import epsilon_text
 from aat_explore.dashboard import choices, context, downloads, figures, page, picks_sheet, selection, sheet
 from aat_explore.datasets import Dataset
 from aat_explore.errors import AATError
@@ -157,7 +158,7 @@ def _buys(runs: Sequence[Run], run: Run) -> None:
     statement = frames.results.statement(
         means, norm_name(config.norm_power, config.canonical().score), str(config.num_perturbed)
     )
-    st.markdown(page.line([*statement, f"{test.split(',')[0]} at ε\u00a0{epsilon:.3g}"]))
+    st.markdown(page.line([*statement, f"{test.split(',')[0]} at ε\u00a0{epsilon_text(epsilon)}"]))
     single = frames.results.with_means(points, means, ["measure", "norm", "n", "place"])
     draw = partial(charts.results.accuracy_against_n, single, means, dark=page.dark())
     downloads.chart(

@@ -5,6 +5,7 @@ from functools import partial
 
 import streamlit as st
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.dashboard import (
     beside,
     choices,
@@ -94,7 +95,9 @@ def _statement(run: Run, epoch: int, every: Frame) -> str:
 def _explanation(run: Run) -> str:
     score = run.config.canonical().score
     of_run = "" if score == PAPERS_SCORE else f" Here p is proportional to {norm_name(run.config.norm_power, score)}."
-    attack = f"{run.config.resolved_attack.name} at ε = {run.config.epsilon:g}, {when_perturbed(run.config)}"
+    attack = (
+        f"{run.config.resolved_attack.name} at ε = {epsilon_text(run.config.epsilon)}, {when_perturbed(run.config)}"
+    )
     return (
         "p is proportional to the k-th power of the norm of the loss's gradient at each clean image (k = 1 Norm, k = 2 "
         "Squared Norm), or of another score that the run names; n images are drawn from p and perturbed by the run's "

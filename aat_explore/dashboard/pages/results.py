@@ -4,6 +4,7 @@ from functools import partial
 
 import streamlit as st
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.dashboard import choices, downloads, figures, page
 from aat_explore.views import charts, frames, names
 from aat_explore.views.frames import claims
@@ -61,7 +62,7 @@ def show() -> None:
     with line:
         page.heading(
             "Results",
-            f"{page.plain(names.dataset_name(shown.dataset))}, {attack} at ε {epsilon:.3g} · "
+            f"{page.plain(names.dataset_name(shown.dataset))}, {attack} at ε {epsilon_text(epsilon)} · "
             + page.line(frames.results.statement(means, *_looked_at(shown))),
             EQUATION,
             f"{EXPLANATION}\n\n{statements}",
@@ -133,7 +134,7 @@ def _against_epsilon(shown: figures.Shown, epsilon: float) -> None:
         _table(means)
     with beside:
         figures.claims_beside(shown, CLAIMS[BY_EPSILON])
-        st.markdown(f"**At ε {epsilon:.3g}**")
+        st.markdown(f"**At ε {epsilon_text(epsilon)}**")
         for words in frames.results.at_epsilon(means, epsilon):
             st.markdown(page.plain(words))
 

@@ -6,6 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.views.charts.style import (
     CROSS,
     FAILS,
@@ -107,7 +108,7 @@ def accuracy_against_epsilon(
     mean = alt.Chart(means).encode(x=x, color=colour)
     band = mean.mark_area(opacity=0.13, strokeWidth=0).encode(y=alt.Y("low:Q", title=Y_TITLE), y2="high:Q")
     line = mean.mark_line(strokeWidth=2).encode(y=alt.Y("mean:Q", title=Y_TITLE), strokeDash=dash)
-    at = pd.DataFrame({"epsilon": [epsilon], "words": [f"ε {epsilon:.3g}"]})
+    at = pd.DataFrame({"epsilon": [epsilon], "words": [f"ε {epsilon_text(epsilon)}"]})
     rule = alt.Chart(at).mark_rule(color=RULE, strokeDash=[3, 3]).encode(x=x)
     word = alt.Chart(at).mark_text(color=INK[dark]["text"], align="left", dx=4, dy=-6, baseline="bottom").encode(
         x=x, y=alt.value("height"), text="words:N"

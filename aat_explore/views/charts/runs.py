@@ -3,6 +3,7 @@
 import altair as alt
 import pandas as pd
 
+from aat_explore.budgets import epsilon_text
 from aat_explore.views.charts.style import INK, LINES, PERCENT, SERIES, WIDTH, Chart, sized
 from aat_explore.views.frames.runs import KINDS, SHARE
 
@@ -36,7 +37,8 @@ def robustness_over_epochs(frame: pd.DataFrame) -> Chart:
     tests = list(frame["test"].unique())
     named = frame.assign(
         measured=[
-            ("clean" if epsilon == 0 else f"robust, ε = {epsilon:.3g}") + (f": {test}" if len(tests) > 1 else "")
+            ("clean" if epsilon == 0 else f"robust, ε = {epsilon_text(epsilon)}")
+            + (f": {test}" if len(tests) > 1 else "")
             for test, epsilon in zip(frame["test"], frame["epsilon"], strict=True)
         ]
     )

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from aat_explore.attacks import REGISTRY as ATTACKS
 from aat_explore.attacks import Options, spec_of
+from aat_explore.budgets import epsilon_text
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
 from aat_explore.views import pixels
@@ -268,8 +269,8 @@ def _falling_loss(result: Attacked) -> Sign:
     finding = "along the FGSM direction it does not fall up to ε"
     if end > top:
         finding = (
-            f"along the FGSM direction it is {losses[top]:.3g} at ε = {epsilons[top]:.3g} and {losses[end]:.3g} "
-            f"at {epsilons[end]:.3g}"
+            f"along the FGSM direction it is {losses[top]:.3g} at ε = {epsilon_text(epsilons[top])} and "
+            f"{losses[end]:.3g} at {epsilon_text(epsilons[end])}"
         )
     return Sign("The loss falls again as ε grows", _clearly(falls[end], of=losses[top] - losses[0]), finding)
 
