@@ -27,6 +27,7 @@ RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 NETWORKS = ("StdCNN", "ResNet18")  # the paper's; others are package.module:Name
 
 Precision = Literal["float32", "bfloat16"]
+EpochAsked = int | Literal["best"] | None  # of a run: its best epoch whose weights are kept; None: its last
 
 
 class Values(BaseModel):

@@ -17,7 +17,7 @@ This is the schema of the cache: `store` writes it, `views` reads it, and neithe
 `store.reading` implements this.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any, Literal, Self
@@ -74,6 +74,23 @@ class EpochMetrics(Values):
     seconds_record: float = Field(description="Seconds to assemble this record (not to write it).")
     device: str = Field(description="Device the epoch ran on: cpu, cuda or mps, and its name.")
     num_threads: int = Field(description="CPU threads of torch; another number changes the last bits.")
+
+
+NEARLY_BEST = 0.1  # clean accuracy by which the best epoch may fall short of the highest
+
+
+def best_epoch(rows: Sequence[EpochMetrics], among: Collection[int]) -> int:
+    """The best of these epochs: the highest robust validation accuracy, then clean; the first of equals.
+
+    Robust overfitting makes the last epoch a poor choice in adversarial training (Rice, Wong, Kolter 2020). Clean
+    accuracy must be within `NEARLY_BEST` of the highest of all rows, because a barely trained network can be hard to
+    fool by accident.
+    """
+    required = max(row.clean_accuracy_val for row in rows) - NEARLY_BEST
+    return max(
+        (row for row in rows if row.epoch in among),
+        key=lambda row: (row.clean_accuracy_val >= required, row.robust_accuracy_val, row.clean_accuracy_val),
+    ).epoch
 
 
 @dataclass(frozen=True)

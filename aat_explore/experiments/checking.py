@@ -8,10 +8,11 @@ from time import perf_counter
 import torch
 
 from aat_explore import datasets
+from aat_explore.config import EpochAsked
 from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.networks import digest_of_weights, placed, weights_of
 from aat_explore.errors import AATError
-from aat_explore.experiments.run import Listener, image_set, load_network, writable
+from aat_explore.experiments.run import Listener, epoch_asked, image_set, load_network, writable
 from aat_explore.records import CHECKS_VERSION, CheckReport
 from aat_explore.robustness.autoattack import AutoAttack
 from aat_explore.robustness.checks import Trial, check_robustness, training_against_test
@@ -22,7 +23,7 @@ def check(
     run_id: str,
     *,
     cache_dir: Path | str | None = None,
-    epoch: int | None = None,
+    epoch: EpochAsked = None,
     images: int = 1000,
     epsilon: float | None = None,
     seed: int = 0,
@@ -30,7 +31,7 @@ def check(
     threads: int | None = None,
     listener: Listener | None = None,
 ) -> CheckReport:
-    """Check a run's network after `epoch` (the last, if None), store the report with the run and return it.
+    """Check a run's network after `epoch` (see `run.epoch_asked`), store the report with the run and return it.
 
     The first `images` of the test split are attacked at ε (the training ε, if None), and as many of the training split.
     An existing report by the current rules is returned as it is. Raises AATError as `evaluate` does, and for images < 1
@@ -39,7 +40,7 @@ def check(
     if images < 1:
         raise AATError(f"images={images} is less than 1; use e.g. 1000")
     run = writable(run_id, cache_dir)
-    epoch = run.epoch if epoch is None else epoch
+    epoch = epoch_asked(run, epoch)
     epsilon = run.config.epsilon if epsilon is None else epsilon
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
     with computing(device, threads) as place, Store(cache_dir).writer(run.config) as writer:

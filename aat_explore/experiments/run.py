@@ -12,13 +12,13 @@ from torch import nn
 
 from aat_explore import datasets
 from aat_explore.attacks import is_place
-from aat_explore.config import EvaluationConfig, RunConfig, check_num_perturbed
+from aat_explore.config import EpochAsked, EvaluationConfig, RunConfig, check_num_perturbed
 from aat_explore.engine import admission, custom, trainer
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.device import computing, describe, versions
 from aat_explore.engine.networks import build_network, digest_of_weights, load_weights, placed, weights_of
 from aat_explore.errors import AATError
-from aat_explore.records import EpochMetrics, EpochRecord, Evaluation
+from aat_explore.records import EpochMetrics, EpochRecord, Evaluation, best_epoch
 from aat_explore.robustness import attempts, evaluation
 from aat_explore.store import KEEP_EVERY, Run, RunWriter, Store
 
@@ -90,19 +90,19 @@ def evaluate(
     config: EvaluationConfig,
     *,
     cache_dir: Path | str | None = None,
-    epoch: int | None = None,
+    epoch: EpochAsked = None,
     device: str | None = None,
     threads: int | None = None,
     listener: Listener | None = None,
 ) -> Evaluation:
-    """Attack a run's network after `epoch` (the last, if None), store the evaluation with the run and return it.
+    """Attack a run's network after `epoch` (see `epoch_asked`), store the evaluation with the run and return it.
 
     An existing evaluation with the same settings is returned, and an interrupted one is resumed. Raises AATError if
     there is no such run or no checkpoint of that epoch, for unknown data, for a run of the showcase, which is
     read-only, and for one that is being trained.
     """
     run = writable(run_id, cache_dir)
-    epoch = run.epoch if epoch is None else epoch
+    epoch = epoch_asked(run, epoch)
     data = datasets.load(run.config.dataset, cache_dir=cache_dir)
     with computing(device, threads) as place, Store(cache_dir).writer(run.config) as writer:
         return _evaluate(writer, config, epoch, data, place, listener or Listener(), cache_dir)
@@ -156,12 +156,21 @@ def image_set(split: datasets.Split, device: torch.device | str = "cpu") -> Imag
     return ImageSet.from_numpy(split.images(), split.labels, torch.device(device))
 
 
-def load_network(run: Run, data: datasets.Dataset, epoch: int | None = None) -> nn.Module:
-    """Return a run's network after `epoch` (the last, if None) on the CPU: eval mode, the trainer's memory format.
+def epoch_asked(run: Run, asked: EpochAsked) -> int:
+    """The epoch that is meant: a number, `best` for the `best_epoch` of those with weights, None for the last."""
+    if asked == "best":
+        if not run.checkpoints():
+            raise AATError(f"epoch=best of run={run.id} has no kept checkpoint, as copies made with --no-weights")
+        return best_epoch(run.rows(), run.checkpoints())
+    return run.epoch if asked is None else asked
+
+
+def load_network(run: Run, data: datasets.Dataset, epoch: EpochAsked = None) -> nn.Module:
+    """Return a run's network after `epoch` (see `epoch_asked`) on the CPU: eval mode, the trainer's memory format.
 
     Raises AATError if there is no checkpoint of that epoch, or a custom network is missing or does not fit its weights.
     """
-    epoch = run.epoch if epoch is None else epoch
+    epoch = epoch_asked(run, epoch)
     network = build_network(run.config, data.image_shape, data.num_classes)
     load_weights(network, run.weights(epoch), whose=f"run={run.id}, epoch={epoch}")
     return placed(network, torch.device("cpu")).eval()

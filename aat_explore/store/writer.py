@@ -13,14 +13,21 @@ from safetensors.numpy import save as save_safetensors
 
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
-from aat_explore.records import SCHEMA_VERSION, Arrays, CheckReport, EpochMetrics, EpochRecord, Evaluation
+from aat_explore.records import (
+    SCHEMA_VERSION,
+    Arrays,
+    CheckReport,
+    EpochMetrics,
+    EpochRecord,
+    Evaluation,
+    best_epoch,
+)
 from aat_explore.store.reading import type_of
 from aat_explore.store.run import WEIGHTS, Array, FileEntry, Head, Run, digest_of, part_file, verdicts_file
 from aat_explore.store.scores import compact, score_file
 
 KEEP_LAST = 2  # checkpoints with optimiser state: the newest, and the previous one in case of a bad disk
 KEEP_EVERY = 10  # by default, weights kept for good, for robust accuracy over epochs
-NEARLY_BEST = 0.1  # clean accuracy by which the best checkpoint may fall short of the highest
 
 
 class RunWriter:
@@ -125,19 +132,12 @@ class RunWriter:
         self._commit_head(metrics=False)
 
     def _outdated_checkpoints(self) -> list[str]:
-        """Checkpoints that are neither among the last, nor the best, nor every `keep_every`-th.
+        """Checkpoints that are neither among the last, nor the `best_epoch`, nor every `keep_every`-th.
 
-        Best is the highest robust validation accuracy, then clean: robust overfitting makes the last epoch a poor
-        choice in adversarial training (Rice, Wong, Kolter 2020). Clean accuracy must be within `NEARLY_BEST` of the
-        run's highest, because a barely trained network can be hard to fool by accident. That bound rises during the
-        run, so only epochs whose weights still exist are compared.
+        What counts as best changes during the run, so only epochs whose weights still exist are compared.
         """
-        required = max(row.clean_accuracy_val for row in self._rows) - NEARLY_BEST
         held = {int(match[1]) for match in map(WEIGHTS.fullmatch, self._files) if match}
-        best = max(
-            (row for row in self._rows if row.epoch in held),
-            key=lambda row: (row.clean_accuracy_val >= required, row.robust_accuracy_val, row.clean_accuracy_val),
-        ).epoch
+        best = best_epoch(self._rows, held)
         recent = range(self.epoch - KEEP_LAST + 1, self.epoch + 1)
         kept = {
             f"checkpoints/{epoch:04d}.safetensors"

@@ -20,6 +20,7 @@ from aat_explore.cli.arguments import entries, parse
 from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked_config
 from aat_explore.dataset_specs import SPECS
 from aat_explore.datasets import Split
+from aat_explore.errors import AATError
 from aat_explore.presets import PRESETS, preset
 from aat_explore.records import EpochMetrics, Evaluation
 from aat_explore.store import Store
@@ -344,6 +345,15 @@ class Greet(Command):
         print(self.name)
         return 3
 """
+
+
+@pytest.mark.parametrize("command", ["evaluate", "check"])
+def test_an_epoch_is_a_number_or_the_best(command):
+    assert parse([command, "RUN", "--epoch", "best"]).epoch == "best"
+    assert parse([command, "RUN", "--epoch", "7"]).epoch == 7
+    assert parse([command, "RUN"]).epoch is None
+    with pytest.raises(AATError, match=r"--epoch"):
+        parse([command, "RUN", "--epoch", "bst"])
 
 
 def test_a_command_is_one_class_in_one_file(tmp_path, monkeypatch, capsys):

@@ -381,6 +381,9 @@ def test_the_model_digest_tells_epochs_apart(tmp_path, trained):
         experiment.evaluate(run.id, QUICK_TEST, cache_dir=tmp_path, epoch=epoch).model_digest for epoch in (1, 2, None)
     ]
     assert digests[0] != digests[1] == digests[2]
+    best = max(run.rows(), key=lambda row: (row.robust_accuracy_val, row.clean_accuracy_val)).epoch
+    found = experiment.evaluate(run.id, QUICK_TEST, cache_dir=tmp_path, epoch="best")
+    assert (found.epoch, found.model_digest) == (best, digests[best - 1])
 
 
 class CutOffEvaluation(experiment.Listener):

@@ -23,7 +23,7 @@ from synthetic import make_evaluation, make_record, make_report, make_run
 from aat_explore.config import RunConfig
 from aat_explore.errors import AATError
 from aat_explore.presets import preset
-from aat_explore.records import SCHEMA_VERSION, EpochMetrics, EpochRecord
+from aat_explore.records import SCHEMA_VERSION, EpochMetrics, EpochRecord, best_epoch
 from aat_explore.store import (
     Contents,
     RunBusyError,
@@ -780,7 +780,9 @@ def test_a_barely_trained_epoch_that_is_hard_to_fool_is_not_kept_as_the_best(tmp
     with Store(tmp_path).writer(CONFIG) as writer:
         for epoch, (robust, clean) in enumerate(course, 1):
             writer.commit(record(epoch, robust_accuracy_val=robust, clean_accuracy_val=clean))
-    assert Store(tmp_path).open(CONFIG.run_id).checkpoints() == [4, 6, 7]
+    run = Store(tmp_path).open(CONFIG.run_id)
+    assert run.checkpoints() == [4, 6, 7]
+    assert best_epoch(run.rows(), run.checkpoints()) == 4
 
 
 def test_a_local_run_hides_the_showcase_run_of_its_name_and_the_showcase_is_read_in_place(tmp_path):

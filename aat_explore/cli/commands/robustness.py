@@ -8,7 +8,7 @@ from rich.console import Console
 
 from aat_explore.budgets import epsilon_text
 from aat_explore.cli.flags import Command, Json, PlaceFlags, RunId, Where, flags_of, optional
-from aat_explore.config import EvaluationConfig, checked
+from aat_explore.config import EpochAsked, EvaluationConfig, checked
 from aat_explore.errors import AATError
 
 EvaluationFlags: Any = flags_of(EvaluationConfig)
@@ -20,7 +20,7 @@ class Evaluate(Command):
 
     run_id: RunId
     flags: Annotated[EvaluationFlags, tyro.conf.arg(name="")] = dataclasses.field(default_factory=EvaluationFlags)
-    epoch: Annotated[int | None, optional("INT", "Epoch whose weights are attacked; None = the last.")] = None
+    epoch: Annotated[EpochAsked, optional("{INT,best}", "Epoch whose weights are attacked; None = the last.")] = None
     every: Annotated[int | None, optional("INT", "Attack the kept weights of every k-th epoch, and the last.")] = None
     place: Where = dataclasses.field(default_factory=PlaceFlags)
     json: Json = False
@@ -60,7 +60,7 @@ class Check(Command):
     run_id: RunId
     images: Annotated[int, tyro.conf.arg(help="First images of the test split, and as many to train.")] = 1000
     epsilon: Annotated[float | None, optional("FLOAT", "ε of the attacks; None = the training ε.")] = None
-    epoch: Annotated[int | None, optional("INT", "Epoch whose weights are checked; None = the last.")] = None
+    epoch: Annotated[EpochAsked, optional("{INT,best}", "Epoch whose weights are checked; None = the last.")] = None
     seed: Annotated[int, tyro.conf.arg(help="Seed of the attacks' random numbers.")] = 0
     place: Where = dataclasses.field(default_factory=PlaceFlags)
     json: Json = False
