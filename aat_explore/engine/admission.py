@@ -24,20 +24,42 @@ ALIKE = 1e-3  # of the largest logit: far above rounding between batch sizes, fa
 SMOOTH = "look for detach, no_grad, argmax, round or numpy in it, and use something smooth instead"
 
 
-def admit(config: RunConfig, few: ImageSet, num_classes: int) -> None:
-    """Raise AATError if a run's custom network, score or attack fails its checks on a `few` images."""
+def admit(config: RunConfig, few: ImageSet, num_classes: int, num_train: int) -> None:
+    """Raise AATError if a run's custom network, score or attack fails its checks on a `few` of the T images."""
     custom = places(config)
     if not custom:
         return
     network = placed(starting_network(config, few, num_classes), few.images.device)
     if "model" in custom:
         check_network(network, few, num_classes, name=f"model={custom['model']}")
+        if has_batch_of_one(config, num_train):
+            _check_batch_of_one(network, few, config, f"model={custom['model']}")
     if "score" in custom:
         name, score = f"score={custom['score']}", score_of(custom["score"])
         with restored(network), blamed(name, "fails on training images"):
             score_all(score, network, few.images, few.labels, batch_size=FEW, name=name)
     if "attack.kind" in custom:
         check_attack(network, few, config.canonical().resolved_attack)
+
+
+def has_batch_of_one(config: RunConfig, num_train: int) -> bool:
+    """Whether an epoch of a run on T samples may end in a batch of a single one."""
+    sizes = [num_train]
+    if config.drawn_samples == "add":
+        n = num_train if config.num_perturbed == "all" else config.num_perturbed
+        sizes += range(num_train, num_train + n + 1) if config.replacement else [num_train + n]
+    return any((size - 1) % config.batch_size == 0 for size in sizes)
+
+
+def _check_batch_of_one(network: nn.Module, few: ImageSet, config: RunConfig, name: str) -> None:
+    """Raise AATError if a network fails on one sample in training mode, as batch norm of 1×1 pixels does."""
+    wrong = (
+        f"fails on a batch of one, in which its epochs may end at batch_size={config.batch_size}; use another "
+        "batch_size, or GroupNorm where BatchNorm sees a single pixel"
+    )
+    with restored(network), blamed(name, wrong), torch.no_grad():
+        network.train()
+        network(pixels(few.images[:1]))
 
 
 def check_attack(network: nn.Module, few: ImageSet, attack: ResolvedAttack) -> None:
@@ -101,6 +123,7 @@ def check_network(network: nn.Module, few: ImageSet, num_classes: int, *, name: 
             f"{name} has no parameter that requires a gradient, so nothing to train; add one, or unfreeze it"
         )
     images = pixels(few.images)
+    original = images.clone()
     wrong = f"fails on images {tuple(images.shape)} in [0, 1]; use the arguments in_channels and image_size"
     with restored(network), blamed(name, wrong):
         weights_of(network)  # fails if a checkpoint cannot hold them
@@ -110,6 +133,8 @@ def check_network(network: nn.Module, few: ImageSet, num_classes: int, *, name: 
             network.eval()
             logits, repeated = network(images), network(images)
         _check_logits(logits, len(few), num_classes, name)
+        if not torch.equal(images, original):
+            raise AATError(f"{name} changes the images passed to it; write x = x - 0.5, say, instead of x -= 0.5")
         if not torch.equal(logits, repeated):
             raise AATError(
                 f"{name} gives other logits when called again in eval mode; apply noise only if self.training, as "
@@ -127,6 +152,8 @@ def _check_logits(logits: object, count: int, num_classes: int, name: str) -> No
             f"{name} returns {tuple(logits.shape)} for {count} images of {num_classes} classes; take num_classes as an "
             f"argument and return logits ({count}, {num_classes})"
         )
+    if logits.dtype not in (torch.float32, torch.float64):
+        raise AATError(f"{name} returns {logits.dtype}; return logits in float32, as by logits.float()")
     if not bool(torch.isfinite(logits).all()):
         raise AATError(f"{name} returns NaN or infinite logits before it is trained; check its initialisation")
     if bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0]), atol=1e-3):

@@ -66,7 +66,7 @@ def train(
         check_num_perturbed(config, len(data.train))
         rows = slice(0, admission.FEW)
         few = ImageSet.from_numpy(data.train.images(rows), data.train.labels[rows], place)
-        admission.admit(config, few, data.num_classes)
+        admission.admit(config, few, data.num_classes, len(data.train))
         with store.writer(config, keep_every=keep_every) as writer:
             listener.began(config, writer.epoch, place)
             if writer.epoch < config.epochs:

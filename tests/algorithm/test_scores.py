@@ -152,7 +152,7 @@ def test_a_score_sees_every_chunk_in_eval_mode_and_the_network_is_left_as_it_was
 @pytest.mark.parametrize("place", ["aat_explore.examples:torch", "aat_explore.examples:SmallCNN"])
 def test_a_custom_score_that_is_none_is_not_admitted(training, place):
     with pytest.raises(AATError, match=f"^score={place} "):
-        admit(small(score=place), training.first(8), 10)
+        admit(small(score=place), training.first(8), 10, len(training))
 
 
 # --- What a run makes of it ------------------------------------------------------------------------------------------

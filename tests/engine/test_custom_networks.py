@@ -14,7 +14,7 @@ from torchvision.models import mobilenet_v3_small, resnet18
 from aat_explore.cli import main
 from aat_explore.config import EvaluationConfig, RunConfig
 from aat_explore.engine import capture
-from aat_explore.engine.admission import check_network
+from aat_explore.engine.admission import admit, check_network
 from aat_explore.engine.batches import ImageSet
 from aat_explore.engine.networks import build_network, load_weights, placed, starting_network, weights_of
 from aat_explore.engine.trainer import Resume, Trainer, train
@@ -271,6 +271,12 @@ REFUSED = {
     "one number": (lambda: After(lambda z: z.mean()), r"returns \(\) for 8 images"),
     "a tuple": (lambda: After(lambda z: (z, z)), "returns a tuple; return logits"),
     "a tuple in training": (OnlyInTraining, "in training mode returns a tuple"),
+    "a dictionary": (lambda: After(lambda z: {"logits": z}), "returns a dict; return logits"),
+    "half precision": (lambda: After(lambda z: z.half()), r"returns torch\.float16; return logits in float32"),
+    "bfloat16": (lambda: After(lambda z: z.bfloat16()), r"returns torch\.bfloat16; return logits in float32"),
+    "whole numbers": (lambda: After(lambda z: (100 * z).long()), r"returns torch\.int64; return logits in float32"),
+    "weights of half precision": (lambda: Around().half(), r"fails on images .*\(RuntimeError"),
+    "preprocessing in place": (lambda: Before(lambda x: x.sub_(0.5)), r"changes the images passed to it; write x = x"),
     "NaN": (lambda: After(lambda z: z * float("nan")), "NaN or infinite logits"),
     "softmax": (lambda: After(lambda z: z.softmax(1)), "returns probabilities; return logits"),
     "functional dropout": (lambda: Around(Applied(F.dropout)), "other logits when called again in eval mode"),
@@ -305,6 +311,39 @@ def test_refused_in_one_line_with_a_remedy(name):
     with pytest.raises(AATError, match=f"^mine .*{said}") as caught:
         check_network(make(), colour(), 10, name="mine")
     assert "\n" not in str(caught.value)
+
+
+POOLED = """
+from torch import nn
+
+def pooled(in_channels, num_classes):
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(8))
+    return nn.Sequential(nn.Conv2d(in_channels, 8, 5), pool, nn.Linear(8, num_classes))
+"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "num_train", "fits"),
+    [
+        ({"batch_size": 128}, 385, False),
+        ({"batch_size": 128}, 384, True),
+        ({"batch_size": 1}, 384, False),
+        ({"batch_size": 100, "drawn_samples": "add", "num_perturbed": 17}, 384, False),
+        ({"batch_size": 100, "drawn_samples": "add", "num_perturbed": 18}, 384, True),
+        ({"batch_size": 100, "drawn_samples": "add", "num_perturbed": 18, "replacement": True}, 384, False),
+    ],
+)
+def test_a_network_that_cannot_be_trained_on_one_sample_is_refused_if_a_batch_may_hold_one(
+    write, fields, num_train, fits
+):
+    write(POOLED)
+    config = small(model="mynets:pooled", **fields)
+    if fits:
+        admit(config, mini_set(0, 8), 10, num_train)
+    else:
+        with pytest.raises(AATError, match=r"^model=mynets:pooled fails on a batch of one.*batch_size=.*ValueError"):
+            admit(config, mini_set(0, 8), 10, num_train)
+        admit(small(model="aat_explore.examples:SmallCNN", **fields), mini_set(0, 8), 10, num_train)
 
 
 @pytest.mark.parametrize("name", ["batch norm", "dropout", "some frozen", "softmax over the batch"])
