@@ -74,7 +74,9 @@ Device = Annotated[
 Threads = Annotated[
     int | None, optional("INT", "CPU threads; results repeat bit for bit with the same number; None = all cores.")
 ]
-RunId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run's name, from `aat list`.")]
+RunId = Annotated[
+    str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run's name, from `aat list`, or its beginning.")
+]
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print JSON.")]
 
 

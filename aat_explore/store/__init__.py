@@ -85,6 +85,12 @@ class Store:
             )
         return self._at(path)
 
+    def named(self, beginning: str) -> Run:
+        """Open the run of this name, or the one whose name begins so if only one does; raises as `open` does."""
+        names = self._paths()
+        similar = [name for name in names if name.startswith(beginning)]
+        return self.open(similar[0] if beginning not in names and len(similar) == 1 else beginning)
+
     def _at(self, path: Path) -> Run:
         return Run(path, showcase=path.parent.parent.name == "showcase" and path.parent.parent.parent == self.root)
 

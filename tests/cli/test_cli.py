@@ -546,6 +546,22 @@ def test_the_beginning_of_a_name_is_answered_by_the_runs_that_begin_so(tmp_path,
     assert other.id not in message
 
 
+def test_the_beginning_of_a_name_that_no_other_run_has_is_enough(tmp_path, capsys):
+    runs = [make_run(Store(tmp_path), epochs=1, num_perturbed=n, evaluated=False) for n in (100, 1000)]
+    for run in runs:
+        beginning = run.id[: len("fashion-mini-n1000")]
+        assert aat("show", beginning, "--json", "--cache-dir", tmp_path) == 0
+        assert json.loads(capsys.readouterr().out)["run"] == run.id
+        assert aat("copy", beginning, "--to", tmp_path / "copies", "--no-weights", "--cache-dir", tmp_path) == 0
+        assert capsys.readouterr().out.strip().endswith(run.id)
+    assert aat("show", "fashion-mini", "--cache-dir", tmp_path) == 2
+    assert "names that begin so" in complaint(capsys)
+    runs[0].path.rename(runs[0].path.with_name(runs[0].id[:20]))  # a name is itself, though another begins so
+    make_run(Store(tmp_path), epochs=1, num_perturbed=100)
+    assert aat("show", runs[0].id[:20], "--json", "--cache-dir", tmp_path) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == runs[0].id[:20]
+
+
 def test_show_has_json_for_what_is_missing(tmp_path, capsys):
     run = make_run(Store(tmp_path), epochs=1, num_perturbed=0, evaluated=False)
     assert aat("show", run.id, "--json", "--cache-dir", tmp_path) == 0

@@ -26,12 +26,12 @@ class Embed(Command):
         from aat_explore.cli.output import json_text
         from aat_explore.store import Store
 
-        Store(self.place.cache_dir).open(self.run_id)  # report a wrong name before loading torch
+        run = Store(self.place.cache_dir).named(self.run_id)  # reports a wrong name before torch is loaded
         from aat_explore.experiments import embedding
 
         console = Console(stderr=self.json)
         with console.status("one pass over all training samples"):
-            result = embedding.embed(self.run_id, self.method, **self.place.arguments())
+            result = embedding.embed(run.id, self.method, **self.place.arguments())
         if self.json:
             fields = {"method": self.method, "epoch": result.epoch, "samples": len(result.points)}
             print(json_text(fields | {"shares": result.shares, "path": str(result.path)}))

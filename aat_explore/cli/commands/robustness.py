@@ -33,7 +33,7 @@ class Evaluate(Command):
         config = checked(EvaluationConfig, dataclasses.asdict(self.flags))
         if self.epoch is not None and self.every is not None:
             raise AATError(f"epoch={self.epoch} names one checkpoint and every={self.every} many; drop one of them")
-        Store(self.place.cache_dir).open(self.run_id)  # report a wrong name before loading torch
+        run_id = Store(self.place.cache_dir).named(self.run_id).id  # reports a wrong name before torch is loaded
         from aat_explore.cli.progress import Display
         from aat_explore.experiments import run as experiment
 
@@ -41,9 +41,9 @@ class Evaluate(Command):
         with Display(console) as display:
             options: dict[str, Any] = {**self.place.arguments(), "listener": display}
             if self.every is None:
-                evaluations = [experiment.evaluate(self.run_id, config, epoch=self.epoch, **options)]
+                evaluations = [experiment.evaluate(run_id, config, epoch=self.epoch, **options)]
             else:
-                evaluations = experiment.evaluate_every(self.run_id, config, self.every, **options)
+                evaluations = experiment.evaluate_every(run_id, config, self.every, **options)
         if self.json:
             records = [evaluation_fields(evaluation) for evaluation in evaluations]
             print(json_text(records[0] if self.every is None else records))
@@ -71,14 +71,14 @@ class Check(Command):
         from aat_explore.store import Store
         from aat_explore.views import checks
 
-        Store(self.place.cache_dir).open(self.run_id)  # report a wrong name before loading torch
+        run_id = Store(self.place.cache_dir).named(self.run_id).id  # reports a wrong name before torch is loaded
         from aat_explore.cli.progress import Display
         from aat_explore.experiments import checking
 
         console = Console(stderr=self.json)
         with Display(console) as display:
             report = checking.check(
-                self.run_id,
+                run_id,
                 images=self.images,
                 epsilon=self.epsilon,
                 epoch=self.epoch,
@@ -86,11 +86,11 @@ class Check(Command):
                 **self.place.arguments(),
                 listener=display,
             )
-        recorded = checks.of_run(Store(self.place.cache_dir).open(self.run_id)) | checks.of_report(report)
+        recorded = checks.of_run(Store(self.place.cache_dir).open(run_id)) | checks.of_report(report)
         if self.json:
             print(json_text({where: [check.model_dump(mode="json") for check in of] for where, of in recorded.items()}))
         else:
-            title = f"{self.run_id}, epoch {report.epoch}, ε = {epsilon_text(report.epsilon)}, {report.seconds:.0f} s"
+            title = f"{run_id}, epoch {report.epoch}, ε = {epsilon_text(report.epsilon)}, {report.seconds:.0f} s"
             console.print(title, highlight=False, markup=False, soft_wrap=True)
             table = checks.table(recorded)
             print_frame(table, cell, left=list(table.columns))

@@ -66,7 +66,7 @@ class Show(Command):
         from aat_explore.cli.output import evaluation_fields, json_text
         from aat_explore.store import Store
 
-        run = Store(self.cache_dir).open(self.run_id)
+        run = Store(self.cache_dir).named(self.run_id)
         run.verify()
         if not self.json:
             _print(run)
@@ -109,7 +109,7 @@ class Copy(Command):
         if not self.scores and not self.picks:
             raise AATError("scores=False has no meaning without picks; add --picks, or drop it")
         contents = Contents(weights=self.weights, picks=self.picks, images=self.images, scores=self.scores)
-        for run in [Store(self.cache_dir).open(run_id) for run_id in self.run_ids]:
+        for run in [Store(self.cache_dir).named(run_id) for run_id in self.run_ids]:
             print(f"in {light_copy(run, self.to, contents).path}")
         return 0
 
