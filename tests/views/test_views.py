@@ -163,6 +163,7 @@ def test_while_epochs_play_charts_of_picks_keep_their_shape_and_only_their_numbe
             partial(charts.picks.p_histogram, binned, top=axes.share),
             partial(charts.picks.class_mix, mix, top=axes.class_share),
         )
+        (draws[0]() | draws[1]()).to_dict()  # as notebooks put them side by side
         specs = [charts.style.page_spec(draw) for draw in draws]
         numbers.add(json.dumps([spec.pop("datasets") for spec in specs]))
         shapes.add(json.dumps(specs))

@@ -218,7 +218,10 @@ def sized(chart: Chart, width: int, height: int) -> Chart:
 
 
 def filled(chart: Chart, **frames: pd.DataFrame) -> Chart:
-    """A copy of a chart of named data with these frames as the data sets it names."""
+    """A copy of a chart, or of layers, of named data, with these frames in place of the names."""
     copy = chart.copy(deep=False)
-    copy.datasets = {name: frame.to_dict("records") for name, frame in frames.items()}
+    if isinstance(copy.data, alt.NamedData):
+        copy.data = frames[copy.data.name]
+    if isinstance(copy, alt.LayerChart):
+        copy.layer = [filled(layer, **frames) for layer in chart.layer]
     return copy
