@@ -13,8 +13,8 @@ from aat_explore.views import frames, names
 
 RUN_COLUMNS = {
     "name": st.column_config.TextColumn("run", width=430),
-    "clean accuracy": st.column_config.NumberColumn("clean", format="percent", width=70),
-    "robust accuracy": st.column_config.NumberColumn("robust", format="percent", width=70),
+    "clean accuracy": st.column_config.NumberColumn("clean", format="%.1f%%", width=70),
+    "robust accuracy": st.column_config.NumberColumn("robust", format="%.1f%%", width=70),
     "status": st.column_config.TextColumn(width=80),
     "flag": st.column_config.TextColumn("fails", width=140),
     "run": st.column_config.TextColumn("id", width=300),
@@ -189,8 +189,9 @@ def _find(runs: Sequence[Run], key: str, kept: Sequence[str] = (), *, replaced: 
     shown = table[is_match].reset_index(drop=True)
     place = "" if replaced is None else f" in place of {page.plain(names.full_name(replaced.config))}"
     st.caption(f"{len(shown):,} of {len(table):,} runs. Click one to show it{place}.")
+    in_percent = {column: 100 * shown[column].astype(float) for column in ("clean accuracy", "robust accuracy")}
     selection = downloads.table(
-        shown,
+        shown.assign(**in_percent),
         alt="Runs to choose from",
         column_config=RUN_COLUMNS,
         column_order=RUN_ORDER,
