@@ -40,13 +40,20 @@ from aat_explore.config import RunConfig, checked_run_id
 from aat_explore.errors import AATError
 from aat_explore.places import cache_folder, default_cache
 from aat_explore.store.copies import Contents, light_copy
-from aat_explore.store.run import Run, RunBusyError, RunDamagedError, RunMovedOnError, RunNotFoundError, locked
+from aat_explore.store.errors import (
+    RunBusyError,
+    RunDamagedError,
+    RunMovedOnError,
+    RunNotFoundError,
+    RunUnreadableError,
+)
+from aat_explore.store.run import Run, locked
 from aat_explore.store.writer import KEEP_EVERY, RunWriter, make_folder, write_whole
 
 __all__ = [
     "KEEP_EVERY", "Contents", "Listing", "Run", "RunBusyError", "RunDamagedError", "RunMovedOnError",
-    "RunNotFoundError", "RunWriter", "Store", "default_cache", "light_copy", "list_runs", "locked", "open_run",
-    "showcase", "write_whole",
+    "RunNotFoundError", "RunUnreadableError", "RunWriter", "Store", "default_cache", "light_copy", "list_runs",
+    "locked", "open_run", "showcase", "write_whole",
 ]  # fmt: skip
 
 

@@ -17,6 +17,12 @@ from safetensors.numpy import load as load_safetensors
 from aat_explore.config import Model, RunConfig, Values, checked_run_id, one_line
 from aat_explore.errors import AATError
 from aat_explore.records import SCHEMA_VERSION, CheckReport, EpochMetrics, Evaluation
+from aat_explore.store.errors import (
+    RunDamagedError,
+    RunMovedOnError,
+    RunNotFoundError,
+    not_there,
+)
 from aat_explore.store.reading import TOLERANT, ColumnsMissingError, Metrics, metrics_of, recorded, unknown_fields
 from aat_explore.store.scores import SCORE, is_sound
 
@@ -27,22 +33,6 @@ Array = np.ndarray[Any, Any]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(/[a-z0-9_-]+)*(\.[a-z]+)*$")]  # cannot leave the run
 WEIGHTS = re.compile(r"checkpoints/([0-9]{4})\.safetensors")
 EVALUATION = re.compile(r"evaluations/[a-z0-9-]+\.json")
-
-
-class RunNotFoundError(AATError):
-    """There is no such run in this cache."""
-
-
-class RunDamagedError(AATError):
-    """A file of a run is missing or is not what HEAD says; the message names it."""
-
-
-class RunBusyError(AATError):
-    """Another process is training this run."""
-
-
-class RunMovedOnError(AATError):
-    """A trainer committed an epoch while the run was read; open it again."""
 
 
 class FileEntry(Values):
@@ -102,7 +92,8 @@ class Run:
         self.path, self.id, self.showcase = path, checked_run_id(path.name), showcase
         try:
             content = (path / "HEAD.json").read_bytes()
-        except OSError:
+        except OSError as error:
+            not_there(self.id, "HEAD.json", error)
             raise RunNotFoundError(
                 f"run={self.id} has no committed epoch in {path.parent}; `aat list` shows runs"
             ) from None
@@ -372,7 +363,8 @@ class Run:
         for path in (self.path / name, self.path / f"{name}.next", self.path / name):
             try:
                 content = path.read_bytes()
-            except OSError:
+            except OSError as error:
+                not_there(self.id, name, error)
                 continue
             if len(content) == entry.size and digest_of(content) == entry.sha256:
                 return content

@@ -1,10 +1,12 @@
 """The cache: what a reader sees is one committed epoch, whole, whatever happens to the writer or to the files."""
 
 import dataclasses
+import errno
 import hashlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +32,7 @@ from aat_explore.store import (
     RunDamagedError,
     RunMovedOnError,
     RunNotFoundError,
+    RunUnreadableError,
     Store,
     light_copy,
 )
@@ -773,6 +776,28 @@ def test_kept_are_the_last_two_the_best_and_every_tenth_and_what_is_dropped_is_g
     assert set(tree(root)) == set(run.head.files) | {"HEAD.json"}
     for epoch in kept:
         np.testing.assert_array_equal(run.weights(epoch)["layer.weight"], record(epoch).weights["layer.weight"])
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO])
+@pytest.mark.parametrize("name", ["HEAD.json", "config.json", "metrics.parquet"])
+def test_what_the_machine_cannot_read_is_neither_damaged_nor_a_run_that_is_not_there(
+    tmp_path, monkeypatch, name, number
+):
+    write(tmp_path, 2)
+    real = Path.read_bytes
+
+    def failing(path):
+        if path.name == name:
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    said = rf"^run={CONFIG.run_id}: {name} cannot be read \({os.strerror(number)}\); \w+"
+    with pytest.raises(RunUnreadableError, match=said):
+        everything(tmp_path)
+    if name != "metrics.parquet":
+        (reason,) = Store(tmp_path).list().damaged.values()
+        assert re.match(said, reason)
 
 
 def test_a_barely_trained_epoch_that_is_hard_to_fool_is_not_kept_as_the_best(tmp_path):
