@@ -54,6 +54,17 @@ class Values(BaseModel):
 
     @field_validator("*", mode="after")
     @classmethod
+    def _text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse half of a surrogate pair, which stands for no character and is in no file."""
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{info.field_name}={value!r} is no text; write it in UTF-8") from None
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
     def _no_negative_zero(cls, value: Any) -> Any:
         """Turn -0.0 into 0.0, so that equal configs have one digest."""
         return value + 0.0 if isinstance(value, float) else value

@@ -155,7 +155,8 @@ def _runs(runs: Sequence[Run], frame: pd.DataFrame) -> list[str]:
     )
     dates = sorted(each.created[:10] for each in evaluations)
     parts.append(_table(table))
-    parts.append(f"<p>On {escape('; '.join(where))}; {escape('; '.join(versions))}; {dates[0]} to {dates[-1]}.</p>")
+    made = f"On {'; '.join(where)}; {'; '.join(versions)}; {dates[0]} to {dates[-1]}."
+    parts.append(f"<p>{escape(made)}</p>")
     return [*parts, _commands("Made by:", [f"aat {command_lines.train_like(run.config)}" for run in runs])]
 
 

@@ -218,6 +218,7 @@ def test_a_config_comes_back_from_json_exactly(config):
         ({"seed": 2**32}, r"^seed=4294967296: input should be less than 4294967296$"),
         ({"dropout": 1}, r"^dropout=1: input should be less than 1$"),
         ({"model": "a\nb"}, r"^model='a\\nb' is none of "),
+        ({"dataset": "a\ud800b"}, r"^dataset='a\\ud800b' is no text; write it in UTF-8$"),
         ({"epochs": 0, "batch_size": 0}, r"^epochs=0: [^;]*; batch_size=0: [^;]*$"),
     ],
 )

@@ -184,6 +184,17 @@ def test_a_report_holds_all_that_it_shows_and_asks_for_nothing(store, capsys):
     assert text.count("aat train") == 6
 
 
+def test_what_files_say_is_text_in_a_report_and_never_markup(store):
+    run = make_run(store, **preset("mini", num_perturbed=100, epochs=1).model_dump(), evaluated=False)
+    hostile = "<b>hostile"
+    fields = {"created": f"{hostile}</b>", "device": hostile, "versions": {hostile: hostile}}
+    with store.writer(run.config) as writer:
+        writer.add_evaluation(make_evaluation(run.config, 1, **fields))
+    text = report.html("mini", [store.open(run.id)])
+    assert "&lt;b&gt;hostile" in text
+    assert "<b>" not in text
+
+
 def test_a_report_without_runs_says_what_to_type(store):
     text = report.html("paper", [])
     assert text.count("Not measured") == 2  # the paper reading and the letter's
