@@ -3,6 +3,7 @@
     arguments.py   parses the command line
     commands/      the commands, one file per group: their flags and what they do
     flags.py       the base of all commands, and shared flags
+    console.py     where commands print
     output.py      what commands print: tables, curves, JSON
     listing.py     the table of `aat list`
     progress.py    a bar on a terminal, lines elsewhere
@@ -15,6 +16,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from aat_explore.errors import in_one_line
 
@@ -25,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the `aat` script."""
     from aat_explore.cli.arguments import parse
 
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `aat train >&-`: the work is done all the same
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115, open until the end
     for stream in (sys.stdout, sys.stderr):  # ε and ‖∇‖ must not raise in an ASCII locale
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from aat_explore.cli import printable
+from aat_explore.cli.console import Console
 from aat_explore.cli.output import cell
 
 # In order of importance: those that do not fit are left out from the end.

@@ -5,12 +5,12 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from aat_explore.budgets import epsilon_text
 from aat_explore.cli import printable
+from aat_explore.cli.console import Console
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import tyro
-from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from aat_explore.cli.console import Console
 from aat_explore.cli.flags import Command, PlaceFlags, Where, optional
 from aat_explore.errors import AATError
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from rich.console import Console
 
 from aat_explore.budgets import epsilon_text
+from aat_explore.cli.console import Console
 from aat_explore.cli.flags import Command, PlaceFlags, Where
 from aat_explore.cli.server import Server, address, free_port, serving
 from aat_explore.config import EvaluationConfig, RunConfig

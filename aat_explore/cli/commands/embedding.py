@@ -4,8 +4,8 @@ import dataclasses
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 
+from aat_explore.cli.console import Console
 from aat_explore.cli.flags import Command, Json, PlaceFlags, RunId, Where
 
 

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 
 import pandas as pd
 import tyro
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from aat_explore import readings
 from aat_explore.cli import printable
+from aat_explore.cli.console import Console
 from aat_explore.cli.flags import CacheDir, Command, PlaceFlags, Where, default_cache, optional
 from aat_explore.config import EvaluationConfig, checked
 from aat_explore.errors import AATError

@@ -4,9 +4,9 @@ import dataclasses
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 
 from aat_explore.budgets import epsilon_text
+from aat_explore.cli.console import Console
 from aat_explore.cli.flags import Command, Json, PlaceFlags, RunId, Where, flags_of, optional
 from aat_explore.config import EpochAsked, EvaluationConfig, checked
 from aat_explore.errors import AATError

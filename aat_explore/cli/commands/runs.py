@@ -133,8 +133,8 @@ def _summary(run: "Run") -> dict[str, Any]:
 
 def _print(run: "Run") -> None:
     import pandas as pd
-    from rich.console import Console
 
+    from aat_explore.cli.console import Console
     from aat_explore.cli.output import cell, print_evaluation, print_frame
     from aat_explore.presets import PRESETS
     from aat_explore.states import standing

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 
+from aat_explore.cli.console import Console
 from aat_explore.cli.flags import Command, PlaceFlags, Where, flags_of, one_of, optional
 from aat_explore.config import AttackConfig, EvaluationConfig, RunConfig, checked_config
 from aat_explore.errors import AATError
