@@ -173,6 +173,7 @@ def test_a_copied_link_opens_the_same_picks_for_someone_else(new_tab, chosen):
     _sheet(tab, of_first_epoch)
     _pick(tab, "Classes", "Bag")
     tab.keyboard.press("Escape")  # the list stays open for more
+    tab.wait_for_url("**class=Bag**")
     _pick(tab, "Order", "by p")
     tab.wait_for_url(f"**run={chosen.id}**")
     for part in ("epoch=2", "class=Bag", "order=by"):
@@ -198,9 +199,15 @@ def test_a_copied_link_opens_the_same_picks_for_someone_else(new_tab, chosen):
     assert someone_else.get_by_role("combobox", name="Order").input_value() == "by p"
 
 
+IDLE = "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')"
+
+
 def _pick(tab, label: str, option: str) -> None:
+    """Choose from a list when the page is at rest: a list that is drawn anew under a click loses it."""
+    tab.wait_for_function(IDLE)
     tab.get_by_role("combobox", name=label).click()
     tab.get_by_role("option", name=option, exact=True).click()
+    tab.wait_for_function(IDLE)
 
 
 # --- Downloads -------------------------------------------------------------------------------------------------------

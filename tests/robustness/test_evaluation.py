@@ -251,13 +251,14 @@ def test_autoattack_is_the_librarys_own_run(data, half, autoattack):
 
 @pytest.mark.slow
 def test_each_of_its_attacks_only_takes_away_and_pgd_is_hardly_weaker(data, half, autoattack):
+    """PGD fools as many at an ε that is half as large again."""
     network, (found, correct) = confident("StdCNN"), autoattack
     for weaker, stronger in itertools.pairwise(correct):
         assert not (stronger & ~weaker).any()
     for smaller, larger in itertools.pairwise(correct[-1]):
         assert not (larger & ~smaller).any()
-    left = robust_correct(network, data.first(20), attack(half, steps=40), restarts=2, generator=generator())
-    assert int(left.sum()) - found.num_correct[1] <= 1
+    left = robust_correct(network, data.first(20), attack(1.5 * half, steps=40), restarts=2, generator=generator())
+    assert int(left.sum()) <= found.num_correct[1]
 
 
 def test_autoattack_leaves_the_network_and_torchs_chance_as_they_were(data):
