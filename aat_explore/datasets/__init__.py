@@ -1,9 +1,11 @@
 """The images in the paper's splits: uint8 memory maps in, three splits with permanent row numbers out.
 
-    sources.py   finds the images, verifies, converts and downloads them
-    splits.py    assigns rows to splits, for ever
-    layouts.py   reads and checks a user's images: image files (image_files.py, decoding.py), `.npy` files, arrays
-    custom.py    keeps a user's images in the cache, named by their content
+    sources.py      finds the images, verifies, converts and downloads them
+    splits.py       assigns rows to splits, for ever
+    layouts.py      reads and checks a user's images: image files, `.npy` files, arrays
+    image_files.py  image files in class folders: splits, classes, and all that is wrong at once
+    decoding.py     one image file to pixels, honouring what it says of them or refusing it
+    custom.py       keeps a user's images in the cache, named by their content
 
 `aat_explore.dataset_specs` describes each published set.
 This module opens the splits. Importing it, and loading prepared arrays, never imports torch.

@@ -16,6 +16,7 @@
 
 The files of this package; `Store` below lists, opens and locks runs:
 
+    errors.py      what can be wrong with a run
     run.py         reads one run, trusting only what HEAD lists
     reading.py     reads files of older and newer versions
     scores.py      how the scores of all samples are stored
