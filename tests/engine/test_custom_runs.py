@@ -35,7 +35,8 @@ def test_a_folder_and_the_name_it_got_are_the_same_run(tmp_path, capsys):
     command = ["train", *FEW, "--cache-dir", str(tmp_path), "--dataset"]
     assert main([*command, str(tmp_path / "photos")]) == 0
     said_first = capsys.readouterr().out.splitlines()[0]
-    name = re.fullmatch(r"data set (photos-[0-9a-f]{8}): 27 / 3 / 6 images .*, 3 classes, 3×20×20", said_first)[1]
+    understood = r"data set (photos-[0-9a-f]{8}): 27 / 3 / 6 images .*, 3 classes, 3×20×20 \(RGB\)"
+    name = re.fullmatch(understood, said_first)[1]
     shutil.rmtree(tmp_path / "photos")
     assert main([*command, name, "--quiet"]) == 0
     (run,) = (tmp_path / "runs").iterdir()
