@@ -44,6 +44,16 @@ class Values(BaseModel):
             return fields
         return {names.get(name, name): value for name, value in fields.items() if names.get(name) not in fields}
 
+    @field_validator("*", mode="after")
+    @classmethod
+    def _no_negative_zero(cls, value: Any) -> Any:
+        """Turn -0.0 into 0.0, so that equal configs have one digest."""
+        return value + 0.0 if isinstance(value, float) else value
+
+
+class Settings(Values):
+    """Values that people write; records of the cache, read by the thousand, do without these checks."""
+
     @field_validator("*", mode="before")
     @classmethod
     def _fractions(cls, value: Any, info: ValidationInfo) -> Any:
@@ -63,12 +73,6 @@ class Values(BaseModel):
                 raise ValueError(f"{info.field_name}={value!r} is no text; write it in UTF-8") from None
         return value
 
-    @field_validator("*", mode="after")
-    @classmethod
-    def _no_negative_zero(cls, value: Any) -> Any:
-        """Turn -0.0 into 0.0, so that equal configs have one digest."""
-        return value + 0.0 if isinstance(value, float) else value
-
 
 def _number(value: Any) -> Any:
     return number(value) if isinstance(value, str) and FRACTION.fullmatch(value) else value
@@ -77,7 +81,7 @@ def _number(value: Any) -> Any:
 Model = TypeVar("Model", bound=Values)
 
 
-class AttackConfig(Values):
+class AttackConfig(Settings):
     """The attack A of Algorithm 1; fields left at None take the attack's default, see `attacks.REGISTRY`."""
 
     kind: str = Field(
@@ -126,7 +130,7 @@ class AttackConfig(Values):
         return resolved(epsilon=epsilon, **{name: getattr(self, name) for name in AttackConfig.model_fields})
 
 
-class RunConfig(Values):
+class RunConfig(Settings):
     """Everything that determines one training run of Algorithm 1."""
 
     dataset: str = Field(
@@ -287,7 +291,7 @@ class RunConfig(Values):
         return checked_run_id(readable if len(readable) <= 64 else f"{readable[:55]}-{digest}")
 
 
-class EvaluationConfig(Values):
+class EvaluationConfig(Settings):
     """A robustness test of one epoch's weights on one split: accuracy when clean, and attacked over a grid of ε."""
 
     attack: str = Field(

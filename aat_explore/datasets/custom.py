@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from aat_explore.dataset_specs import STEMS, DatasetSpec
-from aat_explore.datasets.decoding import UInt8Array
+from aat_explore.datasets.decoding import UInt8Array, kind_of
 from aat_explore.datasets.layouts import CustomImages, from_arrays, read_folder
 from aat_explore.datasets.sources import DatasetDamaged, digest, map_arrays, named_if_damaged, roots, write_prepared
 from aat_explore.datasets.splits import stratified_sample
@@ -89,7 +89,7 @@ def _understood(spec: DatasetSpec, arrays: Mapping[str, UInt8Array], images: Cus
     sizes = (spec.num_train - spec.num_validation, spec.num_validation, spec.num_test)
     yield (
         f"data set {spec.name}: {' / '.join(f'{size:,}' for size in sizes)} images to train / validate / test, "
-        f"{len(spec.class_names)} classes, {channels}×{height}×{width} ({'grey' if channels == 1 else 'RGB'})"
+        f"{len(spec.class_names)} classes, {channels}×{height}×{width} ({kind_of(channels)})"
     )
     labels = np.concatenate([arrays["train_labels"], arrays["test_labels"]])
     counts = np.bincount(labels, minlength=len(spec.class_names))

@@ -79,7 +79,12 @@ def decode(path: Path, resize: int | None = None) -> Pixels:
 def described(image: UInt8Array) -> str:
     """The size and kind of an image, e.g. `32×32 RGB`."""
     channels, height, width = image.shape
-    return f"{width}×{height} {'grey' if channels == 1 else 'RGB'}"
+    return f"{width}×{height} {kind_of(channels)}"
+
+
+def kind_of(channels: int) -> str:
+    """What images of one or three channels are called."""
+    return "grey" if channels == 1 else "RGB"
 
 
 def _refusals(file: Image.Image) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,9 @@
 """Image files in class folders: which split and class each is of, and their pixels; all that is wrong is said at once.
 
-photos/<class>/*.png                       as torchvision's ImageFolder: classes in the order of their names
-photos/train/<class>/*.png, photos/test/…  the same in two parts, or in three with val/, in any of `SPLITS`' names
+    photos/<class>/*.png                       as torchvision's ImageFolder: classes in the order of their names
+    photos/train/<class>/*.png, photos/test/…  the same in two parts, or in three with val/, in any of `SPLITS`' names
+
+A folder or file that a link shows twice is refused: its images would count twice.
 """
 
 import os

@@ -225,9 +225,8 @@ def _actions(run: Run, runs: Sequence[Run], ticked: Sequence[str], hidden_from: 
 
 def _with_next_seed(run: Run, runs: Sequence[Run]) -> RunConfig:
     """A run's settings, with the first seed above those of all runs that have these settings."""
-    settings = [other.config.model_copy(update={"seed": run.config.seed}) for other in runs]
-    seeds = [other.config.seed for other, same in zip(runs, settings, strict=True) if same == run.config]
-    return run.config.model_copy(update={"seed": 1 + max(seeds)})
+    alike = [other.config for other in runs if other.config.model_copy(update={"seed": run.config.seed}) == run.config]
+    return run.config.model_copy(update={"seed": 1 + max(config.seed for config in alike)})
 
 
 # --- The open run ----------------------------------------------------------------------------------------------------
